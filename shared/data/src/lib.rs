@@ -1,0 +1,1 @@
+//! From a hospital's folder to the tensors a network sees.

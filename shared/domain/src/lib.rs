@@ -1,0 +1,30 @@
+//! The nouns of a federated study: what a site, a lane, a work order or a tensor *is*.
+//!
+//! Everything above this crate speaks these words (they are defined in `docs/glossary.md`). It is deliberately
+//! free of input and output, clocks, threads and machine-learning frameworks, so that the coordinator can reason
+//! about a network without linking one.
+
+mod blob;
+mod cohort;
+mod digest;
+mod label;
+mod lane;
+mod modality;
+pub mod network;
+mod order;
+mod seed;
+mod site;
+mod study;
+
+pub use blob::BlobRef;
+pub use cohort::{CohortSummary, ModalityCounts};
+pub use digest::{Digest, DigestParseError};
+pub use label::{ClassCounts, Label};
+pub use lane::{Arm, Fold, Lane, Round, UnknownArm};
+pub use modality::{Modality, ModalityGroup, UnknownModality};
+pub use order::{ChosenModel, OrderId, Task, WorkOrder};
+pub use seed::{RandomStream, Seed};
+pub use site::{SiteId, SiteIdError};
+pub use study::{
+    Evaluation, Federation, FixedPoint, Flip, NormMode, Preprocessing, Study, StudyError, StudyHash, Training,
+};

@@ -1,0 +1,260 @@
+//! The agreed plan of a federated comparison, and its hash.
+//!
+//! A study is data, never code. It is read from `study.toml` with unknown keys refused, checked as a whole, and
+//! then immutable: [`StudyHash`] names it in every work order.
+
+mod check;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use check::StudyError;
+
+use crate::network::NetworkSpec;
+use crate::{Arm, Digest, Fold, Lane, Modality, Seed, SiteId};
+
+/// A study as agreed. `Study::check` has passed for every value that came through [`Study::from_json`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// A name for people.
+    pub name: String,
+    /// The number every random choice of the study derives from.
+    pub seed: u64,
+    /// The arms to compare.
+    pub arms: Vec<Arm>,
+    /// The modalities to train on.
+    pub modalities: Vec<Modality>,
+    /// Folds, hold-out and histograms.
+    pub evaluation: Evaluation,
+    /// How a scan becomes a network's input.
+    pub preprocessing: Preprocessing,
+    /// The residual network.
+    pub network: NetworkSpec,
+    /// The local training.
+    pub training: Training,
+    /// Who takes part and how their updates become one.
+    pub federation: Federation,
+}
+
+/// How the cohort is divided and scored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Number of cross-validation folds, 2 to 20.
+    pub folds: u8,
+    /// Share of each class that is set aside for the final evaluation, in (0, 0.9].
+    pub holdout_fraction: f64,
+    /// Bins of the score histograms, 2 to 128. The grid divides [0, 1] evenly.
+    pub bins: u16,
+}
+
+/// A named, versioned transform from a scan and its tumour mask to a network's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "profile", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Preprocessing {
+    /// The window of Schmitz, Guo and Wang (arXiv:2310.12373): 240x240x155 in, 70x86x86 out.
+    Schmitz2024,
+    /// The box around the tumour mask, resized to a cube, z-scored over its non-zero voxels.
+    TumourCrop {
+        /// Edge of the cube in voxels, 8 to 256.
+        side: u16,
+    },
+}
+
+impl Preprocessing {
+    /// Depth, height and width (z, y, x) of the network's input, in voxels.
+    pub const fn input_shape(self) -> [usize; 3] {
+        match self {
+            Self::Schmitz2024 => [70, 86, 86],
+            Self::TumourCrop { side } => [side as usize; 3],
+        }
+    }
+}
+
+/// How the fine-tuned path normalises. The frozen path always uses its stored statistics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormMode {
+    /// Batch statistics in training; running statistics are averaged over sites like weights.
+    Batch,
+    /// The stored statistics; only scale and shift train.
+    Fixed,
+}
+
+/// An axis along which a training input may be mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the axes of the array")]
+pub enum Flip {
+    Depth,
+    Height,
+    Width,
+}
+
+/// The local training of one work order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Rounds of every lane.
+    pub rounds: u16,
+    /// Passes over the site's training cases in each round.
+    pub local_epochs: u16,
+    /// Cases a step; the last step of an epoch may hold fewer, but never one alone with `norm = "batch"`.
+    pub batch_size: u16,
+    /// Adam's step size for the network.
+    pub learning_rate: f64,
+    /// Adam's step size for the policy network.
+    pub policy_learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Temperature of the Gumbel-softmax; changes the policy's gradient only.
+    pub temperature: f64,
+    /// Normalisation of the fine-tuned path.
+    pub norm: NormMode,
+    /// Axes along which training inputs are mirrored at random.
+    pub flips: Vec<Flip>,
+}
+
+/// The fixed-point arithmetic of the aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FixedPoint {
+    /// Largest absolute change of one weight in one round; more is saturated and counted. A power of two, at most 2^(30 - fraction_bits).
+    pub clip: u32,
+    /// Binary digits after the point: the resolution is 2^-fraction_bits.
+    pub fraction_bits: u8,
+}
+
+impl FixedPoint {
+    /// The largest error of one quantised coordinate: half a unit in the last place.
+    pub fn half_unit(self) -> f64 {
+        0.5 / self.scale()
+    }
+
+    /// Units per one.
+    pub fn scale(self) -> f64 {
+        f64::from(1u32 << self.fraction_bits)
+    }
+}
+
+/// Who takes part, and when a round is complete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Federation {
+    /// The invited sites.
+    pub sites: Vec<SiteId>,
+    /// Sites whose patients train; the others only evaluate. Empty means all.
+    #[serde(default)]
+    pub training_sites: Vec<SiteId>,
+    /// Fewest contributions a model may be aggregated from, and fewest sites the study starts with.
+    pub quorum: u16,
+    /// How long to wait for invited sites before starting with those that came, in seconds.
+    pub enrolment_secs: u32,
+    /// How long a round waits for a present site, in seconds.
+    pub deadline_secs: u32,
+    /// How long a round waits for a site whose connection is gone, in seconds.
+    pub absence_grace_secs: u32,
+    /// The arithmetic of updates.
+    pub fixed_point: FixedPoint,
+}
+
+impl Study {
+    /// Reads and checks the canonical text.
+    pub fn from_json(text: &str) -> Result<Self, StudyError> {
+        let study: Self =
+            serde_json::from_str(text).map_err(|error| StudyError::Syntax(error.to_string()))?;
+        study.check()?;
+        Ok(study)
+    }
+
+    /// The canonical text: fields in the order of this file, no white space. The hash covers exactly this.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a study has only text keys")
+    }
+
+    /// Names the study.
+    pub fn hash(&self) -> StudyHash {
+        StudyHash(Digest::of(self.to_json().as_bytes()))
+    }
+
+    /// The root of all random choices.
+    pub fn seed(&self) -> Seed {
+        Seed::from_number(self.seed)
+    }
+
+    /// Every lane, in the order in which a site prefers work: fold by fold, so that early folds finish first.
+    pub fn lanes(&self) -> Vec<Lane> {
+        (0..self.evaluation.folds)
+            .flat_map(|fold| {
+                self.modalities.iter().flat_map(move |&modality| {
+                    self.arms.iter().map(move |&arm| Lane { arm, modality, fold: Fold(fold) })
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the patients of `site` train.
+    pub fn trains(&self, site: &SiteId) -> bool {
+        self.federation.training_sites.is_empty() || self.federation.training_sites.contains(site)
+    }
+
+    /// Whether any arm needs pretrained weights.
+    pub fn needs_base(&self) -> bool {
+        self.arms.iter().any(|arm| arm.is_pretrained())
+    }
+}
+
+/// The digest of a study's canonical text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StudyHash(Digest);
+
+impl StudyHash {
+    /// The digest.
+    pub const fn digest(&self) -> Digest {
+        self.0
+    }
+}
+
+impl fmt::Display for StudyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_text_round_trips_and_names_the_study() {
+        let study = sample::study();
+        let again = Study::from_json(&study.to_json()).unwrap();
+        assert_eq!(again, study);
+        assert_eq!(again.hash(), study.hash());
+        let other = Study { seed: study.seed + 1, ..study.clone() };
+        assert_ne!(other.hash(), study.hash());
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let text = sample::study().to_json().replacen("\"seed\"", "\"sead\":1,\"seed\"", 1);
+        assert!(
+            matches!(Study::from_json(&text), Err(StudyError::Syntax(message)) if message.contains("sead"))
+        );
+    }
+
+    #[test]
+    fn lanes_are_the_product_of_folds_modalities_and_arms() {
+        let study = sample::study();
+        let lanes = study.lanes();
+        assert_eq!(lanes.len(), 2 * 2 * 3);
+        assert_eq!(lanes.iter().collect::<std::collections::BTreeSet<_>>().len(), lanes.len());
+        assert!(lanes[..6].iter().all(|lane| lane.fold == Fold(0)));
+    }
+}

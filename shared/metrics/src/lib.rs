@@ -1,0 +1,1 @@
+//! Statistics of a classifier from summed histograms.

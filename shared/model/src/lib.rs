@@ -1,0 +1,1 @@
+//! MedicalNet and SpotTune on burn.

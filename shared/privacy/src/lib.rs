@@ -1,0 +1,1 @@
+//! The only way an update leaves a hospital.

@@ -1,0 +1,1 @@
+//! The conversation between coordinator and sites, without input or output.

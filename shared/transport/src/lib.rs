@@ -1,0 +1,1 @@
+//! QUIC with mutual TLS: control frames and blobs by digest.
