@@ -12,6 +12,7 @@ mod lane;
 mod modality;
 pub mod network;
 mod order;
+mod role;
 mod seed;
 mod site;
 mod study;
@@ -23,6 +24,7 @@ pub use label::{ClassCounts, Label};
 pub use lane::{Arm, Fold, Lane, Round, UnknownArm};
 pub use modality::{Modality, ModalityGroup, UnknownModality};
 pub use order::{ChosenModel, OrderId, Task, WorkOrder};
+pub use role::{Role, UnknownRole};
 pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{

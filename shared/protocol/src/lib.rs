@@ -1,1 +1,18 @@
 //! The conversation between coordinator and sites, without input or output.
+//!
+//! Two state machines: [`coordinator::Coordinator`] folds accepted events into the state of a study and says what
+//! must happen next; [`participant::Participant`] is a site's side of the session. Both are deterministic functions
+//! of their inputs. There is deliberately no socket, file, clock, thread or randomness here: the daemons bring those,
+//! and `tests/simulation` drives the machines through schedules no real network would show in a year.
+
+pub mod coordinator;
+mod message;
+mod outcome;
+pub mod participant;
+mod rejection;
+mod time;
+
+pub use message::{MAX_REASON_BYTES, PROTOCOL_VERSION, ToCoordinator, ToSite, VersionRange, bounded_reason};
+pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+pub use rejection::Rejection;
+pub use time::Timestamp;

@@ -1,1 +1,37 @@
-//! QUIC with mutual TLS: control frames and blobs by digest.
+//! QUIC with mutual TLS: who is on the other side, framed control messages, and blobs by digest.
+//!
+//! One connection has two planes: one control stream (frames of at most 64 KiB, any serde message) and one data
+//! stream for every chunk of at most 1 MiB of a blob. The client opens every stream; the coordinator only answers.
+//!
+//! It deliberately does not know what the messages mean, when to reconnect, or which site may see which blob: it
+//! asks a [`BlobAccess`] for the last. A [`Connection`] returned by [`connect`] is *not yet* accepted by the
+//! coordinator, which judges the client's certificate after the client's handshake has finished: wait for the
+//! first control message, and show [`Connection::closed`] where it does not come.
+
+mod blobs;
+mod closed;
+mod connect;
+mod connection;
+mod control;
+mod endpoint;
+pub mod frame;
+mod identity;
+mod listener;
+mod peer;
+mod tls;
+mod tuning;
+
+pub use blobs::{
+    BlobAccess, BlobStore, CHUNK_BYTES, IncomingBlob, MAX_BLOB_BYTES, Refusal, ServeError, StoreError, TransferError,
+    Transferred, serve_blobs,
+};
+pub use closed::{CloseCode, Closed};
+pub use connect::{ConnectError, connect};
+pub use connection::{Connection, Traffic};
+pub use control::{ControlError, ControlReceiver, ControlSender};
+pub use frame::FrameError;
+pub use identity::{Identity, IdentityError};
+pub use listener::{AcceptError, BindError, Listener};
+pub use peer::CertificateNameError;
+pub use tls::TlsError;
+pub use tuning::{Congestion, Tuning, UnknownCongestion};

@@ -152,7 +152,7 @@ pub struct Federation {
     pub quorum: u16,
     /// How long to wait for invited sites before starting with those that came, in seconds.
     pub enrolment_secs: u32,
-    /// How long a round waits for a present site, in seconds.
+    /// How long a connected site may take for one work order before rounds stop waiting for it, in seconds.
     pub deadline_secs: u32,
     /// How long a round waits for a site whose connection is gone, in seconds.
     pub absence_grace_secs: u32,

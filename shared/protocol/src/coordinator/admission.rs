@@ -1,0 +1,208 @@
+//! Whether an event may happen. Nothing here changes anything.
+
+use consilium_domain::{ClassCounts, CohortSummary, Lane, ModalityGroup, OrderId, Round, SiteId, Task};
+use consilium_metrics::{ScoreHistogram, Totals};
+
+use super::{Coordinator, Event, Gathering, Phase};
+use crate::{FusionOutcome, Outcome, Rejection, ScoringOutcome, Timestamp, TrainingOutcome};
+
+/// Reasons of exclusion a cohort summary may list: more than any layout knows, few enough for a table.
+const MAX_EXCLUSION_REASONS: usize = 64;
+/// Longest text of such a reason.
+const MAX_EXCLUSION_BYTES: usize = 120;
+
+impl Coordinator {
+    /// Whether `event` may happen at time `at`.
+    ///
+    /// # Errors
+    /// The reason why not, to be told to the peer.
+    pub fn admit(&self, at: Timestamp, event: &Event) -> Result<(), Rejection> {
+        if self.is_over() {
+            return Err(Rejection::Over);
+        }
+        match event {
+            Event::Opened(_) => Err(Rejection::OutOfTurn("the study is open already".into())),
+            Event::SiteConnected { site } | Event::SiteGone { site, .. } => {
+                self.roster.member(site).map(|_| ()).ok_or(Rejection::NotInvited)
+            }
+            Event::SiteEnlisted { site, cohort } => self.admit_site(site, cohort),
+            Event::OrderAnswered { site, order, outcome } => {
+                let task = self.admit_reply(site, order)?;
+                self.check_outcome(site, task, outcome)
+            }
+            Event::OrderFailed { site, order, .. } => self.admit_reply(site, order).map(|_| ()),
+            Event::RoundAggregated { lane, round, .. } => self.admit_model(lane, *round),
+            Event::TimePassed => match self.next_timeout() {
+                Some(due) if due <= at => Ok(()),
+                _ => Err(Rejection::OutOfTurn("nothing is due".into())),
+            },
+            Event::Aborted { .. } => Ok(()),
+        }
+    }
+
+    fn admit_site(&self, site: &SiteId, cohort: &CohortSummary) -> Result<(), Rejection> {
+        let member = self.roster.member(site).ok_or(Rejection::NotInvited)?;
+        if member.cohort.is_some() {
+            return Err(Rejection::AlreadyEnlisted);
+        }
+        if !matches!(self.phase, Phase::Enrolling) {
+            return Err(Rejection::RosterPinned);
+        }
+        let folds = usize::from(self.study.evaluation.folds);
+        for (modality, counts) in &cohort.modalities {
+            if !self.study.modalities.contains(modality) {
+                return Err(Rejection::Cohort(format!("{modality} is not in the study")));
+            }
+            if counts.folds.len() != folds {
+                let found = counts.folds.len();
+                return Err(Rejection::Cohort(format!("{modality} has {found} folds, the study {folds}")));
+            }
+        }
+        let reasons = &cohort.excluded;
+        if reasons.len() > MAX_EXCLUSION_REASONS || reasons.keys().any(|key| key.len() > MAX_EXCLUSION_BYTES)
+        {
+            return Err(Rejection::Cohort("too many or too long reasons of exclusion".into()));
+        }
+        Ok(())
+    }
+
+    fn admit_model(&self, lane: &Lane, round: Round) -> Result<(), Rejection> {
+        let state = self.lane(lane).and_then(|lane| lane.round(round));
+        match state {
+            Some(state) if state.training.closing().is_some() && state.model.is_none() => Ok(()),
+            _ => Err(Rejection::OutOfTurn(format!("{lane} round {round} waits for no model"))),
+        }
+    }
+
+    /// The task of an order that `site` may still reply to.
+    fn admit_reply(&self, site: &SiteId, order: &OrderId) -> Result<&Task, Rejection> {
+        let member = self.roster.member(site).ok_or(Rejection::NotInvited)?;
+        if member.cohort.is_none() {
+            return Err(Rejection::NotEnlisted);
+        }
+        let task = self.orders.get(order).ok_or(Rejection::UnknownOrder)?;
+        match task {
+            Task::Train { .. } => admit_from(self.training(task), site)?,
+            Task::Validate { .. } | Task::PredictHoldout { .. } => admit_from(self.scoring(task), site)?,
+            Task::Fuse { arm, .. } => admit_from(self.fusions.get(arm), site)?,
+        }
+        Ok(task)
+    }
+
+    fn check_outcome(&self, site: &SiteId, task: &Task, outcome: &Outcome) -> Result<(), Rejection> {
+        match (task, outcome) {
+            (Task::Train { lane, .. }, Outcome::Trained(training)) => {
+                let declared = self.counts(site, lane).training(lane.fold).total();
+                let bytes = self.models.update_bytes.get(&lane.arm).copied().unwrap_or_default();
+                check_training(training, declared, bytes)
+            }
+            (Task::Validate { lane, .. }, Outcome::Scored(scoring)) => {
+                self.check_scoring(scoring, self.counts(site, lane).validation(lane.fold))
+            }
+            (Task::PredictHoldout { lane, .. }, Outcome::Scored(scoring)) => {
+                self.check_scoring(scoring, self.counts(site, lane).holdout)
+            }
+            (Task::Fuse { .. }, Outcome::Fused(fusion)) => self.check_fusion(site, fusion),
+            _ => Err(Rejection::Answer(format!("it is not the result of {}", task.name()))),
+        }
+    }
+
+    fn check_scoring(&self, scoring: &ScoringOutcome, declared: ClassCounts) -> Result<(), Rejection> {
+        if !scoring.loss_sum.is_finite() || scoring.loss_sum < 0.0 || !is_duration(scoring.seconds) {
+            return Err(Rejection::Answer("the loss or the time is not a number that can be".into()));
+        }
+        self.check_scores(&scoring.scores, Some(declared))
+    }
+
+    fn check_fusion(&self, site: &SiteId, fusion: &FusionOutcome) -> Result<(), Rejection> {
+        let groups = ModalityGroup::of_study(&self.study.modalities);
+        if fusion.groups.len() != groups.len() || !is_duration(fusion.seconds) {
+            return Err(Rejection::Answer(format!("{} modality groups are expected", groups.len())));
+        }
+        for (group, scores) in groups.iter().zip(&fusion.groups) {
+            let single = match group.members[..] {
+                [modality] => {
+                    self.roster.member(site).and_then(|m| m.cohort.as_ref()).map(|c| c.counts(modality))
+                }
+                _ => None,
+            };
+            self.check_scores(&scores.holdout, single.as_ref().map(|counts| counts.holdout))?;
+            let trained = single.map(|counts| counts.folds.into_iter().sum());
+            self.check_scores(&scores.validation, trained.filter(|_| self.study.trains(site)))?;
+        }
+        Ok(())
+    }
+
+    fn check_scores(&self, scores: &ScoreHistogram, declared: Option<ClassCounts>) -> Result<(), Rejection> {
+        if scores.bins() != usize::from(self.study.evaluation.bins) {
+            return Err(Rejection::Answer(format!(
+                "histograms of {} bins are expected",
+                self.study.evaluation.bins
+            )));
+        }
+        let Some(declared) = declared else { return Ok(()) };
+        let Totals { positives, negatives } = scores.totals();
+        if (positives, negatives) == (declared.methylated, declared.unmethylated) {
+            Ok(())
+        } else {
+            Err(Rejection::Answer(format!(
+                "it scores {positives} methylated and {negatives} unmethylated patients, the site declared {} and {}",
+                declared.methylated, declared.unmethylated
+            )))
+        }
+    }
+
+    fn counts(&self, site: &SiteId, lane: &Lane) -> consilium_domain::ModalityCounts {
+        let cohort = self.roster.member(site).and_then(|member| member.cohort.as_ref());
+        cohort.map(|cohort| cohort.counts(lane.modality)).unwrap_or_default()
+    }
+
+    fn training(&self, task: &Task) -> Option<&Gathering<TrainingOutcome>> {
+        let Task::Train { lane, round, .. } = task else { return None };
+        Some(&self.lane(lane)?.round(*round)?.training)
+    }
+
+    fn scoring(&self, task: &Task) -> Option<&Gathering<ScoringOutcome>> {
+        match task {
+            Task::Validate { lane, round, .. } => self.lane(lane)?.round(*round)?.validation.as_ref(),
+            Task::PredictHoldout { lane, .. } => self.lane(lane)?.holdout.as_ref(),
+            Task::Train { .. } | Task::Fuse { .. } => None,
+        }
+    }
+}
+
+fn admit_from<T>(gathering: Option<&Gathering<T>>, site: &SiteId) -> Result<(), Rejection> {
+    let gathering = gathering.ok_or(Rejection::UnknownOrder)?;
+    if gathering.has_replied(site) {
+        return Err(Rejection::Duplicate);
+    }
+    if !gathering.expected().contains(site) {
+        return Err(Rejection::UnknownOrder);
+    }
+    if gathering.closing().is_some() { Err(Rejection::Late) } else { Ok(()) }
+}
+
+fn check_training(training: &TrainingOutcome, declared: u32, bytes: u64) -> Result<(), Rejection> {
+    if training.cases != declared {
+        let found = training.cases;
+        return Err(Rejection::Answer(format!("it trained on {found} cases, the site declared {declared}")));
+    }
+    if training.update.bytes != bytes {
+        let found = training.update.bytes;
+        return Err(Rejection::Answer(format!("the update has {found} bytes, the model needs {bytes}")));
+    }
+    let share = training.tuned_share.unwrap_or(0.0);
+    let plausible = training.mean_loss.is_finite()
+        && training.norm.is_finite()
+        && is_duration(training.seconds)
+        && (0.0..=1.0).contains(&share);
+    if plausible {
+        Ok(())
+    } else {
+        Err(Rejection::Answer("a reported number is not finite or out of range".into()))
+    }
+}
+
+fn is_duration(seconds: f64) -> bool {
+    seconds.is_finite() && seconds >= 0.0
+}

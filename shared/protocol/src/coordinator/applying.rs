@@ -1,0 +1,100 @@
+//! Making an admitted event part of the state.
+
+use consilium_domain::{Lane, SiteId, Task};
+
+use super::{Coordinator, Effect, Event, Gathering, LaneState};
+use crate::{Outcome, ScoringOutcome, Timestamp};
+
+impl Coordinator {
+    /// Makes an admitted event part of the state. Calling it with an event that [`Self::admit`] refuses is a bug.
+    pub fn apply(&mut self, at: Timestamp, event: Event) -> Vec<Effect> {
+        self.now = self.now.max(at);
+        let at = self.now;
+        match event {
+            Event::Opened(_) | Event::TimePassed => {}
+            Event::SiteConnected { site } => self.roster.connected(&site, at),
+            Event::SiteGone { site, reason } => self.roster.gone(&site, reason, at),
+            Event::SiteEnlisted { site, cohort } => self.roster.enlist(&site, cohort, at),
+            Event::OrderAnswered { site, order, outcome } => {
+                self.roster.heard(&site, at);
+                if let Some(task) = self.orders.get(&order).cloned() {
+                    self.record(&task, site, outcome);
+                }
+            }
+            Event::OrderFailed { site, order, reason } => {
+                self.roster.heard(&site, at);
+                if let Some(task) = self.orders.get(&order).cloned() {
+                    self.record_failure(&task, site, reason);
+                }
+            }
+            Event::RoundAggregated { lane, round, model } => {
+                if let Some(state) = self.lane_mut(&lane).and_then(|lane| lane.round_mut(round)) {
+                    state.model = Some(model);
+                }
+                self.open_validation(&lane, round);
+                self.open_round(&lane, round.next());
+            }
+            Event::Aborted { reason } => return vec![self.halt(reason)],
+        }
+        self.settle()
+    }
+
+    /// The state of `lane`.
+    pub fn lane(&self, lane: &Lane) -> Option<&LaneState> {
+        self.lanes.iter().find(|state| state.lane == *lane)
+    }
+
+    pub(super) fn lane_mut(&mut self, lane: &Lane) -> Option<&mut LaneState> {
+        self.lanes.iter_mut().find(|state| state.lane == *lane)
+    }
+
+    fn record(&mut self, task: &Task, site: SiteId, outcome: Outcome) {
+        let at = self.now;
+        match (task, outcome) {
+            (Task::Train { lane, round, .. }, Outcome::Trained(value)) => {
+                if let Some(round) = self.lane_mut(lane).and_then(|lane| lane.round_mut(*round)) {
+                    round.training.answer(site, at, value);
+                }
+            }
+            (Task::Validate { .. } | Task::PredictHoldout { .. }, Outcome::Scored(value)) => {
+                if let Some(scoring) = self.scoring_mut(task) {
+                    scoring.answer(site, at, value);
+                }
+            }
+            (Task::Fuse { arm, .. }, Outcome::Fused(value)) => {
+                if let Some(fusion) = self.fusions.get_mut(arm) {
+                    fusion.answer(site, at, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn record_failure(&mut self, task: &Task, site: SiteId, reason: String) {
+        match task {
+            Task::Train { lane, round, .. } => {
+                if let Some(round) = self.lane_mut(lane).and_then(|lane| lane.round_mut(*round)) {
+                    round.training.fail(site, reason);
+                }
+            }
+            Task::Validate { .. } | Task::PredictHoldout { .. } => {
+                if let Some(scoring) = self.scoring_mut(task) {
+                    scoring.fail(site, reason);
+                }
+            }
+            Task::Fuse { arm, .. } => {
+                if let Some(fusion) = self.fusions.get_mut(arm) {
+                    fusion.fail(site, reason);
+                }
+            }
+        }
+    }
+
+    fn scoring_mut(&mut self, task: &Task) -> Option<&mut Gathering<ScoringOutcome>> {
+        match task {
+            Task::Validate { lane, round, .. } => self.lane_mut(lane)?.round_mut(*round)?.validation.as_mut(),
+            Task::PredictHoldout { lane, .. } => self.lane_mut(lane)?.holdout.as_mut(),
+            Task::Train { .. } | Task::Fuse { .. } => None,
+        }
+    }
+}

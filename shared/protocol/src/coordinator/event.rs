@@ -1,0 +1,129 @@
+//! What can happen to a study, and what follows from it.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{Arm, BlobRef, CohortSummary, Lane, OrderId, Round, SiteId, Study};
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+
+/// The blobs a study starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FirstModels {
+    /// The pretrained backbone; sites fetch it once.
+    pub base: Option<BlobRef>,
+    /// What trains, before the first round, by arm.
+    pub initial: BTreeMap<Arm, BlobRef>,
+    /// Length in bytes of a valid update, by arm.
+    pub update_bytes: BTreeMap<Arm, u64>,
+}
+
+/// The first event of a log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The agreed plan.
+    pub study: Study,
+    /// What it starts from.
+    pub models: FirstModels,
+}
+
+/// Something that happened. Accepted events are the only thing a coordinator must remember.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The study was opened; the first event and only the first.
+    Opened(Box<Opening>),
+    /// A site's session is up.
+    SiteConnected {
+        /// Which.
+        site: SiteId,
+    },
+    /// A site's session is gone.
+    SiteGone {
+        /// Which.
+        site: SiteId,
+        /// What the transport said.
+        reason: String,
+    },
+    /// A site takes part.
+    SiteEnlisted {
+        /// Which.
+        site: SiteId,
+        /// Its patients in numbers.
+        cohort: CohortSummary,
+    },
+    /// A site did its work.
+    OrderAnswered {
+        /// Which site.
+        site: SiteId,
+        /// Which order.
+        order: OrderId,
+        /// The result.
+        outcome: Outcome,
+    },
+    /// A site could not do its work.
+    OrderFailed {
+        /// Which site.
+        site: SiteId,
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        reason: String,
+    },
+    /// The sum over a closed round was taken and the new model is stored.
+    RoundAggregated {
+        /// The lane.
+        lane: Lane,
+        /// The round.
+        round: Round,
+        /// The new model.
+        model: BlobRef,
+    },
+    /// The time of [`super::Coordinator::next_timeout`] has come.
+    TimePassed,
+    /// The admin stopped the study, or the coordinator cannot go on.
+    Aborted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One admitted update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contribution {
+    /// Whose.
+    pub site: SiteId,
+    /// The sealed update.
+    pub update: BlobRef,
+    /// Its weight.
+    pub cases: u32,
+}
+
+/// Something the shell must do, after the event that caused it is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Add the contributions' mean to `start`, store the model and report [`Event::RoundAggregated`].
+    Aggregate {
+        /// The lane.
+        lane: Lane,
+        /// The round.
+        round: Round,
+        /// The model the round started from.
+        start: BlobRef,
+        /// At least a quorum, each site once, in site order.
+        contributions: Vec<Contribution>,
+    },
+    /// Tell the log that work went on without some sites.
+    WentOnWithout {
+        /// The work, in words.
+        work: String,
+        /// The sites and why they are missing.
+        missing: BTreeMap<SiteId, String>,
+    },
+    /// The study is complete: write the report.
+    Finish,
+    /// The study cannot go on.
+    Halt {
+        /// Why, and what to do about it.
+        reason: String,
+    },
+}

@@ -1,0 +1,225 @@
+//! Waiting for the same kind of answer from several sites, once each.
+//!
+//! A gathering closes when nobody is left to wait for and enough have answered. Whoever is missing then is written
+//! down with the reason: there are no silent subsets. A site that is connected has `deadline_secs` for each order;
+//! one whose connection is gone is waited for `absence_grace_secs`, unless too few would be left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consilium_domain::{Federation, SiteId};
+
+use super::{Presence, Roster};
+use crate::Timestamp;
+
+/// An answer and when it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered<T> {
+    /// When the coordinator recorded it.
+    pub at: Timestamp,
+    /// What the site answered.
+    pub value: T,
+}
+
+/// How a gathering ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// When.
+    pub at: Timestamp,
+    /// Expected sites that did not answer, and why.
+    pub missing: BTreeMap<SiteId, String>,
+}
+
+/// The answers of the expected sites.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gathering<T> {
+    opened: Timestamp,
+    needed: usize,
+    expected: BTreeSet<SiteId>,
+    answers: BTreeMap<SiteId, Answered<T>>,
+    failures: BTreeMap<SiteId, String>,
+    closing: Option<Closing>,
+}
+
+/// What a gathering should do now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Wait; look again at that time at the latest.
+    Wait(Timestamp),
+    /// Go on with the answers that are there.
+    Close {
+        /// Who did not answer, and why.
+        missing: BTreeMap<SiteId, String>,
+    },
+    /// Too few can or will answer.
+    Hopeless(String),
+}
+
+impl<T> Gathering<T> {
+    /// Waits for `expected`, of whom `needed` must answer.
+    pub(super) fn open(at: Timestamp, expected: BTreeSet<SiteId>, needed: usize) -> Self {
+        Self {
+            opened: at,
+            needed,
+            expected,
+            answers: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            closing: None,
+        }
+    }
+
+    /// When it was opened.
+    pub const fn opened(&self) -> Timestamp {
+        self.opened
+    }
+
+    /// Who was asked.
+    pub const fn expected(&self) -> &BTreeSet<SiteId> {
+        &self.expected
+    }
+
+    /// The answers, by site.
+    pub const fn answers(&self) -> &BTreeMap<SiteId, Answered<T>> {
+        &self.answers
+    }
+
+    /// How it ended, if it has.
+    pub const fn closing(&self) -> Option<&Closing> {
+        self.closing.as_ref()
+    }
+
+    /// Whether the answer of `site` is still wanted.
+    pub fn awaits(&self, site: &SiteId) -> bool {
+        self.closing.is_none() && self.expected.contains(site) && !self.has_replied(site)
+    }
+
+    pub(super) fn has_replied(&self, site: &SiteId) -> bool {
+        self.answers.contains_key(site) || self.failures.contains_key(site)
+    }
+
+    pub(super) fn answer(&mut self, site: SiteId, at: Timestamp, value: T) {
+        self.answers.insert(site, Answered { at, value });
+    }
+
+    pub(super) fn fail(&mut self, site: SiteId, reason: String) {
+        self.failures.insert(site, reason);
+    }
+
+    pub(super) fn close(&mut self, at: Timestamp, missing: BTreeMap<SiteId, String>) {
+        self.closing = Some(Closing { at, missing });
+    }
+
+    pub(super) fn verdict(&self, roster: &Roster, rules: &Federation, now: Timestamp) -> Verdict {
+        let awaited: Vec<&SiteId> = self.expected.iter().filter(|site| !self.has_replied(site)).collect();
+        if self.answers.len() + awaited.len() < self.needed {
+            return Verdict::Hopeless(self.shortage());
+        }
+        let enough = self.answers.len() >= self.needed;
+        let until = awaited.iter().map(|site| self.patience(site, enough, roster, rules)).max();
+        match until {
+            Some(until) if until > now => Verdict::Wait(until),
+            _ if enough => Verdict::Close { missing: self.missing(roster, rules) },
+            _ => Verdict::Hopeless(self.shortage()),
+        }
+    }
+
+    /// Until when `site` is waited for. The absent are only given up early when enough have answered.
+    fn patience(&self, site: &SiteId, enough: bool, roster: &Roster, rules: &Federation) -> Timestamp {
+        let Some(member) = roster.member(site) else { return self.opened };
+        let deadline = member.last_heard.max(self.opened).plus_secs(rules.deadline_secs);
+        match &member.presence {
+            Presence::Gone { since, .. } if enough => deadline.min(since.plus_secs(rules.absence_grace_secs)),
+            _ => deadline,
+        }
+    }
+
+    fn missing(&self, roster: &Roster, rules: &Federation) -> BTreeMap<SiteId, String> {
+        let reason = |site: &SiteId| match (self.failures.get(site), roster.member(site)) {
+            (Some(failure), _) => format!("the site could not do it: {failure}"),
+            (None, Some(member)) => match &member.presence {
+                Presence::Gone { reason, .. } => format!("connection gone: {reason}"),
+                _ => format!("no answer within {} s", rules.deadline_secs),
+            },
+            (None, None) => "not invited".to_owned(),
+        };
+        let silent = self.expected.iter().filter(|site| !self.answers.contains_key(*site));
+        silent.map(|site| (site.clone(), reason(site))).collect()
+    }
+
+    fn shortage(&self) -> String {
+        let failures: Vec<String> =
+            self.failures.iter().map(|(site, reason)| format!("; {site} failed: {reason}")).collect();
+        format!(
+            "{} of {} sites answered, {} are needed{}",
+            self.answers.len(),
+            self.expected.len(),
+            self.needed,
+            failures.concat()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp(1_000);
+
+    fn rules() -> Federation {
+        Federation {
+            sites: vec!["a".parse().unwrap(), "b".parse().unwrap(), "c".parse().unwrap()],
+            training_sites: vec![],
+            quorum: 2,
+            enrolment_secs: 10,
+            deadline_secs: 100,
+            absence_grace_secs: 10,
+            fixed_point: consilium_domain::FixedPoint { clip: 64, fraction_bits: 24 },
+        }
+    }
+
+    fn site(name: &str) -> SiteId {
+        name.parse().unwrap()
+    }
+
+    fn scene() -> (Gathering<u8>, Roster, Federation) {
+        let rules = rules();
+        let mut roster = Roster::invite(&rules.sites, START);
+        rules.sites.iter().for_each(|site| roster.connected(site, START));
+        (Gathering::open(START, rules.sites.iter().cloned().collect(), 2), roster, rules)
+    }
+
+    #[test]
+    fn all_answers_close_it_at_once() {
+        let (mut gathering, roster, rules) = scene();
+        for name in ["a", "b", "c"] {
+            assert!(gathering.awaits(&site(name)));
+            gathering.answer(site(name), START, 0);
+        }
+        assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Close { missing: BTreeMap::new() });
+    }
+
+    #[test]
+    fn the_absent_are_waited_for_briefly_once_enough_have_answered() {
+        let (mut gathering, mut roster, rules) = scene();
+        roster.gone(&site("c"), "reset".into(), START);
+        gathering.answer(site("a"), START, 0);
+        assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Wait(START.plus_secs(100)));
+        gathering.answer(site("b"), START, 0);
+        assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Wait(START.plus_secs(10)));
+        let Verdict::Close { missing } = gathering.verdict(&roster, &rules, START.plus_secs(10)) else {
+            panic!("must close");
+        };
+        assert_eq!(missing[&site("c")], "connection gone: reset");
+    }
+
+    #[test]
+    fn too_few_answers_never_close_it() {
+        let (mut gathering, roster, rules) = scene();
+        gathering.answer(site("a"), START, 0);
+        let late = START.plus_secs(1_000);
+        assert!(matches!(gathering.verdict(&roster, &rules, late), Verdict::Hopeless(_)));
+        gathering.fail(site("b"), "no disk".into());
+        gathering.fail(site("c"), "no disk".into());
+        let Verdict::Hopeless(reason) = gathering.verdict(&roster, &rules, START) else { panic!("hopeless") };
+        assert!(reason.contains("no disk"));
+    }
+}

@@ -1,0 +1,57 @@
+//! The rounds of one lane.
+
+use consilium_domain::{BlobRef, ChosenModel, Lane, Round};
+
+use super::Gathering;
+use crate::{ScoringOutcome, TrainingOutcome};
+
+/// One round: training, the new model, its validation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundState {
+    /// Its number, from 1.
+    pub round: Round,
+    /// The model it started from.
+    pub start: BlobRef,
+    /// The sites' updates.
+    pub training: Gathering<TrainingOutcome>,
+    /// The aggregated model.
+    pub model: Option<BlobRef>,
+    /// Scores of that model on the lane's fold. `None` until the model is there.
+    pub validation: Option<Gathering<ScoringOutcome>>,
+}
+
+/// One lane.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LaneState {
+    /// Which lane.
+    pub lane: Lane,
+    /// The rounds so far, in order.
+    pub rounds: Vec<RoundState>,
+    /// The round whose model represents the lane, once all rounds are validated.
+    pub chosen: Option<Round>,
+    /// The hold-out's scores by that model.
+    pub holdout: Option<Gathering<ScoringOutcome>>,
+}
+
+impl LaneState {
+    /// The round numbered `round`.
+    pub fn round(&self, round: Round) -> Option<&RoundState> {
+        self.rounds.get(usize::from(round.0).checked_sub(1)?)
+    }
+
+    pub(super) fn round_mut(&mut self, round: Round) -> Option<&mut RoundState> {
+        self.rounds.get_mut(usize::from(round.0).checked_sub(1)?)
+    }
+
+    /// The model that represents the lane.
+    pub fn chosen_model(&self) -> Option<(ChosenModel, BlobRef)> {
+        let round = self.chosen?;
+        let model = self.round(round)?.model?;
+        Some((ChosenModel { lane: self.lane, round }, model))
+    }
+
+    /// Whether nothing more happens in this lane.
+    pub fn is_complete(&self) -> bool {
+        self.holdout.as_ref().is_some_and(|holdout| holdout.closing().is_some())
+    }
+}

@@ -1,0 +1,92 @@
+//! Who is invited, who takes part, and who is there.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{CohortSummary, SiteId};
+
+use crate::Timestamp;
+
+/// Whether a site's session is up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// Never seen.
+    Awaited,
+    /// Its session is up.
+    Connected,
+    /// Its session ended.
+    Gone {
+        /// When.
+        since: Timestamp,
+        /// What the transport said.
+        reason: String,
+    },
+}
+
+/// One invited site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its cohort, once it has enlisted.
+    pub cohort: Option<CohortSummary>,
+    /// Whether its session is up.
+    pub presence: Presence,
+    /// When it last did something the study noticed.
+    pub last_heard: Timestamp,
+}
+
+/// The invited sites. Pinned once lanes exist: nobody enlists after that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster(BTreeMap<SiteId, Member>);
+
+impl Roster {
+    pub(super) fn invite(sites: &[SiteId], at: Timestamp) -> Self {
+        let member = Member { cohort: None, presence: Presence::Awaited, last_heard: at };
+        Self(sites.iter().map(|site| (site.clone(), member.clone())).collect())
+    }
+
+    /// The member called `site`, if it is invited.
+    pub fn member(&self, site: &SiteId) -> Option<&Member> {
+        self.0.get(site)
+    }
+
+    /// Every invited site, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&SiteId, &Member)> {
+        self.0.iter()
+    }
+
+    /// The sites that take part, with their cohorts.
+    pub fn enlisted(&self) -> impl Iterator<Item = (&SiteId, &CohortSummary)> {
+        self.0.iter().filter_map(|(site, member)| Some((site, member.cohort.as_ref()?)))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.values().all(|member| member.cohort.is_some())
+    }
+
+    pub(super) fn enlist(&mut self, site: &SiteId, cohort: CohortSummary, at: Timestamp) {
+        self.update(site, |member| {
+            member.cohort = Some(cohort);
+            member.last_heard = at;
+        });
+    }
+
+    pub(super) fn connected(&mut self, site: &SiteId, at: Timestamp) {
+        self.update(site, |member| {
+            member.presence = Presence::Connected;
+            member.last_heard = at;
+        });
+    }
+
+    pub(super) fn gone(&mut self, site: &SiteId, reason: String, at: Timestamp) {
+        self.update(site, |member| member.presence = Presence::Gone { since: at, reason });
+    }
+
+    pub(super) fn heard(&mut self, site: &SiteId, at: Timestamp) {
+        self.update(site, |member| member.last_heard = at);
+    }
+
+    fn update(&mut self, site: &SiteId, change: impl FnOnce(&mut Member)) {
+        if let Some(member) = self.0.get_mut(site) {
+            change(member);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What follows from an event, until nothing more does: gatherings close, rounds end, lanes choose, arms fuse.
+
+use consilium_domain::{Federation, Lane, Round};
+
+use super::gathering::Verdict;
+use super::opening::FEWEST_TRAINING_CASES;
+use super::selection::best_round;
+use super::{Contribution, Coordinator, Effect, Gathering, LaneState, Phase, Roster, RoundState};
+use crate::Timestamp;
+
+impl Coordinator {
+    /// Carries the state forward until nothing more follows.
+    pub(super) fn settle(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let ended = match self.phase {
+            Phase::Enrolling => self.settle_enrolment(),
+            Phase::Running { .. } => Ok(()),
+            Phase::Finished { .. } | Phase::Halted { .. } => return effects,
+        };
+        match ended
+            .and_then(|()| self.settle_lanes(&mut effects))
+            .and_then(|()| self.settle_fusions(&mut effects))
+        {
+            Ok(()) => {}
+            Err(reason) => effects.push(self.halt(reason)),
+        }
+        effects
+    }
+
+    pub(super) fn halt(&mut self, reason: String) -> Effect {
+        self.phase = Phase::Halted { at: self.now, reason: reason.clone() };
+        Effect::Halt { reason }
+    }
+
+    fn settle_enrolment(&mut self) -> Result<(), String> {
+        let due = self.now >= self.opened.plus_secs(self.study.federation.enrolment_secs);
+        if !due && !self.roster.is_complete() {
+            return Ok(());
+        }
+        self.phase = Phase::Running { since: self.now };
+        for lane in self.study.lanes() {
+            let trainers = self.trainers(&lane);
+            let quorum = usize::from(self.study.federation.quorum);
+            if trainers.len() < quorum {
+                return Err(format!(
+                    "lane {lane}: {} site(s) enlisted with at least {FEWEST_TRAINING_CASES} training cases, the \
+                     quorum is {quorum}; invite more sites, wait longer for them or lower the quorum",
+                    trainers.len()
+                ));
+            }
+            self.lanes.push(LaneState { lane, rounds: Vec::new(), chosen: None, holdout: None });
+            self.open_round(&lane, Round(1));
+        }
+        Ok(())
+    }
+
+    fn settle_lanes(&mut self, effects: &mut Vec<Effect>) -> Result<(), String> {
+        for index in 0..self.lanes.len() {
+            self.close_rounds(index, effects)?;
+            self.choose(index);
+            let (roster, rules, now) = (&self.roster, &self.study.federation, self.now);
+            let lane = &mut self.lanes[index];
+            let work = format!("hold-out of {}", lane.lane);
+            if let Some(holdout) = &mut lane.holdout {
+                close(holdout, roster, rules, now, &work, effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_rounds(&mut self, index: usize, effects: &mut Vec<Effect>) -> Result<(), String> {
+        let (roster, rules, now) = (&self.roster, &self.study.federation, self.now);
+        let lane = &mut self.lanes[index];
+        for round in &mut lane.rounds {
+            let work = format!("{} round {}", lane.lane, round.round);
+            if close(&mut round.training, roster, rules, now, &format!("training of {work}"), effects)? {
+                effects.push(aggregation(lane.lane, round));
+            }
+            if let Some(validation) = &mut round.validation {
+                close(validation, roster, rules, now, &format!("validation of {work}"), effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses the lane's round once all rounds are validated, and asks for the hold-out.
+    fn choose(&mut self, index: usize) {
+        let lane = &self.lanes[index];
+        let validated = |round: &RoundState| {
+            round.validation.as_ref().is_some_and(|validation| validation.closing().is_some())
+        };
+        let complete = lane.rounds.len() == usize::from(self.study.training.rounds);
+        if lane.chosen.is_some() || !complete || !lane.rounds.iter().all(validated) {
+            return;
+        }
+        let (round, modality) = (best_round(lane), lane.lane.modality);
+        let expected = self.enlisted_where(|_, cohort| cohort.counts(modality).holdout.total() > 0);
+        let needed = self.needed(&expected);
+        let lane = &mut self.lanes[index];
+        lane.chosen = Some(round);
+        lane.holdout = Some(Gathering::open(self.now, expected, needed));
+        if let Some(task) = lane.holdout_task() {
+            self.issue(task);
+        }
+    }
+
+    fn settle_fusions(&mut self, effects: &mut Vec<Effect>) -> Result<(), String> {
+        let Phase::Running { since: began } = self.phase else { return Ok(()) };
+        for arm in self.study.arms.clone() {
+            let complete = self.lanes.iter().filter(|lane| lane.lane.arm == arm).all(LaneState::is_complete);
+            if complete && !self.fusions.contains_key(&arm) {
+                self.open_fusion(arm);
+            }
+        }
+        for (arm, fusion) in &mut self.fusions {
+            let work = format!("fusion of {arm}");
+            close(fusion, &self.roster, &self.study.federation, self.now, &work, effects)?;
+        }
+        let fused = |arm| self.fusions.get(arm).is_some_and(|fusion| fusion.closing().is_some());
+        if self.study.arms.iter().all(fused) {
+            self.phase = Phase::Finished { began, at: self.now };
+            effects.push(Effect::Finish);
+        }
+        Ok(())
+    }
+}
+
+/// Closes `gathering` if its time has come; whether it did. An error halts the study.
+fn close<T>(
+    gathering: &mut Gathering<T>,
+    roster: &Roster,
+    rules: &Federation,
+    now: Timestamp,
+    work: &str,
+    effects: &mut Vec<Effect>,
+) -> Result<bool, String> {
+    if gathering.closing().is_some() {
+        return Ok(false);
+    }
+    match gathering.verdict(roster, rules, now) {
+        Verdict::Wait(_) => Ok(false),
+        Verdict::Hopeless(shortage) => Err(format!("{work}: {shortage}")),
+        Verdict::Close { missing } => {
+            if !missing.is_empty() {
+                effects.push(Effect::WentOnWithout { work: work.to_owned(), missing: missing.clone() });
+            }
+            gathering.close(now, missing);
+            Ok(true)
+        }
+    }
+}
+
+fn aggregation(lane: Lane, round: &RoundState) -> Effect {
+    let contributions = round.training.answers().iter().map(|(site, answer)| Contribution {
+        site: site.clone(),
+        update: answer.value.update,
+        cases: answer.value.cases,
+    });
+    Effect::Aggregate { lane, round: round.round, start: round.start, contributions: contributions.collect() }
+}

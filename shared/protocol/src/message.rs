@@ -1,0 +1,136 @@
+//! The control messages. Their encoding and the 64 KiB limit of a frame are the transport's.
+
+use consilium_domain::{BlobRef, CohortSummary, OrderId, SiteId, StudyHash, WorkOrder};
+use serde::{Deserialize, Serialize};
+
+use crate::{Outcome, Rejection};
+
+/// The version of the conversation spoken by this build.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
+pub const MAX_REASON_BYTES: usize = 500;
+
+/// The versions a build understands, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionRange {
+    /// Oldest.
+    pub oldest: u16,
+    /// Newest.
+    pub newest: u16,
+}
+
+impl VersionRange {
+    /// What this build understands.
+    pub const OURS: Self = Self { oldest: PROTOCOL_VERSION, newest: PROTOCOL_VERSION };
+
+    /// The newest version both sides understand.
+    pub fn common(self, other: Self) -> Option<u16> {
+        let newest = self.newest.min(other.newest);
+        (newest >= self.oldest.max(other.oldest)).then_some(newest)
+    }
+}
+
+/// What a site says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToCoordinator {
+    /// The first message of a connection.
+    Hello {
+        /// The versions the site speaks.
+        versions: VersionRange,
+        /// Name and version of the program, for the log.
+        software: String,
+    },
+    /// Takes part in the study with this cohort.
+    Enlist {
+        /// The study as the site understood it.
+        study: StudyHash,
+        /// Its patients in numbers.
+        cohort: CohortSummary,
+    },
+    /// Asks for work.
+    Ready,
+    /// The result of a work order. Its blob, if any, was uploaded before.
+    Answer {
+        /// Which order.
+        order: OrderId,
+        /// The result.
+        outcome: Outcome,
+    },
+    /// The work could not be done.
+    Failed {
+        /// Which order.
+        order: OrderId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the coordinator says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToSite {
+    /// The answer to `Hello`: only now is the site connected.
+    Welcome {
+        /// The version to speak.
+        version: u16,
+        /// Who the certificate says the site is.
+        site: SiteId,
+        /// The study's canonical text.
+        study: String,
+        /// The pretrained backbone, if an arm needs one.
+        base: Option<BlobRef>,
+        /// Whether the site takes part already.
+        enlisted: bool,
+    },
+    /// The site takes part.
+    Enlisted,
+    /// Something to do.
+    Work(WorkOrder),
+    /// The answer is recorded; the site may forget it.
+    Accepted {
+        /// Which order.
+        order: OrderId,
+    },
+    /// The site's last message changed nothing.
+    Rejected {
+        /// The order it was about, if any.
+        order: Option<OrderId>,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The study is complete.
+    Finished,
+    /// The study was stopped.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// `reason` cut to [`MAX_REASON_BYTES`] at a character boundary, on one line.
+pub fn bounded_reason(reason: &str) -> String {
+    let line: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut end = line.len().min(MAX_REASON_BYTES);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    line[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_common_version_is_spoken() {
+        let range = |oldest, newest| VersionRange { oldest, newest };
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(1, 1).common(range(2, 5)), None);
+    }
+
+    #[test]
+    fn reasons_are_cut_between_characters() {
+        let reason = bounded_reason(&"ä\n".repeat(400));
+        assert!(reason.len() <= MAX_REASON_BYTES && !reason.contains('\n'));
+    }
+}

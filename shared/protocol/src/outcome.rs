@@ -1,0 +1,74 @@
+//! What a site answers: numbers over many patients, never one.
+
+use consilium_domain::BlobRef;
+use consilium_metrics::ScoreHistogram;
+use serde::{Deserialize, Serialize};
+
+/// The result of a work order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Of `Task::Train`.
+    Trained(TrainingOutcome),
+    /// Of `Task::Validate` and `Task::PredictHoldout`.
+    Scored(ScoringOutcome),
+    /// Of `Task::Fuse`.
+    Fused(FusionOutcome),
+}
+
+impl Outcome {
+    /// The blob that must be with the coordinator before the answer counts.
+    pub const fn blob(&self) -> Option<BlobRef> {
+        match self {
+            Self::Trained(training) => Some(training.update),
+            Self::Scored(_) | Self::Fused(_) => None,
+        }
+    }
+}
+
+/// One site's training of one round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingOutcome {
+    /// The sealed update.
+    pub update: BlobRef,
+    /// Cases it was trained on: its weight in the aggregate.
+    pub cases: u32,
+    /// Mean loss of the last local epoch.
+    pub mean_loss: f64,
+    /// Mean share of patients that took the fine-tuned path, over the blocks; only with a policy.
+    pub tuned_share: Option<f64>,
+    /// Euclidean norm of the update before quantisation.
+    pub norm: f64,
+    /// Coordinates that were cut to the fixed-point range.
+    pub saturated: u64,
+    /// Seconds the site worked.
+    pub seconds: f64,
+}
+
+/// Scores of one model on one set of a site's patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoringOutcome {
+    /// Predicted probabilities by class.
+    pub scores: ScoreHistogram,
+    /// Sum of the binary cross-entropy over the patients.
+    pub loss_sum: f64,
+    /// Seconds the site worked.
+    pub seconds: f64,
+}
+
+/// Late fusion at a site: for every modality group, averaged probabilities.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FusionOutcome {
+    /// One entry a modality group of the study, in its order.
+    pub groups: Vec<GroupScores>,
+    /// Seconds the site worked.
+    pub seconds: f64,
+}
+
+/// Fused scores of one modality group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupScores {
+    /// Out-of-fold: each training patient scored by the models that did not train on it.
+    pub validation: ScoreHistogram,
+    /// Each hold-out patient scored by the mean over all fold models.
+    pub holdout: ScoreHistogram,
+}

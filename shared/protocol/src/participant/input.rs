@@ -1,0 +1,72 @@
+//! What a participant is told and what it asks of its shell.
+
+use consilium_domain::{BlobRef, CohortSummary, OrderId, Study, WorkOrder};
+
+use crate::{Outcome, ToCoordinator, ToSite};
+
+/// Something that happened at or to the site.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The transport is up.
+    Connected,
+    /// The transport is gone. The shell tries again by itself.
+    Disconnected,
+    /// The coordinator said something.
+    Received(ToSite),
+    /// The study's data is ready, or cannot be.
+    Prepared(Result<CohortSummary, String>),
+    /// A blob is in the local store, verified.
+    Fetched(BlobRef),
+    /// A blob cannot be had although the connection stands.
+    FetchFailed {
+        /// Which.
+        blob: BlobRef,
+        /// Why.
+        reason: String,
+    },
+    /// Work ended. A result with a blob has stored it locally before.
+    WorkDone {
+        /// Which.
+        order: OrderId,
+        /// The result, or why there is none.
+        result: Result<Outcome, String>,
+    },
+    /// The blob of an answer is with the coordinator.
+    Uploaded(OrderId),
+    /// The coordinator refuses the blob although the connection stands.
+    UploadFailed {
+        /// Of which answer.
+        order: OrderId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Something the shell must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Send a control message.
+    Send(ToCoordinator),
+    /// Read the cohort, deal it into folds, preprocess; answer with [`Input::Prepared`].
+    Prepare(Box<Study>),
+    /// Get a blob unless the local store has it; answer with [`Input::Fetched`].
+    Fetch(BlobRef),
+    /// Do the work off the session's thread; answer with [`Input::WorkDone`].
+    Execute(WorkOrder),
+    /// Send the blob of an answer; answer with [`Input::Uploaded`].
+    Upload {
+        /// Of which answer.
+        order: OrderId,
+        /// The blob.
+        blob: BlobRef,
+    },
+    /// Tell the log.
+    Note(String),
+    /// The study is complete.
+    Finish,
+    /// The site cannot go on.
+    Stop {
+        /// Why.
+        reason: String,
+    },
+}

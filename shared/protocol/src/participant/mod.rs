@@ -1,0 +1,317 @@
+//! A site's side of the session.
+//!
+//! ```text
+//! Offline -> Greeting -> Preparing -> Enlisting -> Idle -> Fetching -> Working -> Uploading -> Reporting
+//!    ^                                              ^                                             |
+//!    +---- from everywhere, on disconnection        +---------------------------------------------+
+//! ```
+//!
+//! Work survives the connection: what is under way goes on while the site is offline, and a finished result waits
+//! in the outbox until the coordinator has accepted or rejected it.
+
+mod input;
+
+use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
+
+pub use input::{Action, Input};
+
+use crate::{Outcome, Rejection, ToCoordinator, ToSite, VersionRange, bounded_reason};
+
+/// What the site does right now.
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    Offline,
+    Greeting,
+    Preparing,
+    Enlisting,
+    Idle,
+    Fetching(BlobRef),
+    Working,
+    Uploading,
+    Reporting,
+    Over,
+}
+
+/// The agreed plan as the coordinator told it, and who the site is in it.
+#[derive(Debug, Clone, PartialEq)]
+struct Session {
+    study: Study,
+    hash: StudyHash,
+    base: Option<BlobRef>,
+    enlisted: bool,
+}
+
+/// A result, or the reason why there is none.
+type Reply = Result<Outcome, String>;
+
+/// A site's session, with its work in hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Participant {
+    site: SiteId,
+    software: String,
+    step: Step,
+    session: Option<Session>,
+    prepared: bool,
+    cohort: Option<consilium_domain::CohortSummary>,
+    base_cached: bool,
+    order: Option<WorkOrder>,
+    working: bool,
+    outbox: Option<(OrderId, Reply)>,
+}
+
+impl Participant {
+    /// A site that is not connected yet. `software` is its program's name and version.
+    pub const fn new(site: SiteId, software: String) -> Self {
+        Self {
+            site,
+            software,
+            step: Step::Offline,
+            session: None,
+            prepared: false,
+            cohort: None,
+            base_cached: false,
+            order: None,
+            working: false,
+            outbox: None,
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub const fn is_over(&self) -> bool {
+        matches!(self.step, Step::Over)
+    }
+
+    /// The order that is being worked on or reported.
+    pub const fn order(&self) -> Option<&WorkOrder> {
+        self.order.as_ref()
+    }
+
+    /// Takes in what happened and says what to do.
+    pub fn handle(&mut self, input: Input) -> Vec<Action> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        match input {
+            Input::Connected => self.greet(),
+            Input::Disconnected => {
+                self.step = Step::Offline;
+                Vec::new()
+            }
+            Input::Received(message) => self.receive(message),
+            Input::Prepared(Ok(cohort)) => {
+                self.cohort = Some(cohort);
+                self.go_on()
+            }
+            Input::Prepared(Err(reason)) => self.stop(format!("the study cannot be prepared here: {reason}")),
+            Input::Fetched(blob) => self.fetched(blob),
+            Input::FetchFailed { blob, reason } => self.fetch_failed(blob, reason),
+            Input::WorkDone { order, result } => self.work_done(order, result),
+            Input::Uploaded(order) => self.uploaded(order),
+            Input::UploadFailed { order, reason } => self.upload_failed(order, reason),
+        }
+    }
+
+    fn greet(&mut self) -> Vec<Action> {
+        self.step = Step::Greeting;
+        let software = self.software.clone();
+        vec![Action::Send(ToCoordinator::Hello { versions: VersionRange::OURS, software })]
+    }
+
+    fn receive(&mut self, message: ToSite) -> Vec<Action> {
+        match message {
+            ToSite::Welcome { site, study, base, enlisted, .. } => {
+                self.welcomed(&site, &study, base, enlisted)
+            }
+            ToSite::Enlisted => {
+                self.session.iter_mut().for_each(|session| session.enlisted = true);
+                self.go_on()
+            }
+            ToSite::Work(order) => self.take(order),
+            ToSite::Accepted { order } => self.settled(order),
+            ToSite::Rejected { order: Some(order), rejection } => {
+                let mut actions = vec![Action::Note(format!("order {order} was refused: {rejection}"))];
+                actions.extend(self.settled(order));
+                actions
+            }
+            ToSite::Rejected { order: None, rejection } => self.refused(&rejection),
+            ToSite::Finished => {
+                self.step = Step::Over;
+                vec![Action::Finish]
+            }
+            ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
+        }
+    }
+
+    fn welcomed(&mut self, site: &SiteId, study: &str, base: Option<BlobRef>, enlisted: bool) -> Vec<Action> {
+        if *site != self.site {
+            return self.stop(format!("the certificate is of site {site}, this is {}", self.site));
+        }
+        let study = match Study::from_json(study) {
+            Ok(study) => study,
+            Err(error) => return self.stop(error.to_string()),
+        };
+        let hash = study.hash();
+        if self.session.as_ref().is_some_and(|session| session.hash != hash) {
+            return self.stop("the coordinator now runs another study; start the client anew for it".into());
+        }
+        self.session = Some(Session { study, hash, base, enlisted });
+        self.go_on()
+    }
+
+    /// The next step of a connected session: prepare, enlist, get the backbone, empty the outbox, ask for work.
+    fn go_on(&mut self) -> Vec<Action> {
+        let Some(session) = self.session.clone().filter(|_| self.step != Step::Offline) else {
+            return Vec::new();
+        };
+        let Some(cohort) = &self.cohort else {
+            self.step = Step::Preparing;
+            let first = !std::mem::replace(&mut self.prepared, true);
+            return if first { vec![Action::Prepare(Box::new(session.study))] } else { Vec::new() };
+        };
+        if !session.enlisted {
+            self.step = Step::Enlisting;
+            let enlist = ToCoordinator::Enlist { study: session.hash, cohort: cohort.clone() };
+            return vec![Action::Send(enlist)];
+        }
+        if let Some(base) = session.base.filter(|_| !self.base_cached) {
+            self.step = Step::Fetching(base);
+            return vec![Action::Fetch(base)];
+        }
+        match (&self.outbox, &self.order) {
+            (Some((order, reply)), _) => {
+                let order = *order;
+                match reply.as_ref().ok().and_then(Outcome::blob) {
+                    Some(blob) => {
+                        self.step = Step::Uploading;
+                        vec![Action::Upload { order, blob }]
+                    }
+                    None => self.report(),
+                }
+            }
+            (None, Some(_)) if self.working => {
+                self.step = Step::Working;
+                Vec::new()
+            }
+            (None, Some(order)) => self.start(order.clone()),
+            (None, None) => {
+                self.step = Step::Idle;
+                vec![Action::Send(ToCoordinator::Ready)]
+            }
+        }
+    }
+
+    fn take(&mut self, order: WorkOrder) -> Vec<Action> {
+        let ours = self.session.as_ref().is_some_and(|session| session.hash == order.study);
+        if self.step != Step::Idle || !ours {
+            return self.stop("the coordinator sent work that was not asked for".into());
+        }
+        self.start(order)
+    }
+
+    fn start(&mut self, order: WorkOrder) -> Vec<Action> {
+        let model = order.task.model();
+        self.order = Some(order.clone());
+        match model {
+            Some(model) => {
+                self.step = Step::Fetching(model);
+                vec![Action::Fetch(model)]
+            }
+            None => self.execute(order),
+        }
+    }
+
+    fn execute(&mut self, order: WorkOrder) -> Vec<Action> {
+        self.step = Step::Working;
+        self.working = true;
+        vec![Action::Execute(order)]
+    }
+
+    fn fetched(&mut self, blob: BlobRef) -> Vec<Action> {
+        if self.step != Step::Fetching(blob) {
+            return Vec::new();
+        }
+        if self.session.as_ref().and_then(|session| session.base) == Some(blob) {
+            self.base_cached = true;
+            return self.go_on();
+        }
+        match self.order.clone() {
+            Some(order) => self.execute(order),
+            None => self.go_on(),
+        }
+    }
+
+    fn fetch_failed(&mut self, blob: BlobRef, reason: String) -> Vec<Action> {
+        if self.step != Step::Fetching(blob) {
+            return Vec::new();
+        }
+        match self.order.take() {
+            Some(order) => self.finished(order.id, Err(format!("its model could not be fetched: {reason}"))),
+            None => self.stop(format!("the pretrained backbone could not be fetched: {reason}")),
+        }
+    }
+
+    fn work_done(&mut self, order: OrderId, result: Reply) -> Vec<Action> {
+        if self.order.as_ref().is_none_or(|current| current.id != order) {
+            return Vec::new();
+        }
+        self.finished(order, result)
+    }
+
+    fn finished(&mut self, order: OrderId, result: Reply) -> Vec<Action> {
+        self.working = false;
+        self.order = None;
+        self.outbox = Some((order, result.map_err(|reason| bounded_reason(&reason))));
+        self.go_on()
+    }
+
+    fn uploaded(&mut self, order: OrderId) -> Vec<Action> {
+        let current = self.outbox.as_ref().is_some_and(|(waiting, _)| *waiting == order);
+        if self.step == Step::Uploading && current { self.report() } else { Vec::new() }
+    }
+
+    /// A refused upload means the order is closed: the answer is replaced by the reason, so that it is told.
+    fn upload_failed(&mut self, order: OrderId, reason: String) -> Vec<Action> {
+        match &mut self.outbox {
+            Some((waiting, reply)) if *waiting == order && self.step == Step::Uploading => {
+                *reply = Err(bounded_reason(&format!("the update could not be uploaded: {reason}")));
+                self.report()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn report(&mut self) -> Vec<Action> {
+        let Some((order, reply)) = self.outbox.clone() else { return Vec::new() };
+        self.step = Step::Reporting;
+        vec![Action::Send(match reply {
+            Ok(outcome) => ToCoordinator::Answer { order, outcome },
+            Err(reason) => ToCoordinator::Failed { order, reason },
+        })]
+    }
+
+    fn settled(&mut self, order: OrderId) -> Vec<Action> {
+        if self.outbox.as_ref().is_none_or(|(waiting, _)| *waiting != order) {
+            return Vec::new();
+        }
+        self.outbox = None;
+        self.go_on()
+    }
+
+    fn refused(&mut self, rejection: &Rejection) -> Vec<Action> {
+        match rejection {
+            Rejection::AlreadyEnlisted => {
+                self.session.iter_mut().for_each(|session| session.enlisted = true);
+                self.go_on()
+            }
+            _ => self.stop(rejection.to_string()),
+        }
+    }
+
+    fn stop(&mut self, reason: String) -> Vec<Action> {
+        self.step = Step::Over;
+        vec![Action::Stop { reason }]
+    }
+}
+
+#[cfg(test)]
+mod tests;

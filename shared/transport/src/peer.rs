@@ -1,0 +1,90 @@
+//! Who a verified certificate speaks for.
+//!
+//! Trust is not decided here: rustls has checked the chain, the dates and the purpose before this is asked.
+
+use consilium_domain::{Role, UnknownRole};
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+
+/// The holder of a verified certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) role: Role,
+    /// The certificate's serial number in hexadecimal: what a revocation names.
+    pub(crate) serial: String,
+}
+
+/// Why a certificate does not say whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateNameError {
+    /// Not an X.509 certificate.
+    #[error("the certificate cannot be read: {0}")]
+    Unreadable(String),
+    /// No name, or several: neither is ever issued by the consortium's authority.
+    #[error("the certificate has {0} URI names where exactly one is expected: issue a new kit with consilium-certs")]
+    NotOneName(usize),
+    /// A name of somebody else's scheme.
+    #[error("the certificate's name is not of this consortium's kind: {0}")]
+    Role(#[from] UnknownRole),
+    /// TLS finished without a certificate.
+    #[error("the other side showed no certificate")]
+    Absent,
+}
+
+impl Peer {
+    pub(crate) fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, CertificateNameError> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
+            .map_err(|error| CertificateNameError::Unreadable(error.to_string()))?;
+        Ok(Self { role: role_in(&certificate)?, serial: certificate.raw_serial_as_string() })
+    }
+
+    /// The holder of the certificate shown on `connection`.
+    pub(crate) fn of(connection: &quinn::Connection) -> Result<Self, CertificateNameError> {
+        let chain = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let leaf = chain.as_deref().and_then(|chain| chain.first()).ok_or(CertificateNameError::Absent)?;
+        Self::from_certificate(leaf)
+    }
+}
+
+fn role_in(certificate: &X509Certificate<'_>) -> Result<Role, CertificateNameError> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|error| CertificateNameError::Unreadable(error.to_string()))?;
+    let uris: Vec<&str> = names
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
+        .collect();
+    match uris[..] {
+        [uri] => Ok(uri.parse()?),
+        _ => Err(CertificateNameError::NotOneName(uris.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate(uris: &[&str]) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.subject_alt_names.extend(uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())));
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn exactly_one_role_is_read() {
+        let peer = Peer::from_certificate(&certificate(&["consilium:site:a"])).unwrap();
+        assert_eq!(peer.role, Role::Site("a".parse().unwrap()));
+        assert!(peer.serial.len() > 10);
+        let two = certificate(&["consilium:site:a", "consilium:coordinator"]);
+        assert_eq!(Peer::from_certificate(&two), Err(CertificateNameError::NotOneName(2)));
+        assert_eq!(Peer::from_certificate(&certificate(&[])), Err(CertificateNameError::NotOneName(0)));
+        let foreign = Peer::from_certificate(&certificate(&["spiffe://x/y"]));
+        assert!(matches!(foreign, Err(CertificateNameError::Role(_))));
+        let garbage = Peer::from_certificate(&CertificateDer::from(vec![1, 2, 3]));
+        assert!(matches!(garbage, Err(CertificateNameError::Unreadable(_))));
+    }
+}

@@ -1,0 +1,82 @@
+//! The model of round 0: pretrained where the arm says so, seeded elsewhere.
+
+use std::sync::Arc;
+
+use consilium_domain::network::{NetworkSpec, TUNED_PREFIX, TensorSpec, initial_values};
+use consilium_domain::{Arm, Seed};
+
+use crate::Weights;
+
+/// Why a lane has no first model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InitialError {
+    /// A pretrained arm without weights.
+    #[error("arm {0} starts from pretrained weights, and none were given")]
+    NoBase(Arm),
+    /// The weights lack a tensor of the arm.
+    #[error("the pretrained weights lack tensor {0}")]
+    MissingTensor(String),
+}
+
+/// The trainable weights of `arm` before its first round.
+///
+/// Fine-tuned blocks start as copies of `base`; policy, classifier and everything of the `random` arm start from
+/// `seed` alone, so every lane of an arm starts from the same model.
+///
+/// # Errors
+/// When the arm is pretrained and `base` is absent or of another network.
+pub fn initial_trainable(
+    spec: NetworkSpec,
+    arm: Arm,
+    seed: &Seed,
+    base: Option<&Weights>,
+) -> Result<Weights, InitialError> {
+    let seed = seed.derive(&format!("initial/{arm}"));
+    let manifest: Arc<[TensorSpec]> = spec.trainable_tensors(arm).into();
+    let mut values = Vec::with_capacity(manifest.iter().map(TensorSpec::values).sum());
+    for tensor in manifest.iter() {
+        match tensor.name.strip_prefix(TUNED_PREFIX).filter(|_| arm.is_pretrained()) {
+            Some(name) => {
+                let base = base.ok_or(InitialError::NoBase(arm))?;
+                let pretrained = base.tensor(name).filter(|found| found.len() == tensor.values());
+                values.extend(pretrained.ok_or_else(|| InitialError::MissingTensor(name.to_owned()))?);
+            }
+            None => values.extend(initial_values(tensor, &seed)),
+        }
+    }
+    Ok(Weights::new(manifest, values).expect("one finite value for every place of the manifest"))
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::network::Depth;
+
+    use super::*;
+
+    const SPEC: NetworkSpec = NetworkSpec { depth: Depth::D10, width: 2 };
+
+    fn base() -> Weights {
+        let manifest: Arc<[TensorSpec]> = SPEC.backbone_tensors().into();
+        let values = manifest.iter().flat_map(|t| initial_values(t, &Seed::from_number(9))).collect();
+        Weights::new(manifest, values).unwrap()
+    }
+
+    #[test]
+    fn tuned_blocks_are_copies_and_the_policy_is_seeded() {
+        let base = base();
+        let weights = initial_trainable(SPEC, Arm::Spottune, &Seed::from_number(1), Some(&base)).unwrap();
+        let kernel = "layer3.0.conv2.weight";
+        assert_eq!(weights.tensor(&format!("tuned.{kernel}")), base.tensor(kernel));
+        assert_ne!(weights.tensor(&format!("policy.{kernel}")), base.tensor(kernel));
+    }
+
+    #[test]
+    fn a_pretrained_arm_refuses_to_start_without_weights() {
+        let seed = Seed::from_number(1);
+        assert_eq!(
+            initial_trainable(SPEC, Arm::Medicalnet, &seed, None),
+            Err(InitialError::NoBase(Arm::Medicalnet))
+        );
+        assert!(initial_trainable(SPEC, Arm::Random, &seed, None).is_ok());
+    }
+}
