@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use consilium_domain::{Role, SiteId};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -94,7 +94,8 @@ impl Authority {
     /// [`AuthorityError::Name`] where `consortium` is empty, longer than 64 characters (the limit X.520 sets for a
     /// common name) or has control characters.
     pub fn create(consortium: &str) -> Result<Self, AuthorityError> {
-        let fits = (1..=64).contains(&consortium.chars().count()) && !consortium.chars().any(char::is_control);
+        let fits =
+            (1..=64).contains(&consortium.chars().count()) && !consortium.chars().any(char::is_control);
         if !fits {
             return Err(AuthorityError::Name(consortium.chars().take(80).collect()));
         }
@@ -128,7 +129,10 @@ impl Authority {
     /// Where one of them is there already, nothing is written.
     pub fn save(&self, dir: &Path) -> Result<(), AuthorityError> {
         let key = self.issuer.key().serialize_pem();
-        write_all(dir, &[(CA_KEY_FILE, &key, Readers::Owner), (CA_FILE, &self.certificate_pem, Readers::All)])?;
+        write_all(
+            dir,
+            &[(CA_KEY_FILE, &key, Readers::Owner), (CA_FILE, &self.certificate_pem, Readers::All)],
+        )?;
         Ok(())
     }
 
@@ -140,8 +144,10 @@ impl Authority {
         let (ca_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
         let certificate_pem = read(&ca_path)?;
         let key = KeyPair::from_pem(&read(&key_path)?).map_err(|error| damaged(&key_path, &error))?;
-        let name = name_if_signed_by(&certificate_pem, &key).map_err(|problem| damaged(&ca_path, &problem))?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|error| damaged(&ca_path, &error))?;
+        let name =
+            name_if_signed_by(&certificate_pem, &key).map_err(|problem| damaged(&ca_path, &problem))?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|error| damaged(&ca_path, &error))?;
         Ok(Self { name, certificate_pem, issuer, validity: Validity::default() })
     }
 

@@ -27,7 +27,9 @@ pub struct Kit {
 #[derive(Debug, thiserror::Error)]
 pub enum KitError {
     /// A file of that name is already there.
-    #[error("{0} already exists: choose an empty folder; a kit is never overwritten, its key could not be restored")]
+    #[error(
+        "{0} already exists: choose an empty folder; a kit is never overwritten, its key could not be restored"
+    )]
     Exists(PathBuf),
     /// The file system said no.
     #[error("cannot write {path}: {source}")]

@@ -1,14 +1,15 @@
 //! The command line of the consortium's authority: init, issue-site, issue-coordinator.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use consilium_certs::{Authority, Validity};
+use clap::{Parser, Subcommand, value_parser};
+use consilium_certs::{Authority, AuthorityError, Validity};
 use consilium_domain::SiteId;
 
 /// No certificate outlives the authority's own ten years.
-const DAYS: RangedU64ValueParser<u32> = RangedU64ValueParser::<u32>::new().range(1..=3650);
+const DAYS: RangeInclusive<i64> = 1..=3650;
 
 /// Makes the certificates of a consortium. Keep the authority's folder offline and backed up.
 #[derive(Parser)]
@@ -41,7 +42,7 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// Days until it must be renewed.
-        #[arg(long, default_value_t = Validity::default().site_days, value_parser = DAYS)]
+        #[arg(long, default_value_t = Validity::default().site_days, value_parser = value_parser!(u32).range(DAYS))]
         days: u32,
     },
     /// Make the kit of the coordinator.
@@ -56,31 +57,37 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// Days until it must be renewed.
-        #[arg(long, default_value_t = Validity::default().coordinator_days, value_parser = DAYS)]
+        #[arg(long, default_value_t = Validity::default().coordinator_days, value_parser = value_parser!(u32).range(DAYS))]
         days: u32,
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), AuthorityError> {
+    match command {
         Command::Init { name, out } => {
             Authority::create(&name)?.save(&out)?;
             println!("authority of `{name}` in {}: keep ca-key.pem offline", out.display());
         }
         Command::IssueSite { authority, site, out, days } => {
             let validity = Validity { site_days: days, ..Validity::default() };
-            load(&authority)?.with_validity(validity).issue_site(&site)?.write(&out)?;
+            Authority::load(&authority)?.with_validity(validity).issue_site(&site)?.write(&out)?;
             println!("kit of {site} in {}, valid for {days} days", out.display());
         }
         Command::IssueCoordinator { authority, names, out, days } => {
             let validity = Validity { coordinator_days: days, ..Validity::default() };
-            load(&authority)?.with_validity(validity).issue_coordinator(&names)?.write(&out)?;
+            Authority::load(&authority)?.with_validity(validity).issue_coordinator(&names)?.write(&out)?;
             println!("kit of the coordinator in {}, valid for {days} days", out.display());
         }
     }
     Ok(())
-}
-
-fn load(dir: &std::path::Path) -> anyhow::Result<Authority> {
-    Authority::load(dir).with_context(|| format!("no usable authority in {}", dir.display()))
 }

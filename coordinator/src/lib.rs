@@ -1,1 +1,28 @@
-//! The daemon that owns a study.
+//! The coordinator: owns a study, hands out work, sums updates, reports.
+//!
+//! [`run`] is the daemon. It links no machine-learning framework and reads no image: models are named tensors to
+//! it, patients are counts. State is the event log and the blobs under one folder; a restart with the same
+//! arguments goes on where the log ends.
+
+mod access;
+mod aggregation;
+pub mod cli;
+mod conductor;
+mod config;
+mod daemon;
+mod event_log;
+mod first_models;
+mod notice;
+pub mod report;
+mod session;
+mod state_dir;
+
+pub use aggregation::AggregationError;
+pub use conductor::ConductorError;
+pub use config::{Config, StudyFileError, read_study};
+pub use daemon::{DaemonError, run};
+pub use event_log::{EventLog, EventLogError};
+pub use first_models::FirstModelsError;
+pub use notice::{Notice, NoticeFormat, Progress};
+pub use report::Report;
+pub use state_dir::StateDirError;

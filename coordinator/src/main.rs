@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `consilium-coordinator`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consilium_coordinator::cli::main()
+}

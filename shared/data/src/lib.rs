@@ -1,1 +1,29 @@
 //! From a hospital's folder to the tensors a network sees.
+//!
+//! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places each
+//! patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it, [`Augmentation`]
+//! mirrors it. [`phantom`] writes synthetic hospitals in the same layout.
+//!
+//! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
+//! anything; its error texts name files and are for the site's own eyes.
+
+mod augment;
+mod cohort;
+mod load;
+pub mod phantom;
+mod preprocess;
+mod split;
+mod volume;
+
+pub use augment::{Augmentation, flip};
+pub use cohort::{
+    Case, ClinicalError, ClinicalScan, ClinicalTable, Cohort, CohortError, Exclusion, Layout, Mgmt,
+    PatientId, UnknownLayout,
+};
+pub use load::{LoadError, load_input};
+pub use preprocess::{PreprocessError, preprocess};
+pub use split::{Placement, Split};
+pub use volume::{
+    GridMismatch, HeaderError, InvalidVolume, MAX_VOXELS, Orientation, ReadVolumeError, Volume,
+    WriteVolumeError,
+};

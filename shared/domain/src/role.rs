@@ -78,7 +78,14 @@ mod tests {
 
     #[test]
     fn near_misses_are_refused() {
-        let texts = ["", "coordinator", "consilium:coordinator ", "consilium:site:", "consilium:site:A", "CONSILIUM:site:a"];
+        let texts = [
+            "",
+            "coordinator",
+            "consilium:coordinator ",
+            "consilium:site:",
+            "consilium:site:A",
+            "CONSILIUM:site:a",
+        ];
         for text in texts {
             assert!(text.parse::<Role>().is_err(), "{text}");
         }

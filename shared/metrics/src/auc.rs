@@ -11,7 +11,8 @@ use crate::{ScoreHistogram, Totals};
 /// An area under the ROC curve.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AucEstimate {
-    /// The area of the quantised scores: the share of (positive, negative) pairs in the right order, ties half.
+    /// The area of the quantised scores: the share of (positive, negative) pairs in the right order, ties
+    /// half.
     pub value: f64,
     /// 95 % confidence interval of the quantised scores' area. Covers the sampling of patients, not the bins.
     pub interval: Interval,
@@ -25,13 +26,13 @@ pub struct AucEstimate {
 
 /// How the interval of an area was made.
 ///
-/// The distribution-free rules serve where DeLong's variance is zero or undefined and would claim certainty. Both
-/// rest on m = min(P, N) disjoint pairs of a positive and a negative patient, which are independent.
+/// The distribution-free rules serve where DeLong's variance is zero or undefined and would claim certainty.
+/// Both rest on m = min(P, N) disjoint pairs of a positive and a negative patient, which are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IntervalRule {
-    /// DeLong's variance carried to the logit scale by the delta method and back, which keeps the interval within
-    /// (0, 1) and closer to its nominal coverage at high areas than the symmetric one.
+    /// DeLong's variance carried to the logit scale by the delta method and back, which keeps the interval
+    /// within (0, 1) and closer to its nominal coverage at high areas than the symmetric one.
     DelongLogit,
     /// An area of 0 or 1. Were the true area A, all m disjoint pairs would agree with probability at most A^m
     /// (or (1 - A)^m), so the interval is [0.025^(1/m), 1] or its mirror image: Clopper and Pearson's at the

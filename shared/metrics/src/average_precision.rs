@@ -20,8 +20,8 @@ pub struct Bracket {
 
 /// The average precision; `None` without positive patients. Without negative ones it is 1 by definition.
 ///
-/// Walking down from the highest bin with T true and F false positives above, the precision met by the i-th of a
-/// bin's p positives, if n negatives share the bin, is
+/// Walking down from the highest bin with T true and F false positives above, the precision met by the i-th
+/// of a bin's p positives, if n negatives share the bin, is
 /// - at least (T + i) / (T + i + F + n): all negatives first, then the positives one by one;
 /// - at most (T + p) / (T + p + F): all positives tied, above the negatives;
 /// - (T + p) / (T + p + F + n) if the bin is one threshold.

@@ -1,11 +1,11 @@
 //! Statistics of a classifier from summed histograms: what a consortium may know of its model's accuracy.
 //!
-//! Each site counts its patients by class and by bin of predicted probability ([`ScoreHistogram`]); histograms
-//! add up, and every figure of a report follows from the sum ([`Scorecard`]). No patient row is needed, and no
-//! figure is ever NaN: what is undefined is `None`.
+//! Each site counts its patients by class and by bin of predicted probability ([`ScoreHistogram`]);
+//! histograms add up, and every figure of a report follows from the sum ([`Scorecard`]). No patient row is
+//! needed, and no figure is ever NaN: what is undefined is `None`.
 //!
-//! Deliberately absent: rows, randomness, input and output. Nothing here decides whether a histogram is coarse
-//! enough to leave a site; the site's policy does.
+//! Deliberately absent: rows, randomness, input and output. Nothing here decides whether a histogram is
+//! coarse enough to leave a site; the site's policy does.
 
 mod auc;
 mod average_precision;

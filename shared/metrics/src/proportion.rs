@@ -2,7 +2,8 @@
 
 use crate::interval::{Estimate, Interval, Z_95};
 
-/// A proportion with Wilson's 95 % score interval (doi:10.1080/01621459.1927.10502953); `None` without trials.
+/// A proportion with Wilson's 95 % score interval (doi:10.1080/01621459.1927.10502953); `None` without
+/// trials.
 ///
 /// Unlike the textbook interval it stays within [0, 1] and has a width at proportions of 0 and 1.
 pub fn wilson(successes: u64, failures: u64) -> Option<Estimate> {
@@ -35,7 +36,8 @@ mod tests {
 
     #[test]
     fn published_examples() {
-        // Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E), table I, method 3.
+        // Newcombe 1998 (doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E), table I,
+        // method 3.
         for (successes, trials, lower, upper) in [
             (81, 263, 0.2553, 0.3662),
             (15, 148, 0.0624, 0.1605),

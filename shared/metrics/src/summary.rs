@@ -35,8 +35,8 @@ pub struct Scorecard {
 }
 
 impl Scorecard {
-    /// The figures of `histogram`. Without a threshold (validation saw one class only) those that need one are
-    /// `None`.
+    /// The figures of `histogram`. Without a threshold (validation saw one class only) those that need one
+    /// are `None`.
     pub fn of(histogram: &ScoreHistogram, threshold: Option<BinEdge>) -> Result<Self, GridMismatch> {
         let Totals { positives, negatives } = histogram.totals();
         let confusion = threshold.map(|edge| Confusion::at(histogram, edge)).transpose()?;

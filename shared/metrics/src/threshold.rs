@@ -1,7 +1,7 @@
 //! A threshold on the grid of a histogram: how it is chosen, and what it does to patients.
 //!
-//! A score at or above the threshold is called positive. Thresholds are edges of bins, so that a histogram knows
-//! exactly on which side each patient falls. Choose on validation data; then judge on other data.
+//! A score at or above the threshold is called positive. Thresholds are edges of bins, so that a histogram
+//! knows exactly on which side each patient falls. Choose on validation data; then judge on other data.
 
 use serde::{Deserialize, Serialize};
 

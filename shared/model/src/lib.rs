@@ -1,1 +1,45 @@
-//! MedicalNet and SpotTune on burn.
+//! MedicalNet and SpotTune on burn: the only crate that knows tensors with gradients.
+//!
+//! The networks are those of Tencent/MedicalNet (arXiv:1904.00625), routed by SpotTune (arXiv:1811.08737) in three
+//! dimensions (arXiv:2310.12373). [`Classifier`] is the whole surface: weights in, training, prediction, weights
+//! out. Which tensors exist and what they are called is decided by `consilium_domain::network`, not here; reading
+//! scans, augmentation and choosing cases happen above.
+
+mod backbone;
+mod batches;
+mod block;
+mod classifier;
+mod convolution;
+mod device;
+mod error;
+mod gumbel;
+mod layer;
+mod linear;
+mod loss;
+mod network;
+mod norm;
+mod optimiser;
+mod parameters;
+mod policy;
+mod pool;
+mod pooling;
+mod prediction;
+mod pretext;
+mod stem;
+mod training;
+mod volumes;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod routing;
+#[cfg(test)]
+mod sample;
+
+pub use batches::TrainingCases;
+pub use classifier::Classifier;
+pub use device::{ComputeDevice, ComputeDeviceError};
+pub use error::ModelError;
+pub use prediction::Prediction;
+pub use pretext::{Pretext, pretrain_backbone};
+pub use training::{TrainingProgress, TrainingSummary};

@@ -1,7 +1,7 @@
 //! The weighted sum of the sites' updates, exact and the same in every order of arrival.
 //!
-//! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. Which payloads
-//! may be added, and that a site counts once, is not decided here.
+//! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. Which
+//! payloads may be added, and that a site counts once, is not decided here.
 
 use std::fmt;
 
@@ -10,8 +10,9 @@ use crate::{Grid, UpdatePayload};
 /// The running sum of one round of one lane.
 ///
 /// # Why no sum overflows
-/// A coordinate is at most [`Grid::MAX_UNITS`] = 2^30 in absolute value and the cases of all added updates are at
-/// most [`Accumulator::MAX_TOTAL_CASES`] = 2^32, so a sum is at most 2^62, a quarter of the range of an `i64`.
+/// A coordinate is at most [`Grid::MAX_UNITS`] = 2^30 in absolute value and the cases of all added updates
+/// are at most [`Accumulator::MAX_TOTAL_CASES`] = 2^32, so a sum is at most 2^62, a quarter of the range of
+/// an `i64`.
 pub struct Accumulator {
     sums: Vec<i64>,
     grid: Grid,
@@ -40,7 +41,11 @@ pub enum AddError {
     #[error("an update of 0 cases weighs nothing: refuse it where it arrives")]
     NoCases,
     /// More patients than the arithmetic is proven for.
-    #[error("with this update the round would count {total} cases, more than {max}: check the sites' claims against their cohorts", max = Accumulator::MAX_TOTAL_CASES)]
+    #[error(
+        "with this update the round would count {total} cases, more than {max}: \
+         check the sites' claims against their cohorts",
+        max = Accumulator::MAX_TOTAL_CASES
+    )]
     TooManyCases {
         /// The cases including the refused update's.
         total: u64,
@@ -60,7 +65,8 @@ pub enum ApplyError {
     NoContributions(#[from] NoContributions),
     /// Another network.
     #[error(
-        "a model of {base} coordinates cannot take an aggregate of {sum}: use the model this round started from"
+        "a model of {base} coordinates cannot take an aggregate of {sum}: \
+         use the model this round started from"
     )]
     Coordinates {
         /// Coordinates of the model.
@@ -77,7 +83,8 @@ pub enum ApplyError {
 }
 
 impl Accumulator {
-    /// The most cases one sum may weigh: more people than any consortium has, and the proof above needs a bound.
+    /// The most cases one sum may weigh: more people than any consortium has, and the proof above needs a
+    /// bound.
     pub const MAX_TOTAL_CASES: u64 = 1 << 32;
 
     /// An empty sum for a model of `coordinates` coordinates. Reserves 8 bytes for each.
@@ -114,10 +121,11 @@ impl Accumulator {
         self.cases
     }
 
-    /// The weighted mean of the updates: for each coordinate sum / (cases * scale), a function of integers only.
+    /// The weighted mean of the updates: for each coordinate sum / (cases * scale), a function of integers
+    /// only.
     ///
-    /// It differs from the exact weighted mean of the clipped updates by at most half a unit of the grid, plus the
-    /// rounding of the sum and of the quotient (2^-53 of the result each).
+    /// It differs from the exact weighted mean of the clipped updates by at most half a unit of the grid,
+    /// plus the rounding of the sum and of the quotient (2^-53 of the result each).
     pub fn mean(&self) -> Result<Vec<f64>, NoContributions> {
         let divisor = self.divisor()?;
         Ok(self.sums.iter().map(|&sum| sum as f64 / divisor).collect())

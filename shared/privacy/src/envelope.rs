@@ -14,14 +14,15 @@ pub struct UpdateSummary {
     pub cases: u32,
     /// Coordinates that were cut to the clip.
     pub saturated: u64,
-    /// Euclidean norm of the clipped update. Anyone who reads the payload could compute it.
+    /// Euclidean norm of the clipped update. It reveals nothing that an unmasked payload does not.
     pub norm: f64,
 }
 
 /// A summary that no update has.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error(
-    "an update of {cases} cases with norm {norm} is refused: cases must be positive, the norm finite and not negative"
+    "an update of {cases} cases with norm {norm} is refused: \
+     cases must be positive, the norm finite and not negative"
 )]
 pub struct ImplausibleSummary {
     /// The claimed cases.

@@ -4,15 +4,17 @@ use consilium_domain::FixedPoint;
 
 /// Multiples of 2^-`fraction_bits` from -`clip` to `clip`, both included.
 ///
-/// Its making proves that the arithmetic of this crate is exact: `clip` and the scale are powers of two, so that
-/// scaling an `f32` changes its exponent only, and a coordinate in units is at most 2^30 in absolute value.
+/// Its making proves that the arithmetic of this crate is exact: `clip` and the scale are powers of two, so
+/// that scaling an `f32` changes its exponent only, and a coordinate in units is at most 2^30 in absolute
+/// value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grid(FixedPoint);
 
 /// The fixed point makes no grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the fixed point (clip {}, fraction_bits {}) is refused: take a power of two and {} to {} bits, with log2(clip) + fraction_bits at most {}",
+    "the fixed point (clip {}, fraction_bits {}) is refused: \
+     take a power of two and {} to {} bits, with log2(clip) + fraction_bits at most {}",
     .0.clip, .0.fraction_bits, Grid::MIN_FRACTION_BITS, Grid::MAX_FRACTION_BITS, Grid::MAX_UNITS.ilog2()
 )]
 pub struct GridError(pub FixedPoint);

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! At the coordinator the bytes become an [`UpdatePayload`], which proves that they were checked, and an
-//! [`Accumulator`] adds payloads up, weighted by cases. Sums of integers do not depend on the order of arrival.
+//! [`Accumulator`] adds payloads up, weighted by cases. Sums of integers do not depend on the order of
+//! arrival.
 //!
-//! Deliberately absent: files, network, clocks, threads and randomness, and any name of a tensor. An update is
-//! one flat list of coordinates in the order of the study's manifest.
+//! Deliberately absent: files, network, clocks, threads and randomness, and any name of a tensor. An update
+//! is one flat list of coordinates in the order of the study's manifest.
 
 mod accumulate;
 mod clipped;

@@ -37,7 +37,8 @@ pub enum UpdateError {
     },
     /// Training diverged, or started from a broken model.
     #[error(
-        "coordinate {index} is not finite after training (or its change is not): lower the learning rate or check the inputs"
+        "coordinate {index} is not finite after training (or its change is not): \
+         lower the learning rate or check the inputs"
     )]
     NotFinite {
         /// The first such coordinate.

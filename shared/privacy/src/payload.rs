@@ -30,7 +30,8 @@ pub enum PayloadError {
     Magic,
     /// An update of another network.
     #[error(
-        "the update claims {claimed} coordinates where the lane's model has {expected}: train the network of the study"
+        "the update claims {claimed} coordinates where the lane's model has {expected}: \
+         train the network of the study"
     )]
     Coordinates {
         /// The number in the header.
@@ -39,7 +40,10 @@ pub enum PayloadError {
         expected: usize,
     },
     /// The header and the bytes disagree.
-    #[error("the update has {found} bytes where {expected} coordinates make {}: send it whole and once", expected_bytes(*expected))]
+    #[error(
+        "the update has {found} bytes where {expected} coordinates make {}: send it whole and once",
+        expected_bytes(*expected)
+    )]
     Length {
         /// Bytes received.
         found: usize,
@@ -48,7 +52,8 @@ pub enum PayloadError {
     },
     /// A coordinate that no clipped update has.
     #[error(
-        "coordinate {index} is {units} units, beyond the study's clip of {limit}: clip the update before sending"
+        "coordinate {index} is {units} units, beyond the study's clip of {limit}: \
+         clip the update before sending"
     )]
     BeyondClip {
         /// The first such coordinate.
@@ -74,7 +79,8 @@ pub(crate) fn write(units: &[i32]) -> Vec<u8> {
 }
 
 impl<'a> UpdatePayload<'a> {
-    /// Bytes of a payload of `coordinates` coordinates: what a receiver may reserve, and the most it should read.
+    /// Bytes of a payload of `coordinates` coordinates: what a receiver may reserve, and the most it should
+    /// read.
     pub const fn bytes(coordinates: usize) -> usize {
         expected_bytes(coordinates)
     }

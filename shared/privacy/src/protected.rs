@@ -26,9 +26,9 @@ impl ClippedUpdate {
 
 /// The integer nearest to `value`, halves to the even one, for `|value| <= 2^30`.
 ///
-/// 1.5 * 2^52 pushes the fraction out of the significand, where IEEE 754 addition itself rounds halves to even;
-/// the integer remains in the low bits in two's complement. Unlike `f64::round_ties_even` this needs no call on
-/// any processor and vectorises.
+/// 1.5 * 2^52 pushes the fraction out of the significand, where IEEE 754 addition itself rounds halves to
+/// even; the integer remains in the low bits in two's complement. Unlike `f64::round_ties_even` this needs no
+/// call on any processor and vectorises.
 fn round_to_even(value: f64) -> i32 {
     const PUSH: f64 = 1.5 * (1u64 << 52) as f64;
     (value + PUSH).to_bits() as i32

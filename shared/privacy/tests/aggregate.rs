@@ -32,6 +32,11 @@ fn sealed(site: &Site, grid: Grid) -> Vec<u8> {
     update.clip(grid).quantise().seal().into_parts().0
 }
 
+/// Each site's payload with the cases told beside it.
+fn sent(sites: &[Site], grid: Grid) -> Vec<(Vec<u8>, u32)> {
+    sites.iter().map(|site| (sealed(site, grid), site.cases)).collect()
+}
+
 fn summed<'a>(arrivals: impl Iterator<Item = &'a (Vec<u8>, u32)>, grid: Grid) -> Accumulator {
     let mut sum = Accumulator::new(COORDINATES, grid);
     for (bytes, cases) in arrivals {
@@ -53,8 +58,7 @@ proptest! {
         order in any::<u64>(),
     ) {
         let grid = Grid::new(fixed_point).unwrap();
-        let mut arrivals: Vec<(Vec<u8>, u32)> =
-            sites.iter().map(|site| (sealed(site, grid), site.cases)).collect();
+        let mut arrivals = sent(&sites, grid);
         let first = summed(arrivals.iter(), grid);
         Seed::from_number(order).stream().shuffle(&mut arrivals);
         let second = summed(arrivals.iter(), grid);
@@ -70,7 +74,7 @@ proptest! {
         base in prop::collection::vec(-3.0f32..=3.0, COORDINATES),
     ) {
         let grid = Grid::new(fixed_point).unwrap();
-        let arrivals: Vec<(Vec<u8>, u32)> = sites.iter().map(|site| (sealed(site, grid), site.cases)).collect();
+        let arrivals = sent(&sites, grid);
         let sum = summed(arrivals.iter(), grid);
         let (mean, next) = (sum.mean().unwrap(), sum.apply(&base).unwrap());
         let clip = f64::from(fixed_point.clip);

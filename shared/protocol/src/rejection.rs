@@ -59,6 +59,11 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Whether the order is open still, and only this answer to it is no good.
+    pub const fn blames_the_answer(&self) -> bool {
+        matches!(self, Self::Answer(_) | Self::Update(_))
+    }
+
     /// A stable word for counters.
     pub const fn code(&self) -> &'static str {
         match self {

@@ -73,27 +73,38 @@ impl From<ConnectionError> for Closed {
             ConnectionError::ApplicationClosed(close) => {
                 code = u32::try_from(close.error_code.into_inner()).ok().map(CloseCode);
                 match printable(&close.reason) {
-                    text if text.is_empty() => format!("closed by the other side (code {})", close.error_code),
+                    text if text.is_empty() => {
+                        format!("closed by the other side (code {})", close.error_code)
+                    }
                     text => format!("closed by the other side: {text}"),
                 }
             }
             ConnectionError::ConnectionClosed(close) => {
                 let what = printable(&close.reason);
-                format!("the other side refused the connection: {}", explained(close.error_code.into(), &what))
+                format!(
+                    "the other side refused the connection: {}",
+                    explained(close.error_code.into(), &what)
+                )
             }
             ConnectionError::TransportError(error) => {
                 let what = printable(error.reason.as_bytes());
                 format!("we refused the other side: {}", explained(error.code.into(), &what))
             }
-            ConnectionError::TimedOut => "nothing was heard from the other side in time: is it running, is the address \
+            ConnectionError::TimedOut => {
+                "nothing was heard from the other side in time: is it running, is the address \
                                           right, and does the firewall let UDP through?"
-                .to_owned(),
-            ConnectionError::Reset => "the other side no longer knows this connection: it was restarted".to_owned(),
+                    .to_owned()
+            }
+            ConnectionError::Reset => {
+                "the other side no longer knows this connection: it was restarted".to_owned()
+            }
             ConnectionError::LocallyClosed => "closed by this side".to_owned(),
             ConnectionError::VersionMismatch => {
                 "the other side speaks another QUIC version: is it a Consilium coordinator?".to_owned()
             }
-            ConnectionError::CidsExhausted => "too many connections on this socket: restart this program".to_owned(),
+            ConnectionError::CidsExhausted => {
+                "too many connections on this socket: restart this program".to_owned()
+            }
         };
         Self { code, reason }
     }
@@ -142,7 +153,10 @@ mod tests {
 
     #[test]
     fn tls_alerts_come_with_advice() {
-        assert!(explained(TLS_ALERT_BASE + 48, "UnknownIssuer").starts_with("UnknownIssuer (a certificate was signed"));
+        assert!(
+            explained(TLS_ALERT_BASE + 48, "UnknownIssuer")
+                .starts_with("UnknownIssuer (a certificate was signed")
+        );
         assert_eq!(explained(0x0a, ""), "code 0xa");
     }
 }

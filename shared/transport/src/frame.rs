@@ -26,7 +26,9 @@ pub enum FrameError {
     #[error("an empty control frame: the other side speaks another version, update both to the same release")]
     Empty,
     /// The message is longer than [`MAX_FRAME`].
-    #[error("a control frame of {bytes} bytes; at most {MAX_FRAME} are allowed, larger content travels as a blob")]
+    #[error(
+        "a control frame of {bytes} bytes; at most {MAX_FRAME} are allowed, larger content travels as a blob"
+    )]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -50,7 +52,8 @@ pub enum FrameError {
 /// # Errors
 /// Where the message is empty or longer than [`MAX_FRAME`].
 pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, FrameError> {
-    let body = bincode::serde::encode_to_vec(message, LAYOUT).map_err(|e| FrameError::Unwritable(e.to_string()))?;
+    let body =
+        bincode::serde::encode_to_vec(message, LAYOUT).map_err(|e| FrameError::Unwritable(e.to_string()))?;
     check_length(body.len())?;
     Ok(body)
 }
@@ -149,7 +152,10 @@ mod tests {
         assert_eq!(body.len(), MAX_FRAME);
         assert_eq!(decode::<Vec<u8>>(&body).unwrap(), largest);
         assert_eq!(encode(&vec![7u8; MAX_FRAME - 7]), Err(FrameError::TooLarge { bytes: MAX_FRAME + 1 }));
-        assert_eq!(decode::<Vec<u8>>(&vec![0; MAX_FRAME + 1]), Err(FrameError::TooLarge { bytes: MAX_FRAME + 1 }));
+        assert_eq!(
+            decode::<Vec<u8>>(&vec![0; MAX_FRAME + 1]),
+            Err(FrameError::TooLarge { bytes: MAX_FRAME + 1 })
+        );
         assert_eq!(encode(&()), Err(FrameError::Empty));
         assert_eq!(decode::<Message>(&[]), Err(FrameError::Empty));
         assert_eq!(body_length([0, 0, 1, 0]), Ok(MAX_FRAME));

@@ -46,7 +46,9 @@ pub enum IdentityError {
         problem: String,
     },
     /// Other users of the machine can read the private key.
-    #[error("{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`, and issue a new kit if it was seen")]
+    #[error(
+        "{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`, and issue a new kit if it was seen"
+    )]
     KeyExposed {
         /// The key file.
         path: PathBuf,
@@ -71,7 +73,8 @@ impl Identity {
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
         let path = dir.join(KEY_FILE);
         refuse_exposed_key(&path)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&path)?).map_err(|error| damaged(&path, &explain(&error)))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&read(&path)?).map_err(|error| damaged(&path, &explain(&error)))?;
         let path = dir.join(CA_FILE);
         let mut roots = RootCertStore::empty();
         for root in certificates(&path)? {
@@ -107,7 +110,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityErr
     let bytes = read(path)?;
     let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|error| damaged(path, &explain(&error)))?;
-    if certificates.is_empty() { Err(damaged(path, &explain(&pem::Error::NoItemsFound))) } else { Ok(certificates) }
+    if certificates.is_empty() {
+        Err(damaged(path, &explain(&pem::Error::NoItemsFound)))
+    } else {
+        Ok(certificates)
+    }
 }
 
 fn explain(error: &pem::Error) -> String {
@@ -124,7 +131,8 @@ fn damaged(path: &Path, problem: &impl ToString) -> IdentityError {
 #[cfg(unix)]
 fn refuse_exposed_key(path: &Path) -> Result<(), IdentityError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let metadata = std::fs::metadata(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
+    let metadata =
+        std::fs::metadata(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 == 0 { Ok(()) } else { Err(IdentityError::KeyExposed { path: path.to_owned(), mode }) }
 }
@@ -162,10 +170,16 @@ mod tests {
             let path = dir.path().join(name);
             std::fs::write(&path, "-----BEGIN NONSENSE-----\n").unwrap();
             let error = Identity::load(dir.path()).unwrap_err();
-            assert!(matches!(&error, IdentityError::Damaged { .. }) && error.to_string().contains(name), "{error}");
+            assert!(
+                matches!(&error, IdentityError::Damaged { .. }) && error.to_string().contains(name),
+                "{error}"
+            );
             std::fs::remove_file(&path).unwrap();
             let error = Identity::load(dir.path()).unwrap_err();
-            assert!(matches!(&error, IdentityError::Read { .. }) && error.to_string().contains(name), "{error}");
+            assert!(
+                matches!(&error, IdentityError::Read { .. }) && error.to_string().contains(name),
+                "{error}"
+            );
         }
     }
 

@@ -22,7 +22,9 @@ pub enum CertificateNameError {
     #[error("the certificate cannot be read: {0}")]
     Unreadable(String),
     /// No name, or several: neither is ever issued by the consortium's authority.
-    #[error("the certificate has {0} URI names where exactly one is expected: issue a new kit with consilium-certs")]
+    #[error(
+        "the certificate has {0} URI names where exactly one is expected: issue a new kit with consilium-certs"
+    )]
     NotOneName(usize),
     /// A name of somebody else's scheme.
     #[error("the certificate's name is not of this consortium's kind: {0}")]
@@ -41,7 +43,8 @@ impl Peer {
 
     /// The holder of the certificate shown on `connection`.
     pub(crate) fn of(connection: &quinn::Connection) -> Result<Self, CertificateNameError> {
-        let chain = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let chain =
+            connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let leaf = chain.as_deref().and_then(|chain| chain.first()).ok_or(CertificateNameError::Absent)?;
         Self::from_certificate(leaf)
     }

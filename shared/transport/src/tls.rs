@@ -47,8 +47,9 @@ pub(crate) fn client(identity: &Identity) -> Result<ClientConfig, TlsError> {
 /// A server that refuses whoever shows no certificate of the consortium's authority.
 pub(crate) fn server(identity: &Identity) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider.clone()).build().map_err(refused)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider.clone())
+        .build()
+        .map_err(refused)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(refused)?

@@ -1,12 +1,15 @@
 //! How a QUIC connection is tuned: windows, timers, stream limits, congestion control.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::{IdleTimeout, TransportConfig, VarInt};
+
+use crate::blobs::{CHUNKS_IN_FLIGHT, TRANSFERS_AT_ONCE};
 
 /// Bytes in flight on one connection: 32 MiB fills 1 Gbit/s over a round trip of 250 ms.
 const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
@@ -15,18 +18,25 @@ const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// small enough that loss cannot open the thousand gaps at which QUIC gives the connection up.
 const STREAM_WINDOW: u32 = 1024 * 1024 + 256 * 1024;
 
-/// Keeps hospital firewalls, which forget a UDP flow after about 30 s, from dropping a quiet session.
+/// Longest silence of our own: hospital firewalls forget a UDP flow after about 30 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Four lost keep-alives: the other side is gone.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keep-alives in one idle timeout, at least: so many must be lost before the other side counts as gone.
+const KEEP_ALIVES: u32 = 4;
+
+/// The default idle timeout.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Idle timeouts outside this range are brought to its nearer end: shorter ones end healthy connections whose
+/// machine was merely busy, longer ones keep a dead site's place warm.
+const IDLE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(600);
 
 /// How long a handshake may take: many round trips on the worst link, and well below [`IDLE_TIMEOUT`].
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Streams a client may have open: one for control and two transfers' worth of chunks. Bounds what one site can
-/// make the coordinator hold to 16 chunks.
-const CLIENT_STREAMS: u32 = 1 + 16;
+/// Streams a client may have open: one for control, and one for every chunk of every transfer. Bounds what one
+/// site can make the coordinator hold to 16 chunks.
+const CLIENT_STREAMS: u32 = 1 + (TRANSFERS_AT_ONCE * CHUNKS_IN_FLIGHT) as u32;
 
 /// How fast to send when the network loses packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,10 +75,19 @@ impl FromStr for Congestion {
 }
 
 /// What an administrator may choose about a connection. Each side chooses for what it sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tuning {
     /// How fast to send when the network loses packets.
     pub congestion: Congestion,
+    /// Silence after which the other side counts as lost, 2 s to 10 min; the shorter of both sides' holds. Keep-alives
+    /// are sent four times as often, and every 15 s at least.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { congestion: Congestion::default(), idle_timeout: IDLE_TIMEOUT }
+    }
 }
 
 /// The side whose transport is configured.
@@ -83,7 +102,8 @@ impl Tuning {
         let mut config = TransportConfig::default();
         // Only the client opens streams, so the coordinator's are the only ones anybody may open.
         let streams = if side == Side::Coordinator { CLIENT_STREAMS } else { 0 };
-        let idle = IdleTimeout::try_from(IDLE_TIMEOUT).expect("a minute fits QUIC's idle timeout");
+        let silence = self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end());
+        let idle = IdleTimeout::try_from(silence).expect("ten minutes fit QUIC's idle timeout");
         config
             .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
             .send_window(u64::from(CONNECTION_WINDOW))
@@ -91,7 +111,7 @@ impl Tuning {
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
-            .keep_alive_interval(Some(KEEP_ALIVE))
+            .keep_alive_interval(Some(KEEP_ALIVE.min(silence / KEEP_ALIVES)))
             .max_idle_timeout(Some(idle))
             // Chunks leave one after the other, not interleaved: on a thin link some chunk finishes every few
             // seconds, which is how progress is told from a stall.
@@ -115,5 +135,17 @@ mod tests {
         }
         assert!("reno".parse::<Congestion>().is_err());
         assert_eq!(Tuning::default().congestion, Congestion::Cubic);
+    }
+
+    #[test]
+    fn no_idle_timeout_panics_or_disables_itself() {
+        for idle_timeout in [Duration::ZERO, IDLE_TIMEOUT, Duration::MAX] {
+            let tuning = Tuning { idle_timeout, ..Tuning::default() };
+            let shown = format!("{:?}", tuning.transport(Side::Client));
+            assert!(
+                shown.contains("max_idle_timeout: Some(") && !shown.contains("max_idle_timeout: Some(0)"),
+                "{shown}"
+            );
+        }
     }
 }

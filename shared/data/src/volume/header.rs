@@ -34,7 +34,9 @@ pub enum HeaderError {
     )]
     Datatype(i16),
     /// `bitpix` contradicts `datatype`.
-    #[error("{bitpix} bits a voxel contradict datatype {datatype}: the header is damaged, export the image again")]
+    #[error(
+        "{bitpix} bits a voxel contradict datatype {datatype}: the header is damaged, export the image again"
+    )]
     Bits {
         /// The header's `bitpix`.
         bitpix: i16,

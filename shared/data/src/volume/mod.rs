@@ -7,6 +7,9 @@ mod orientation;
 mod read;
 mod write;
 
+#[cfg(test)]
+mod file_tests;
+
 pub use header::HeaderError;
 pub use orientation::Orientation;
 pub use read::ReadVolumeError;
@@ -47,7 +50,9 @@ pub enum InvalidVolume {
     #[error("the voxel spacing {0:?} mm (z, y, x) must be positive and finite: mend the image's header")]
     Spacing([f32; 3]),
     /// NaN or infinity.
-    #[error("{count} voxels are NaN or infinite: export the image again, or replace them by 0 if they are background")]
+    #[error(
+        "{count} voxels are NaN or infinite: export the image again, or replace them by 0 if they are background"
+    )]
     NotFinite {
         /// How many.
         count: usize,
@@ -148,7 +153,10 @@ mod tests {
     fn impossible_volumes_are_refused() {
         let make = |shape, spacing: f32, value| Volume::new(shape, [spacing; 3], vec![value; 8]);
         assert!(make([2, 2, 2], 1.0, 1.0).is_ok());
-        assert!(matches!(make([2, 2, 3], 1.0, 1.0), Err(InvalidVolume::Count { expected: 12, found: 8, .. })));
+        assert!(matches!(
+            make([2, 2, 3], 1.0, 1.0),
+            Err(InvalidVolume::Count { expected: 12, found: 8, .. })
+        ));
         assert!(matches!(make([0, 2, 2], 1.0, 1.0), Err(InvalidVolume::Size(_))));
         assert!(matches!(make([usize::MAX, 2, 2], 1.0, 1.0), Err(InvalidVolume::Size(_))));
         assert!(matches!(make([2, 2, 2], 0.0, 1.0), Err(InvalidVolume::Spacing(_))));

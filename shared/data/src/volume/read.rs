@@ -20,20 +20,20 @@ const MAX_TRAILING_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadVolumeError {
     /// The file cannot be opened or read.
-    #[error("{}: cannot be read ({source}): check that the file exists and that this account may read it", path.display())]
+    #[error("{}: cannot be read ({cause}): check that the file exists and that this account may read it", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The compressed stream is damaged.
-    #[error("{}: the gzip data are damaged ({source}): copy or download the file again", path.display())]
+    #[error("{}: the gzip data are damaged ({cause}): copy or download the file again", path.display())]
     Gzip {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file ends before its last voxel.
     #[error("{}: the file ends before its {part} does: copy or download the file again", path.display())]
@@ -50,28 +50,28 @@ pub enum ReadVolumeError {
         path: PathBuf,
     },
     /// The header is not one of a readable image.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: HeaderError,
+        cause: HeaderError,
     },
     /// The voxels are not an image.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Voxels {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: InvalidVolume,
+        cause: InvalidVolume,
     },
     /// The decoder refused voxels that the header check let pass.
-    #[error("{}: the voxels cannot be decoded ({source}): export the image as int16 or float32", path.display())]
+    #[error("{}: the voxels cannot be decoded ({cause}): export the image as int16 or float32", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
-        source: nifti::NiftiError,
+        cause: nifti::NiftiError,
     },
 }
 
@@ -81,7 +81,7 @@ impl Volume {
     /// # Errors
     /// [`ReadVolumeError`] where the file is not a sound 3D image of finite real values.
     pub fn read(path: &Path) -> Result<Self, ReadVolumeError> {
-        let io_error = |source| ReadVolumeError::Io { path: path.to_owned(), source };
+        let io_error = |cause| ReadVolumeError::Io { path: path.to_owned(), cause };
         let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io_error)?);
         let compressed = file.fill_buf().map_err(io_error)?.starts_with(&[0x1f, 0x8b]);
         if compressed {
@@ -103,19 +103,19 @@ impl<R: Read> Source<'_, R> {
         let header = self.take(HEADER_BYTES, "header")?;
         let header: [u8; HEADER_BYTES] = header.try_into().expect("exactly that many bytes were taken");
         let header = CheckedHeader::parse(&header)
-            .map_err(|source| ReadVolumeError::Header { path: self.path.to_owned(), source })?;
+            .map_err(|cause| ReadVolumeError::Header { path: self.path.to_owned(), cause })?;
         self.take(header.data_offset - HEADER_BYTES, "header extension")?;
         let raw = self.take(header.data_bytes, "voxels")?;
         self.finish()?;
 
-        let decode_error = |source| ReadVolumeError::Decode { path: self.path.to_owned(), source };
+        let decode_error = |cause| ReadVolumeError::Decode { path: self.path.to_owned(), cause };
         let voxels = InMemNiftiVolume::from_raw_data(&header.nifti, raw)
             .and_then(InMemNiftiVolume::into_ndarray::<f32>)
             .map_err(decode_error)?;
         // x is fastest on disk and in this buffer: exactly our (z, y, x) order.
         let (values, _) = voxels.into_raw_vec_and_offset();
         let volume = Volume::new(header.shape, header.spacing, values)
-            .map_err(|source| ReadVolumeError::Voxels { path: self.path.to_owned(), source })?;
+            .map_err(|cause| ReadVolumeError::Voxels { path: self.path.to_owned(), cause })?;
         Ok(Volume { orientation: header.orientation, ..volume })
     }
 
@@ -126,29 +126,29 @@ impl<R: Read> Source<'_, R> {
         match result {
             Ok(read) if read == length => Ok(bytes),
             Ok(_) => Err(ReadVolumeError::Truncated { path: self.path.to_owned(), part }),
-            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(ReadVolumeError::Truncated { path: self.path.to_owned(), part })
             }
-            Err(source) => Err(self.read_error(source)),
+            Err(cause) => Err(self.read_error(cause)),
         }
     }
 
     /// Reads to the end, so that gzip verifies its checksum.
     fn finish(&mut self) -> Result<(), ReadVolumeError> {
         let trailing = io::copy(&mut self.reader.by_ref().take(MAX_TRAILING_BYTES + 1), &mut io::sink())
-            .map_err(|source| self.read_error(source))?;
+            .map_err(|cause| self.read_error(cause))?;
         if trailing > MAX_TRAILING_BYTES {
             return Err(ReadVolumeError::Trailing { path: self.path.to_owned() });
         }
         Ok(())
     }
 
-    fn read_error(&self, source: io::Error) -> ReadVolumeError {
+    fn read_error(&self, cause: io::Error) -> ReadVolumeError {
         let path = self.path.to_owned();
         if self.compressed {
-            ReadVolumeError::Gzip { path, source }
+            ReadVolumeError::Gzip { path, cause }
         } else {
-            ReadVolumeError::Io { path, source }
+            ReadVolumeError::Io { path, cause }
         }
     }
 }

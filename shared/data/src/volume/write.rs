@@ -16,12 +16,12 @@ use super::{Orientation, Volume};
 #[derive(Debug, thiserror::Error)]
 pub enum WriteVolumeError {
     /// The file cannot be created or written.
-    #[error("{}: cannot be written ({source}): check the folder, its permissions and the free space", path.display())]
+    #[error("{}: cannot be written ({cause}): check the folder, its permissions and the free space", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A value that 16 bits cannot hold.
     #[error("{}: the value {value} does not fit 16 bits: scale the image to -32768..=32767", path.display())]
@@ -46,7 +46,7 @@ impl Volume {
     ///
     /// The file's sform follows the volume's orientation; LPS where that is unknown.
     pub fn write_int16(&self, path: &Path) -> Result<(), WriteVolumeError> {
-        let io_error = |source| WriteVolumeError::Io { path: path.to_owned(), source };
+        let io_error = |cause| WriteVolumeError::Io { path: path.to_owned(), cause };
         let mut bytes = Vec::with_capacity(FIRST_DATA_BYTE + 2 * self.values.len());
         bytes.extend_from_slice(&self.header(path)?);
         for &value in &self.values {

@@ -8,6 +8,9 @@ use crate::{FusionOutcome, Outcome, Rejection, ScoringOutcome, Timestamp, Traini
 
 /// Reasons of exclusion a cohort summary may list: more than any layout knows, few enough for a table.
 const MAX_EXCLUSION_REASONS: usize = 64;
+/// Patients a site may declare for a modality. The 500 sites of the largest study then fit one histogram
+/// (2^24 patients) and one sum (2^32 cases), so no declaration can make a round impossible to close.
+const MAX_PATIENTS: u32 = 1 << 15;
 /// Longest text of such a reason.
 const MAX_EXCLUSION_BYTES: usize = 120;
 
@@ -36,7 +39,7 @@ impl Coordinator {
                 Some(due) if due <= at => Ok(()),
                 _ => Err(Rejection::OutOfTurn("nothing is due".into())),
             },
-            Event::Aborted { .. } => Ok(()),
+            Event::Resumed | Event::Aborted { .. } => Ok(()),
         }
     }
 
@@ -56,6 +59,10 @@ impl Coordinator {
             if counts.folds.len() != folds {
                 let found = counts.folds.len();
                 return Err(Rejection::Cohort(format!("{modality} has {found} folds, the study {folds}")));
+            }
+            let patients = counts.folds.iter().copied().sum::<ClassCounts>() + counts.holdout;
+            if patients.total() > MAX_PATIENTS {
+                return Err(Rejection::Cohort(format!("{modality} has more than {MAX_PATIENTS} patients")));
             }
         }
         let reasons = &cohort.excluded;
@@ -108,7 +115,7 @@ impl Coordinator {
     }
 
     fn check_scoring(&self, scoring: &ScoringOutcome, declared: ClassCounts) -> Result<(), Rejection> {
-        if !scoring.loss_sum.is_finite() || scoring.loss_sum < 0.0 || !is_duration(scoring.seconds) {
+        if !scoring.loss_sum.is_finite() || scoring.loss_sum < 0.0 || !is_size(scoring.seconds) {
             return Err(Rejection::Answer("the loss or the time is not a number that can be".into()));
         }
         self.check_scores(&scoring.scores, Some(declared))
@@ -116,7 +123,7 @@ impl Coordinator {
 
     fn check_fusion(&self, site: &SiteId, fusion: &FusionOutcome) -> Result<(), Rejection> {
         let groups = ModalityGroup::of_study(&self.study.modalities);
-        if fusion.groups.len() != groups.len() || !is_duration(fusion.seconds) {
+        if fusion.groups.len() != groups.len() || !is_size(fusion.seconds) {
             return Err(Rejection::Answer(format!("{} modality groups are expected", groups.len())));
         }
         for (group, scores) in groups.iter().zip(&fusion.groups) {
@@ -193,8 +200,8 @@ fn check_training(training: &TrainingOutcome, declared: u32, bytes: u64) -> Resu
     }
     let share = training.tuned_share.unwrap_or(0.0);
     let plausible = training.mean_loss.is_finite()
-        && training.norm.is_finite()
-        && is_duration(training.seconds)
+        && is_size(training.norm)
+        && is_size(training.seconds)
         && (0.0..=1.0).contains(&share);
     if plausible {
         Ok(())
@@ -203,6 +210,7 @@ fn check_training(training: &TrainingOutcome, declared: u32, bytes: u64) -> Resu
     }
 }
 
-fn is_duration(seconds: f64) -> bool {
-    seconds.is_finite() && seconds >= 0.0
+/// A norm or a duration.
+fn is_size(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
 }

@@ -3,7 +3,7 @@
 use consilium_domain::{Lane, SiteId, Task};
 
 use super::{Coordinator, Effect, Event, Gathering, LaneState};
-use crate::{Outcome, ScoringOutcome, Timestamp};
+use crate::{Outcome, ScoringOutcome, Timestamp, bounded_reason};
 
 impl Coordinator {
     /// Makes an admitted event part of the state. Calling it with an event that [`Self::admit`] refuses is a bug.
@@ -12,19 +12,20 @@ impl Coordinator {
         let at = self.now;
         match event {
             Event::Opened(_) | Event::TimePassed => {}
+            Event::Resumed => self.roster.resume(at),
             Event::SiteConnected { site } => self.roster.connected(&site, at),
-            Event::SiteGone { site, reason } => self.roster.gone(&site, reason, at),
+            Event::SiteGone { site, reason } => self.roster.gone(&site, bounded_reason(&reason), at),
             Event::SiteEnlisted { site, cohort } => self.roster.enlist(&site, cohort, at),
             Event::OrderAnswered { site, order, outcome } => {
-                self.roster.heard(&site, at);
+                self.roster.replied(&site, at);
                 if let Some(task) = self.orders.get(&order).cloned() {
                     self.record(&task, site, outcome);
                 }
             }
             Event::OrderFailed { site, order, reason } => {
-                self.roster.heard(&site, at);
+                self.roster.replied(&site, at);
                 if let Some(task) = self.orders.get(&order).cloned() {
-                    self.record_failure(&task, site, reason);
+                    self.record_failure(&task, site, bounded_reason(&reason));
                 }
             }
             Event::RoundAggregated { lane, round, model } => {

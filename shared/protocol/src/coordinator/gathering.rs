@@ -2,7 +2,9 @@
 //!
 //! A gathering closes when nobody is left to wait for and enough have answered. Whoever is missing then is written
 //! down with the reason: there are no silent subsets. A site that is connected has `deadline_secs` for each order;
-//! one whose connection is gone is waited for `absence_grace_secs`, unless too few would be left.
+//! one whose connection is gone is waited for `absence_grace_secs`, unless too few would be left. Then a site that
+//! comes back gets its `deadline_secs` anew, a few times; otherwise only a reply does that, or a client that crashes
+//! at its work and comes back, again and again, would hold everybody up for ever. The time while the coordinator itself was away is nobody's delay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +12,10 @@ use consilium_domain::{Federation, SiteId};
 
 use super::{Presence, Roster};
 use crate::Timestamp;
+
+/// Deadlines after which nobody is waited for any longer, however often the site came back: one for the work, two
+/// for outages in it.
+const MOST_DEADLINES: u32 = 3;
 
 /// An answer and when it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +131,10 @@ impl<T> Gathering<T> {
     /// Until when `site` is waited for. The absent are only given up early when enough have answered.
     fn patience(&self, site: &SiteId, enough: bool, roster: &Roster, rules: &Federation) -> Timestamp {
         let Some(member) = roster.member(site) else { return self.opened };
-        let deadline = member.last_heard.max(self.opened).plus_secs(rules.deadline_secs);
+        let asked = member.last_reply.max(self.opened).max(roster.listening_since());
+        let last = asked.plus_secs(rules.deadline_secs.saturating_mul(MOST_DEADLINES));
+        let heard = if enough { asked } else { member.last_heard.max(asked) };
+        let deadline = heard.plus_secs(rules.deadline_secs).min(last);
         match &member.presence {
             Presence::Gone { since, .. } if enough => deadline.min(since.plus_secs(rules.absence_grace_secs)),
             _ => deadline,

@@ -2,7 +2,7 @@
 
 use consilium_domain::{BlobRef, ChosenModel, Lane, Round};
 
-use super::Gathering;
+use super::{Contribution, Effect, Gathering};
 use crate::{ScoringOutcome, TrainingOutcome};
 
 /// One round: training, the new model, its validation.
@@ -18,6 +18,23 @@ pub struct RoundState {
     pub model: Option<BlobRef>,
     /// Scores of that model on the lane's fold. `None` until the model is there.
     pub validation: Option<Gathering<ScoringOutcome>>,
+}
+
+impl RoundState {
+    /// The sum of the round's updates, in site order.
+    pub(super) fn aggregation(&self, lane: Lane) -> Effect {
+        let contributions = self.training.answers().iter().map(|(site, answer)| Contribution {
+            site: site.clone(),
+            update: answer.value.update,
+            cases: answer.value.cases,
+        });
+        Effect::Aggregate {
+            lane,
+            round: self.round,
+            start: self.start,
+            contributions: contributions.collect(),
+        }
+    }
 }
 
 /// One lane.

@@ -1,8 +1,8 @@
 //! The work a site should do next, as a pure function of the state.
 
-use consilium_domain::{ChosenModel, OrderId, SiteId, Task, WorkOrder};
+use consilium_domain::{BlobRef, ChosenModel, OrderId, SiteId, Task, WorkOrder};
 
-use super::{Coordinator, LaneState, Phase, RoundState};
+use super::{Coordinator, Effect, LaneState, Phase, RoundState};
 use crate::Timestamp;
 
 impl Coordinator {
@@ -28,10 +28,28 @@ impl Coordinator {
     /// When [`super::Event::TimePassed`] is due, unless something else happens before.
     pub fn next_timeout(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Enrolling => Some(self.opened.plus_secs(self.study.federation.enrolment_secs)),
+            Phase::Enrolling => Some(self.enrolment_end()),
             Phase::Running { .. } => self.earliest_patience(),
             Phase::Finished { .. } | Phase::Halted { .. } => None,
         }
+    }
+
+    /// The sums that closed rounds still wait for. After a restart they are taken again: the same sum of the same
+    /// stored updates.
+    pub fn pending_aggregations(&self) -> Vec<Effect> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let waiting = |round: &&RoundState| round.training.closing().is_some() && round.model.is_none();
+        let rounds =
+            self.lanes.iter().flat_map(|lane| lane.rounds.iter().map(move |round| (lane.lane, round)));
+        rounds.filter(|(_, round)| waiting(round)).map(|(lane, round)| round.aggregation(lane)).collect()
+    }
+
+    /// Whether `update` is part of a round that has no model yet. Until then its blob must be kept.
+    pub fn awaits_sum_of(&self, update: &BlobRef) -> bool {
+        let open = self.lanes.iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_none());
+        open.flat_map(|round| round.training.answers().values()).any(|answer| answer.value.update == *update)
     }
 
     /// The chosen models of an arm, in the study's order.

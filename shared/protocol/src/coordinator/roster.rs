@@ -31,35 +31,47 @@ pub struct Member {
     pub presence: Presence,
     /// When it last did something the study noticed.
     pub last_heard: Timestamp,
+    /// When it last replied to an order; the opening of the study before that.
+    pub last_reply: Timestamp,
 }
 
 /// The invited sites. Pinned once lanes exist: nobody enlists after that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Roster(BTreeMap<SiteId, Member>);
+pub struct Roster {
+    members: BTreeMap<SiteId, Member>,
+    listening_since: Timestamp,
+}
 
 impl Roster {
     pub(super) fn invite(sites: &[SiteId], at: Timestamp) -> Self {
-        let member = Member { cohort: None, presence: Presence::Awaited, last_heard: at };
-        Self(sites.iter().map(|site| (site.clone(), member.clone())).collect())
+        let member = Member { cohort: None, presence: Presence::Awaited, last_heard: at, last_reply: at };
+        let members = sites.iter().map(|site| (site.clone(), member.clone())).collect();
+        Self { members, listening_since: at }
+    }
+
+    /// Since when sites can be heard: the opening, or the last time the coordinator took up the study again. Nobody
+    /// was late before that.
+    pub const fn listening_since(&self) -> Timestamp {
+        self.listening_since
     }
 
     /// The member called `site`, if it is invited.
     pub fn member(&self, site: &SiteId) -> Option<&Member> {
-        self.0.get(site)
+        self.members.get(site)
     }
 
     /// Every invited site, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&SiteId, &Member)> {
-        self.0.iter()
+        self.members.iter()
     }
 
     /// The sites that take part, with their cohorts.
     pub fn enlisted(&self) -> impl Iterator<Item = (&SiteId, &CohortSummary)> {
-        self.0.iter().filter_map(|(site, member)| Some((site, member.cohort.as_ref()?)))
+        self.members.iter().filter_map(|(site, member)| Some((site, member.cohort.as_ref()?)))
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.0.values().all(|member| member.cohort.is_some())
+        self.members.values().all(|member| member.cohort.is_some())
     }
 
     pub(super) fn enlist(&mut self, site: &SiteId, cohort: CohortSummary, at: Timestamp) {
@@ -80,12 +92,27 @@ impl Roster {
         self.update(site, |member| member.presence = Presence::Gone { since: at, reason });
     }
 
-    pub(super) fn heard(&mut self, site: &SiteId, at: Timestamp) {
-        self.update(site, |member| member.last_heard = at);
+    pub(super) fn replied(&mut self, site: &SiteId, at: Timestamp) {
+        self.update(site, |member| {
+            member.last_heard = at;
+            member.last_reply = at;
+        });
+    }
+
+    /// The coordinator was away until `at`, and every session ended with it.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        self.listening_since = at;
+        for member in self.members.values_mut() {
+            member.presence = match std::mem::replace(&mut member.presence, Presence::Awaited) {
+                Presence::Awaited => Presence::Awaited,
+                Presence::Connected => Presence::Gone { since: at, reason: "the coordinator restarted".into() },
+                Presence::Gone { reason, .. } => Presence::Gone { since: at, reason },
+            };
+        }
     }
 
     fn update(&mut self, site: &SiteId, change: impl FnOnce(&mut Member)) {
-        if let Some(member) = self.0.get_mut(site) {
+        if let Some(member) = self.members.get_mut(site) {
             change(member);
         }
     }

@@ -1,11 +1,11 @@
 //! What follows from an event, until nothing more does: gatherings close, rounds end, lanes choose, arms fuse.
 
-use consilium_domain::{Federation, Lane, Round};
+use consilium_domain::{Federation, Round};
 
 use super::gathering::Verdict;
 use super::opening::FEWEST_TRAINING_CASES;
 use super::selection::best_round;
-use super::{Contribution, Coordinator, Effect, Gathering, LaneState, Phase, Roster, RoundState};
+use super::{Coordinator, Effect, Gathering, LaneState, Phase, Roster, RoundState};
 use crate::Timestamp;
 
 impl Coordinator {
@@ -32,9 +32,16 @@ impl Coordinator {
         Effect::Halt { reason }
     }
 
+    /// When the study starts with those who came. After the coordinator was away, sites have as long to enlist as
+    /// for a piece of work.
+    pub(super) fn enrolment_end(&self) -> Timestamp {
+        let Federation { enrolment_secs, deadline_secs, .. } = self.study.federation;
+        let again = self.roster.listening_since().plus_secs(deadline_secs.min(enrolment_secs));
+        self.opened.plus_secs(enrolment_secs).max(again)
+    }
+
     fn settle_enrolment(&mut self) -> Result<(), String> {
-        let due = self.now >= self.opened.plus_secs(self.study.federation.enrolment_secs);
-        if !due && !self.roster.is_complete() {
+        if self.now < self.enrolment_end() && !self.roster.is_complete() {
             return Ok(());
         }
         self.phase = Phase::Running { since: self.now };
@@ -47,6 +54,10 @@ impl Coordinator {
                      quorum is {quorum}; invite more sites, wait longer for them or lower the quorum",
                     trainers.len()
                 ));
+            }
+            let models = &self.models;
+            if !models.initial.contains_key(&lane.arm) || !models.update_bytes.contains_key(&lane.arm) {
+                return Err(format!("lane {lane}: the study was opened without a first model of its arm"));
             }
             self.lanes.push(LaneState { lane, rounds: Vec::new(), chosen: None, holdout: None });
             self.open_round(&lane, Round(1));
@@ -74,7 +85,7 @@ impl Coordinator {
         for round in &mut lane.rounds {
             let work = format!("{} round {}", lane.lane, round.round);
             if close(&mut round.training, roster, rules, now, &format!("training of {work}"), effects)? {
-                effects.push(aggregation(lane.lane, round));
+                effects.push(round.aggregation(lane.lane));
             }
             if let Some(validation) = &mut round.validation {
                 close(validation, roster, rules, now, &format!("validation of {work}"), effects)?;
@@ -148,13 +159,4 @@ fn close<T>(
             Ok(true)
         }
     }
-}
-
-fn aggregation(lane: Lane, round: &RoundState) -> Effect {
-    let contributions = round.training.answers().iter().map(|(site, answer)| Contribution {
-        site: site.clone(),
-        update: answer.value.update,
-        cases: answer.value.cases,
-    });
-    Effect::Aggregate { lane, round: round.round, start: round.start, contributions: contributions.collect() }
 }

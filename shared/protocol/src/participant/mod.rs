@@ -130,7 +130,7 @@ impl Participant {
             ToSite::Accepted { order } => self.settled(order),
             ToSite::Rejected { order: Some(order), rejection } => {
                 let mut actions = vec![Action::Note(format!("order {order} was refused: {rejection}"))];
-                actions.extend(self.settled(order));
+                actions.extend(self.answer_refused(order, &rejection));
                 actions
             }
             ToSite::Rejected { order: None, rejection } => self.refused(&rejection),
@@ -155,14 +155,17 @@ impl Participant {
             return self.stop("the coordinator now runs another study; start the client anew for it".into());
         }
         self.session = Some(Session { study, hash, base, enlisted });
+        self.step = Step::Preparing;
         self.go_on()
     }
 
-    /// The next step of a connected session: prepare, enlist, get the backbone, empty the outbox, ask for work.
+    /// The next step of a welcomed session: prepare, enlist, get the backbone, empty the outbox, ask for work.
+    ///
+    /// What ends between the connection and its welcome waits for the welcome: saying it at once and again then
+    /// would ask twice, and the second piece of work would come unasked.
     fn go_on(&mut self) -> Vec<Action> {
-        let Some(session) = self.session.clone().filter(|_| self.step != Step::Offline) else {
-            return Vec::new();
-        };
+        let welcomed = !matches!(self.step, Step::Offline | Step::Greeting);
+        let Some(session) = self.session.clone().filter(|_| welcomed) else { return Vec::new() };
         let Some(cohort) = &self.cohort else {
             self.step = Step::Preparing;
             let first = !std::mem::replace(&mut self.prepared, true);
@@ -230,7 +233,8 @@ impl Participant {
         if self.step != Step::Fetching(blob) {
             return Vec::new();
         }
-        if self.session.as_ref().and_then(|session| session.base) == Some(blob) {
+        let base = self.session.as_ref().and_then(|session| session.base);
+        if base == Some(blob) && !self.base_cached {
             self.base_cached = true;
             return self.go_on();
         }
@@ -295,6 +299,18 @@ impl Participant {
         }
         self.outbox = None;
         self.go_on()
+    }
+
+    /// An answer that does not fit is replaced by the reason. The order is still open, so dropping the answer
+    /// would bring the same order again, and with it the same answer, until its deadline.
+    fn answer_refused(&mut self, order: OrderId, rejection: &Rejection) -> Vec<Action> {
+        match &mut self.outbox {
+            Some((waiting, reply @ Ok(_))) if *waiting == order && rejection.blames_the_answer() => {
+                *reply = Err(bounded_reason(&format!("the coordinator refused the answer: {rejection}")));
+                self.report()
+            }
+            _ => self.settled(order),
+        }
     }
 
     fn refused(&mut self, rejection: &Rejection) -> Vec<Action> {

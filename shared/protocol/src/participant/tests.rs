@@ -101,7 +101,7 @@ fn work_survives_the_connection_and_is_reported_after_it() {
     assert_eq!(site.handle(Input::WorkDone { order: id, result: Ok(outcome()) }), []);
     site.handle(Input::Connected);
     let upload = Action::Upload { order: id, blob: BlobRef::of(b"update") };
-    assert_eq!(site.handle(welcome(true)), [upload.clone()]);
+    assert_eq!(site.handle(welcome(true)), std::slice::from_ref(&upload));
     site.handle(Input::Disconnected);
     site.handle(Input::Connected);
     assert_eq!(site.handle(welcome(true)), [upload], "until it is accepted, it is sent again");

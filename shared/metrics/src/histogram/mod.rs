@@ -2,16 +2,17 @@
 //!
 //! A histogram cannot be malformed, whoever sent it: construction and deserialisation run the same checks.
 
+mod sent;
+
 use std::fmt;
 
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// How often each bin of an even grid over [0, 1] was predicted, for patients of either class.
 ///
 /// Bin `b` of `B` holds the scores in `[b/B, (b+1)/B)`; the last bin also holds the score 1.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Unchecked")]
+#[serde(try_from = "sent::Unchecked")]
 pub struct ScoreHistogram {
     positives: Vec<u32>,
     negatives: Vec<u32>,
@@ -30,7 +31,10 @@ pub struct Totals {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HistogramError {
     /// Too few or too many bins.
-    #[error("a score histogram of {bins} bin(s) is refused: use {min} to {max}", min = ScoreHistogram::MIN_BINS, max = ScoreHistogram::MAX_BINS)]
+    #[error(
+        "a score histogram of {bins} bin(s) is refused: use {min} to {max}",
+        min = ScoreHistogram::MIN_BINS, max = ScoreHistogram::MAX_BINS
+    )]
     Bins {
         /// The number of bins.
         bins: usize,
@@ -46,7 +50,10 @@ pub enum HistogramError {
         negatives: usize,
     },
     /// More patients than the arithmetic is exact for.
-    #[error("the histogram counts more than {max} patients: check how it was filled", max = ScoreHistogram::MAX_CASES)]
+    #[error(
+        "the histogram counts more than {max} patients: check how it was filled",
+        max = ScoreHistogram::MAX_CASES
+    )]
     TooManyCases,
 }
 
@@ -55,7 +62,8 @@ pub enum HistogramError {
 pub enum RecordError {
     /// Not a probability.
     #[error(
-        "the score {0} is not a probability in [0, 1]: record the sigmoid of the model's output, not the logit"
+        "the score {0} is not a probability in [0, 1]: \
+         record the sigmoid of the model's output, not the logit"
     )]
     NotAProbability(f32),
     /// The histogram is full.
@@ -68,7 +76,8 @@ pub enum RecordError {
 pub enum MergeError {
     /// The grids differ.
     #[error(
-        "a histogram of {theirs} bins cannot be added to one of {ours}: both must use the study's number of bins"
+        "a histogram of {theirs} bins cannot be added to one of {ours}: \
+         both must use the study's number of bins"
     )]
     Bins {
         /// Bins of the histogram added to.
@@ -77,7 +86,10 @@ pub enum MergeError {
         theirs: usize,
     },
     /// The sum is out of range.
-    #[error("the sum would count more than {max} patients: check the sites' counts against their cohorts", max = ScoreHistogram::MAX_CASES)]
+    #[error(
+        "the sum would count more than {max} patients: check the sites' counts against their cohorts",
+        max = ScoreHistogram::MAX_CASES
+    )]
     TooManyCases,
 }
 
@@ -191,64 +203,9 @@ impl fmt::Debug for ScoreHistogram {
     }
 }
 
-/// A histogram as it was sent.
-#[derive(Deserialize)]
-struct Unchecked {
-    positives: BoundedCounts,
-    negatives: BoundedCounts,
-}
-
-impl TryFrom<Unchecked> for ScoreHistogram {
-    type Error = HistogramError;
-
-    fn try_from(sent: Unchecked) -> Result<Self, Self::Error> {
-        Self::from_counts(sent.positives.0, sent.negatives.0)
-    }
-}
-
-/// Stops reading after `MAX_BINS` counts, so that a claimed length costs no memory.
-struct BoundedCounts(Vec<u32>);
-
-impl<'de> Deserialize<'de> for BoundedCounts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(CountsVisitor)
-    }
-}
-
-struct CountsVisitor;
-
-impl<'de> Visitor<'de> for CountsVisitor {
-    type Value = BoundedCounts;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} counts", ScoreHistogram::MAX_BINS)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut counts: A) -> Result<Self::Value, A::Error> {
-        let mut read = Vec::new();
-        while let Some(count) = counts.next_element()? {
-            if read.len() == ScoreHistogram::MAX_BINS {
-                return Err(A::Error::custom(HistogramError::Bins { bins: read.len() + 1 }));
-            }
-            read.push(count);
-        }
-        Ok(BoundedCounts(read))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn from_bincode(bytes: &[u8]) -> Result<ScoreHistogram, bincode::error::DecodeError> {
-        bincode::serde::decode_from_slice(bytes, bincode::config::standard()).map(|(histogram, _)| histogram)
-    }
-
-    fn to_bincode(value: impl Serialize) -> Vec<u8> {
-        bincode::serde::encode_to_vec(value, bincode::config::standard()).unwrap()
-    }
 
     #[test]
     fn scores_fall_into_half_open_bins_and_one_into_the_last() {
@@ -312,45 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn hostile_bytes_cannot_make_a_malformed_histogram() {
-        let bad = [
-            to_bincode((vec![1u32; 4], vec![1u32; 5])),
-            to_bincode((vec![1u32; 129], vec![1u32; 129])),
-            to_bincode((vec![1u32; 1], vec![1u32; 1])),
-            to_bincode((vec![u32::MAX; 128], vec![u32::MAX; 128])),
-            // A length of 2^64 - 1 with nothing behind it.
-            vec![253, 255, 255, 255, 255, 255, 255, 255, 255],
-        ];
-        for bytes in bad {
-            assert!(from_bincode(&bytes).is_err(), "{bytes:?}");
-        }
-        let text = r#"{"positives":[1,2],"negatives":[1,2,3]}"#;
-        let message = serde_json::from_str::<ScoreHistogram>(text).unwrap_err().to_string();
-        assert!(message.contains("2 bins of positives and 3 of negatives"), "{message}");
-    }
-
-    #[test]
     fn debug_tells_sizes_only() {
         let histogram = ScoreHistogram::from_counts(vec![7, 0], vec![0, 5]).unwrap();
         assert_eq!(format!("{histogram:?}"), "ScoreHistogram(2 bins, 7 positive, 5 negative)");
-    }
-
-    proptest! {
-        #[test]
-        fn both_encodings_round_trip(counts in prop::collection::vec((0u32..1000, 0u32..1000), 2..=128)) {
-            let (positives, negatives) = counts.into_iter().unzip();
-            let histogram = ScoreHistogram::from_counts(positives, negatives).unwrap();
-            prop_assert_eq!(&from_bincode(&to_bincode(&histogram)).unwrap(), &histogram);
-            let text = serde_json::to_string(&histogram).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<ScoreHistogram>(&text).unwrap(), &histogram);
-        }
-
-        #[test]
-        fn any_bytes_are_a_sound_histogram_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-            if let Ok(histogram) = from_bincode(&bytes) {
-                let again = ScoreHistogram::from_counts(histogram.positives, histogram.negatives);
-                prop_assert!(again.is_ok());
-            }
-        }
     }
 }

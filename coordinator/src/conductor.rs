@@ -1,0 +1,243 @@
+//! The one place where a study changes: admit, write down, apply, carry out.
+//!
+//! Sessions send it events and read the state; it alone writes. Heavy work (sums) runs on blocking threads, so the
+//! loop stays responsive. Deliberately ignorant of connections: presence comes in as events like everything else.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use consilium_domain::{BlobRef, Lane, Round, SiteId};
+use consilium_protocol::coordinator::{Coordinator, Effect, Event};
+use consilium_protocol::{Rejection, Timestamp};
+use consilium_transport::{BlobStore, StoreError, Traffic};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use crate::aggregation::{Aggregation, AggregationError};
+use crate::event_log::{EventLog, EventLogError};
+use crate::notice::{Notice, NoticeFormat, Progress};
+
+/// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
+const PENDING_REQUESTS: usize = 2_000;
+
+/// Why a coordinator stops although the study is not over.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductorError {
+    /// The log cannot be written: what happened cannot be remembered, so nothing may happen.
+    #[error(transparent)]
+    Log(#[from] EventLogError),
+    /// A closed round cannot be summed.
+    #[error(transparent)]
+    Aggregation(#[from] AggregationError),
+    /// A blob cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A sum panicked.
+    #[error("an aggregation ended abnormally: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+enum Request {
+    Event { event: Event, reply: oneshot::Sender<Result<(), Rejection>> },
+    Traffic { site: SiteId, traffic: Traffic, reply: oneshot::Sender<()> },
+}
+
+/// A handle for sessions: read the state, submit events, wait for changes.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    state: Arc<RwLock<Coordinator>>,
+    changes: watch::Receiver<u64>,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The conductor has stopped; nothing more will happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the coordinator is shutting down")]
+pub(crate) struct Stopped;
+
+impl Desk {
+    /// Reads the state.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
+        look(&self.state.read().expect("the state is only changed by panic-free code"))
+    }
+
+    /// A receiver that is notified of every change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.clone()
+    }
+
+    /// Makes `event` happen; `Ok(Ok(()))` means it is durable.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the conductor is gone; the inner error when the event may not happen.
+    pub(crate) async fn submit(&self, event: Event) -> Result<Result<(), Rejection>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Event { event, reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+
+    /// Adds the bytes of an ended connection to a site's account.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the conductor is gone.
+    pub(crate) async fn account(&self, site: SiteId, traffic: Traffic) -> Result<(), Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Traffic { site, traffic, reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+/// A stored sum, and the updates it was taken of.
+struct Sum {
+    lane: Lane,
+    round: Round,
+    model: BlobRef,
+    updates: Vec<BlobRef>,
+}
+
+/// The owner of a study.
+pub(crate) struct Conductor {
+    state: Arc<RwLock<Coordinator>>,
+    log: EventLog,
+    store: BlobStore,
+    changes: watch::Sender<u64>,
+    requests: mpsc::Receiver<Request>,
+    sums: JoinSet<Result<Sum, ConductorError>>,
+    notices: NoticeFormat,
+    shown: Option<Progress>,
+}
+
+impl Conductor {
+    /// Takes charge of `state`, the fold over `log`.
+    pub(crate) fn new(
+        state: Coordinator,
+        log: EventLog,
+        store: BlobStore,
+        notices: NoticeFormat,
+    ) -> (Self, Desk) {
+        let state = Arc::new(RwLock::new(state));
+        let (changes, watching) = watch::channel(0);
+        let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
+        let desk = Desk { state: state.clone(), changes: watching, requests: sender };
+        let sums = JoinSet::new();
+        (Self { state, log, store, changes, requests, sums, notices, shown: None }, desk)
+    }
+
+    /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
+    ///
+    /// # Errors
+    /// When the log, the store or a sum fails: the state folder then holds everything that happened before.
+    pub(crate) async fn run(mut self) -> Result<EventLog, ConductorError> {
+        self.resume();
+        loop {
+            let timeout = self.until_timeout();
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(Request::Event { event, reply }) => {
+                        let answer = self.happen(event).await?;
+                        let _ = reply.send(answer);
+                    }
+                    Some(Request::Traffic { site, traffic, reply }) => {
+                        self.log.add_traffic(&site, traffic).await?;
+                        let _ = reply.send(());
+                    }
+                    None => return Ok(self.log),
+                },
+                Some(sum) = self.sums.join_next() => {
+                    let Sum { lane, round, model, updates } = sum??;
+                    if let Err(rejection) = self.happen(Event::RoundAggregated { lane, round, model }).await? {
+                        tracing::warn!(%lane, %round, %rejection, "a model was not needed any more");
+                    }
+                    self.forget(updates).await;
+                }
+                () = tokio::time::sleep(timeout.unwrap_or(Duration::MAX)), if timeout.is_some() => {
+                    // Refused when something else happened in the same millisecond: then it is not due any more.
+                    let _ = self.happen(Event::TimePassed).await?;
+                }
+            }
+        }
+    }
+
+    /// After a restart: sites have to come back, and closed rounds without a model are summed again.
+    fn resume(&mut self) {
+        let waiting = self.read(Coordinator::pending_aggregations);
+        for effect in waiting {
+            self.carry_out(effect);
+        }
+        self.show_progress();
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
+        look(&self.state.read().expect("the state is only changed by panic-free code"))
+    }
+
+    async fn happen(&mut self, event: Event) -> Result<Result<(), Rejection>, ConductorError> {
+        let at = now();
+        if let Err(rejection) = self.read(|state| state.admit(at, &event)) {
+            tracing::debug!(%rejection, code = rejection.code(), "event rejected");
+            return Ok(Err(rejection));
+        }
+        self.log.append(at, &event).await?;
+        let effects =
+            self.state.write().expect("the state is only changed by panic-free code").apply(at, event);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        self.changes.send_modify(|version| *version += 1);
+        self.show_progress();
+        Ok(Ok(()))
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Aggregate { lane, round, start, contributions } => {
+                let updates = contributions.iter().map(|contribution| contribution.update).collect();
+                let sum =
+                    self.read(|state| Aggregation::new(state.study(), lane, round, start, contributions));
+                let store = self.store.clone();
+                self.sums.spawn(async move {
+                    let model = sum.run(&store).await?;
+                    Ok(Sum { lane, round, model, updates })
+                });
+            }
+            Effect::WentOnWithout { work, missing } => {
+                for (site, reason) in missing {
+                    Notice::Warning(format!("{work} went on without {site}: {reason}")).print(self.notices);
+                }
+            }
+            Effect::Finish => tracing::info!("the study is complete"),
+            Effect::Halt { reason } => {
+                Notice::Warning(format!("the study was halted: {reason}")).print(self.notices);
+            }
+        }
+    }
+
+    /// Sealed updates are not kept once their sum is durable.
+    async fn forget(&self, updates: Vec<BlobRef>) {
+        let needed = |update: &BlobRef| self.read(|state| state.awaits_sum_of(update));
+        for update in updates.iter().filter(|update| !needed(update)) {
+            if let Err(error) = self.store.remove(&update.digest).await {
+                tracing::warn!(%error, "an old update stays on the disk");
+            }
+        }
+    }
+
+    fn show_progress(&mut self) {
+        let progress = self.read(Progress::of);
+        if self.shown.as_ref() != Some(&progress) {
+            Notice::Progress(progress.clone()).print(self.notices);
+            self.shown = Some(progress);
+        }
+    }
+
+    fn until_timeout(&self) -> Option<Duration> {
+        let due = self.read(Coordinator::next_timeout)?;
+        Some(Duration::from_millis(due.0.saturating_sub(now().0)))
+    }
+}
+
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,97 @@
+//! What a coordinator is started with.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use consilium_domain::{Study, StudyError};
+use consilium_transport::Tuning;
+
+use crate::notice::NoticeFormat;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The plan.
+    pub study: Study,
+    /// Where the event log and the blobs live.
+    pub state_dir: PathBuf,
+    /// Where `ca.pem`, `cert.pem` and `key.pem` of the coordinator lie.
+    pub identity_dir: PathBuf,
+    /// The UDP address to listen on.
+    pub listen: SocketAddr,
+    /// The pretrained backbone (safetensors).
+    pub weights: Option<PathBuf>,
+    /// Where the report goes.
+    pub report: PathBuf,
+    /// How progress is told.
+    pub notices: NoticeFormat,
+    /// How connections behave.
+    pub tuning: Tuning,
+}
+
+/// Why a file is not a study.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyFileError {
+    /// The file cannot be read.
+    #[error("the study file {path} cannot be read: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the right shape.
+    #[error("the study file {path} is not a study:\n{source}")]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is impossible.
+    #[error("{path}: {source}")]
+    Values {
+        /// Which.
+        path: PathBuf,
+        /// All problems.
+        source: StudyError,
+    },
+}
+
+/// Reads and checks `study.toml`. Unknown keys are refused.
+///
+/// # Errors
+/// With the line, or with every impossible value and its key.
+pub fn read_study(path: &Path) -> Result<Study, StudyFileError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| StudyFileError::Read { path: path.to_owned(), source })?;
+    let study: Study = toml::from_str(&text)
+        .map_err(|source| StudyFileError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+    study.check().map_err(|source| StudyFileError::Values { path: path.to_owned(), source })?;
+    Ok(study)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sample that ships with the documentation.
+    fn sample() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml")
+    }
+
+    #[test]
+    fn the_shipped_sample_is_a_study() {
+        read_study(&sample()).unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("study.toml");
+        let text = std::fs::read_to_string(sample()).unwrap().replace("quorum", "qorum");
+        std::fs::write(&path, text).unwrap();
+        let error = read_study(&path).unwrap_err().to_string();
+        assert!(error.contains("qorum") && error.contains("line"), "{error}");
+    }
+}

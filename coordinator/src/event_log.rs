@@ -1,0 +1,268 @@
+//! The durable memory of a study: accepted events, hash-chained, in SQLite (WAL, synchronous FULL).
+//!
+//! An event is written before its effects happen, so state after a crash is a fold over this log. Each entry's hash
+//! covers the one before: an edited, removed or reordered entry is found when the log is opened. Deliberately not a
+//! place for anything that can be derived.
+
+use std::path::{Path, PathBuf};
+
+use consilium_domain::{Digest, SiteId};
+use consilium_protocol::Timestamp;
+use consilium_protocol::coordinator::Event;
+use consilium_transport::Traffic;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Executor, Row};
+
+/// The layout below; another number is another program's database.
+const FORMAT: i64 = 1;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS event (
+        seq   INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        event TEXT    NOT NULL,
+        hash  BLOB    NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS traffic (
+        site           TEXT    PRIMARY KEY,
+        bytes_sent     INTEGER NOT NULL,
+        bytes_received INTEGER NOT NULL
+    ) STRICT;
+";
+
+/// Why the log cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EventLogError {
+    /// SQLite or the disk refuses.
+    #[error("the event log {path}: {source}; check the disk's space and permissions")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: sqlx::Error,
+    },
+    /// Another layout.
+    #[error(
+        "the event log {path} has format {found}, this release reads {FORMAT}: use the release that wrote it"
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+    /// The chain is broken.
+    #[error(
+        "the event log {path} was altered at entry {seq}: restore it from a backup; nothing was overwritten"
+    )]
+    Altered {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that does not fit.
+        seq: i64,
+    },
+}
+
+/// An open log.
+pub struct EventLog {
+    pool: SqlitePool,
+    path: PathBuf,
+    head: Digest,
+    next: i64,
+}
+
+impl EventLog {
+    /// Opens or creates the log at `path` and reads it from the beginning.
+    ///
+    /// # Errors
+    /// When the file is not a log of this format, or its chain of hashes is broken.
+    pub async fn open(path: &Path) -> Result<(Self, Vec<(Timestamp, Event)>), EventLogError> {
+        let fail = |source| EventLogError::Database { path: path.to_owned(), source };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(fail)?;
+        let format: i64 = sqlx::query("PRAGMA user_version")
+            .fetch_one(&pool)
+            .await
+            .map_err(fail)?
+            .try_get(0)
+            .map_err(fail)?;
+        match format {
+            0 => {
+                pool.execute(SCHEMA).await.map_err(fail)?;
+                pool.execute("PRAGMA user_version = 1").await.map_err(fail)?;
+            }
+            FORMAT => {}
+            found => return Err(EventLogError::Format { path: path.to_owned(), found }),
+        }
+        let mut log =
+            Self { pool, path: path.to_owned(), head: Digest::of(b"consilium event log 1"), next: 0 };
+        let events = log.read().await?;
+        Ok((log, events))
+    }
+
+    /// Writes one event; when this returns, it survives a crash.
+    ///
+    /// # Errors
+    /// When the disk refuses: the event did not happen.
+    pub async fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), EventLogError> {
+        let text = serde_json::to_string(event).expect("events have only text keys");
+        let hash = chain(self.head, self.next, at, &text);
+        sqlx::query("INSERT INTO event (seq, at_ms, event, hash) VALUES (?, ?, ?, ?)")
+            .bind(self.next)
+            .bind(i64::try_from(at.0).unwrap_or(i64::MAX))
+            .bind(text)
+            .bind(hash.as_bytes().as_slice())
+            .execute(&self.pool)
+            .await
+            .map_err(|source| self.database(source))?;
+        self.head = hash;
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Adds the bytes of an ended connection to the site's account.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn add_traffic(&self, site: &SiteId, traffic: Traffic) -> Result<(), EventLogError> {
+        sqlx::query(
+            "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (site) DO UPDATE SET \
+             bytes_sent = bytes_sent + excluded.bytes_sent, \
+             bytes_received = bytes_received + excluded.bytes_received",
+        )
+        .bind(site.as_str())
+        .bind(i64::try_from(traffic.bytes_sent).unwrap_or(i64::MAX))
+        .bind(i64::try_from(traffic.bytes_received).unwrap_or(i64::MAX))
+        .execute(&self.pool)
+        .await
+        .map_err(|source| self.database(source))?;
+        Ok(())
+    }
+
+    /// The bytes sent to and received from `site` over all its ended connections.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn traffic(&self, site: &SiteId) -> Result<Traffic, EventLogError> {
+        let row = sqlx::query("SELECT bytes_sent, bytes_received FROM traffic WHERE site = ?")
+            .bind(site.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|source| self.database(source))?;
+        let Some(row) = row else { return Ok(Traffic::default()) };
+        let column = |index| row.try_get::<i64, _>(index).map(|bytes| bytes.unsigned_abs());
+        let (sent, received) =
+            column(0).and_then(|sent| Ok((sent, column(1)?))).map_err(|source| self.database(source))?;
+        Ok(Traffic { bytes_sent: sent, bytes_received: received })
+    }
+
+    async fn read(&mut self) -> Result<Vec<(Timestamp, Event)>, EventLogError> {
+        let rows = sqlx::query("SELECT seq, at_ms, event, hash FROM event ORDER BY seq")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|source| self.database(source))?;
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (at, event, hash) = self.entry(&row).ok_or_else(|| self.altered())?;
+            events.push((at, event));
+            self.head = hash;
+            self.next += 1;
+        }
+        Ok(events)
+    }
+
+    /// One row, if it is the next entry of the chain.
+    fn entry(&self, row: &sqlx::sqlite::SqliteRow) -> Option<(Timestamp, Event, Digest)> {
+        let seq: i64 = row.try_get(0).ok()?;
+        let at = Timestamp(row.try_get::<i64, _>(1).ok()?.unsigned_abs());
+        let text: String = row.try_get(2).ok()?;
+        let stored: Vec<u8> = row.try_get(3).ok()?;
+        let hash = chain(self.head, self.next, at, &text);
+        let fits = seq == self.next && stored == hash.as_bytes();
+        fits.then(|| serde_json::from_str(&text).ok()).flatten().map(|event| (at, event, hash))
+    }
+
+    fn altered(&self) -> EventLogError {
+        EventLogError::Altered { path: self.path.clone(), seq: self.next }
+    }
+
+    fn database(&self, source: sqlx::Error) -> EventLogError {
+        EventLogError::Database { path: self.path.clone(), source }
+    }
+}
+
+fn chain(head: Digest, seq: i64, at: Timestamp, text: &str) -> Digest {
+    let mut hasher = blake3::Hasher::new_derive_key("consilium 2026 event log entry");
+    hasher.update(head.as_bytes()).update(&seq.to_le_bytes()).update(&at.0.to_le_bytes());
+    hasher.update(text.as_bytes());
+    Digest::from_bytes(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone(reason: &str) -> Event {
+        Event::SiteGone { site: "a".parse().unwrap(), reason: reason.into() }
+    }
+
+    async fn written(path: &Path) {
+        let (mut log, events) = EventLog::open(path).await.unwrap();
+        assert!(events.is_empty());
+        for (at, reason) in ["one", "two", "three"].into_iter().enumerate() {
+            log.append(Timestamp(at as u64), &gone(reason)).await.unwrap();
+        }
+    }
+
+    async fn tamper(path: &Path, statement: &'static str) {
+        let options = SqliteConnectOptions::new().filename(path);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        pool.execute(statement).await.unwrap();
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn events_come_back_in_order_and_the_log_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.sqlite");
+        written(&path).await;
+        let (mut log, events) = EventLog::open(&path).await.unwrap();
+        assert_eq!(events[1], (Timestamp(1), gone("two")));
+        log.append(Timestamp(9), &gone("four")).await.unwrap();
+        assert_eq!(EventLog::open(&path).await.unwrap().1.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn every_alteration_is_found_where_it_is() {
+        for (statement, at) in [
+            ("UPDATE event SET event = replace(event, 'two', 'too') WHERE seq = 1", 1),
+            ("DELETE FROM event WHERE seq = 0", 0),
+            ("UPDATE event SET at_ms = 7 WHERE seq = 2", 2),
+            ("DELETE FROM event WHERE seq = 1; UPDATE event SET seq = 1 WHERE seq = 2", 1),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("log.sqlite");
+            written(&path).await;
+            tamper(&path, statement).await;
+            let error = EventLog::open(&path).await.err().expect("the alteration is found");
+            assert!(matches!(error, EventLogError::Altered { seq, .. } if seq == at), "{statement}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn traffic_adds_up_over_connections() {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = EventLog::open(&dir.path().join("log.sqlite")).await.unwrap();
+        let site = "a".parse().unwrap();
+        for _ in 0..2 {
+            log.add_traffic(&site, Traffic { bytes_sent: 3, bytes_received: 4 }).await.unwrap();
+        }
+        assert_eq!(log.traffic(&site).await.unwrap(), Traffic { bytes_sent: 6, bytes_received: 8 });
+    }
+}

@@ -1,0 +1,121 @@
+//! What a running coordinator tells whoever started it: one JSON object a line, or words.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use consilium_protocol::coordinator::{Coordinator, LaneState, Phase, Presence};
+use serde::{Deserialize, Serialize};
+
+/// How far a study is. Counted in steps: each aggregated round, each validated round, each scored hold-out and
+/// each fused arm is one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// `enrolling`, `running`, `finished` or `halted`.
+    pub phase: String,
+    /// Steps done.
+    pub done: u32,
+    /// Steps of the whole study.
+    pub total: u32,
+    /// Rounds aggregated over all lanes.
+    pub rounds: u32,
+    /// Lanes whose hold-out is scored.
+    pub lanes_complete: u32,
+    /// All lanes.
+    pub lanes: u32,
+    /// Sites whose session is up.
+    pub connected: u32,
+    /// Sites that take part (before the start: that have enlisted).
+    pub enlisted: u32,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notice {
+    /// The socket is bound.
+    Listening(SocketAddr),
+    /// Something moved.
+    Progress(Progress),
+    /// Something a human should know.
+    Warning(String),
+    /// The report is written.
+    Report(PathBuf),
+}
+
+/// The form of notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NoticeFormat {
+    /// Words for people.
+    Plain,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+impl Progress {
+    /// How far `state` is.
+    pub fn of(state: &Coordinator) -> Self {
+        let study = state.study();
+        let lanes = study.lanes().len() as u32;
+        let per_lane = 2 * u32::from(study.training.rounds) + 1;
+        let lanes_complete = state.lanes().iter().filter(|lane| lane.is_complete()).count() as u32;
+        let rounds = state.lanes().iter().map(aggregated).sum();
+        let validated: u32 = state.lanes().iter().map(validated).sum();
+        let fused = state.fusions().values().filter(|fusion| fusion.closing().is_some()).count() as u32;
+        let connected =
+            state.roster().iter().filter(|(_, m)| m.presence == Presence::Connected).count() as u32;
+        Self {
+            phase: match state.phase() {
+                Phase::Enrolling => "enrolling",
+                Phase::Running { .. } => "running",
+                Phase::Finished { .. } => "finished",
+                Phase::Halted { .. } => "halted",
+            }
+            .to_owned(),
+            done: rounds + validated + lanes_complete + fused,
+            total: lanes * per_lane + study.arms.len() as u32,
+            rounds,
+            lanes_complete,
+            lanes,
+            connected,
+            enlisted: state.roster().enlisted().count() as u32,
+        }
+    }
+}
+
+impl Notice {
+    /// Prints the notice to standard output.
+    pub fn print(&self, format: NoticeFormat) {
+        match format {
+            NoticeFormat::Json => {
+                println!("{}", serde_json::to_string(self).expect("notices are plain data"));
+            }
+            NoticeFormat::Plain => println!("{self}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listening(address) => write!(f, "listening on {address}"),
+            Self::Progress(p) => write!(
+                f,
+                "{}: {} of {} steps, {} rounds, {} of {} lanes complete, {} of {} sites connected",
+                p.phase, p.done, p.total, p.rounds, p.lanes_complete, p.lanes, p.connected, p.enlisted
+            ),
+            Self::Warning(text) => write!(f, "warning: {text}"),
+            Self::Report(path) => write!(f, "report written to {}", path.display()),
+        }
+    }
+}
+
+fn aggregated(lane: &LaneState) -> u32 {
+    lane.rounds.iter().filter(|round| round.model.is_some()).count() as u32
+}
+
+fn validated(lane: &LaneState) -> u32 {
+    let closed = |round: &&consilium_protocol::coordinator::RoundState| {
+        round.validation.as_ref().is_some_and(|validation| validation.closing().is_some())
+    };
+    lane.rounds.iter().filter(closed).count() as u32
+}

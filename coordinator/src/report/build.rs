@@ -1,0 +1,213 @@
+//! From a coordinator's state to its report.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{Arm, ModalityGroup, SiteId};
+use consilium_metrics::{BinEdge, GridMismatch, MergeError};
+use consilium_protocol::coordinator::{Answered, Coordinator, Gathering, LaneState, Phase, RoundState};
+use consilium_protocol::{ScoringOutcome, Timestamp};
+
+use super::scores::{missing, scores, threshold};
+use super::{
+    ArmReport, BusySeconds, ContributorReport, GroupReport, LaneReport, PhaseSeconds, Report, RoundReport,
+    SCHEMA, Scores, SiteReport, StudyOutcome,
+};
+
+/// Admitted histograms always fit the study; when they do not, the log was not written by this program.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Two sites' histograms differ in their bins.
+    #[error("the log holds histograms that cannot be added: {0}")]
+    Merge(#[from] MergeError),
+    /// A threshold of another grid.
+    #[error("the log holds histograms of different grids: {0}")]
+    Grid(#[from] GridMismatch),
+}
+
+impl Report {
+    /// The report of `state` as it stands at `now`. Bytes are added by [`Report::set_traffic`].
+    ///
+    /// # Errors
+    /// When the state holds scores that do not fit together.
+    pub fn of(state: &Coordinator, now: Timestamp) -> Result<Self, ReportError> {
+        let arms = state.study().arms.iter().map(|&arm| arm_report(state, arm));
+        Ok(Self {
+            schema: SCHEMA.to_owned(),
+            study: state.study().clone(),
+            study_hash: state.hash(),
+            outcome: outcome(state.phase()),
+            base_model: state.first_models().base.map(|blob| blob.digest),
+            seconds: seconds(state, now),
+            sites: state.roster().iter().map(|(site, _)| site_report(state, site)).collect(),
+            arms: arms.collect::<Result<_, _>>()?,
+            warnings: warnings(state),
+        })
+    }
+}
+
+fn outcome(phase: &Phase) -> StudyOutcome {
+    let (status, reason) = match phase {
+        Phase::Enrolling | Phase::Running { .. } => ("running", None),
+        Phase::Finished { .. } => ("finished", None),
+        Phase::Halted { reason, .. } => ("halted", Some(reason.clone())),
+    };
+    StudyOutcome { status: status.to_owned(), reason }
+}
+
+fn seconds(state: &Coordinator, now: Timestamp) -> PhaseSeconds {
+    let rounds = || state.lanes().iter().flat_map(|lane| &lane.rounds);
+    let pinned = rounds().map(|round| round.training.opened()).min();
+    let validated = last_closing(rounds().map(|round| round.validation.as_ref()));
+    let scored = last_closing(state.lanes().iter().map(|lane| lane.holdout.as_ref()));
+    let fused = last_closing(state.study().arms.iter().map(|arm| state.fusions().get(arm)));
+    let span = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.secs_since(from?));
+    let end = match state.phase() {
+        Phase::Finished { at, .. } | Phase::Halted { at, .. } => *at,
+        Phase::Enrolling | Phase::Running { .. } => now,
+    };
+    PhaseSeconds {
+        enrolment: span(Some(state.opened()), pinned),
+        cross_validation: span(pinned, validated),
+        holdout: span(validated, scored),
+        fusion: span(scored, fused),
+        total: end.secs_since(state.opened()),
+    }
+}
+
+/// When the last of `gatherings` closed; `None` while one is missing or open.
+fn last_closing<'a, T: 'a>(gatherings: impl Iterator<Item = Option<&'a Gathering<T>>>) -> Option<Timestamp> {
+    let closings: Option<Vec<Timestamp>> =
+        gatherings.map(|gathering| Some(gathering?.closing()?.at)).collect();
+    closings?.into_iter().max()
+}
+
+fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
+    let spent =
+        |gathering: &Gathering<ScoringOutcome>| answer(gathering, site).map_or(0.0, |a| a.value.seconds);
+    let mut busy = BusySeconds::default();
+    for lane in state.lanes() {
+        for round in &lane.rounds {
+            busy.train += answer(&round.training, site).map_or(0.0, |a| a.value.seconds);
+            busy.validate += round.validation.as_ref().map_or(0.0, spent);
+        }
+        busy.predict_holdout += lane.holdout.as_ref().map_or(0.0, spent);
+    }
+    busy.fuse =
+        state.fusions().values().filter_map(|fusion| answer(fusion, site)).map(|a| a.value.seconds).sum();
+    let cohort = state.roster().member(site).and_then(|member| member.cohort.clone());
+    SiteReport { site: site.clone(), cohort, bytes_sent: 0, bytes_received: 0, busy_seconds: busy }
+}
+
+fn answer<'a, T>(gathering: &'a Gathering<T>, site: &SiteId) -> Option<&'a Answered<T>> {
+    gathering.answers().get(site)
+}
+
+fn arm_report(state: &Coordinator, arm: Arm) -> Result<ArmReport, ReportError> {
+    let lanes = state.lanes().iter().filter(|lane| lane.lane.arm == arm);
+    Ok(ArmReport {
+        arm,
+        initial_model: state.first_models().initial.get(&arm).map(|blob| blob.digest),
+        lanes: lanes.map(lane_report).collect::<Result<_, _>>()?,
+        groups: groups(state, arm)?,
+    })
+}
+
+fn lane_report(lane: &LaneState) -> Result<LaneReport, ReportError> {
+    let chosen = lane.chosen.and_then(|round| lane.round(round));
+    let (validation, threshold) = match chosen.and_then(|round| round.validation.as_ref()) {
+        Some(gathering) => at_own_threshold(gathering)?,
+        None => (None, None),
+    };
+    let holdout = match &lane.holdout {
+        Some(gathering) => scores(gathering, |outcome| &outcome.scores, threshold)?,
+        None => None,
+    };
+    Ok(LaneReport {
+        modality: lane.lane.modality,
+        fold: lane.lane.fold,
+        rounds: lane.rounds.iter().map(round_report).collect::<Result<_, _>>()?,
+        chosen_round: lane.chosen,
+        chosen_model: chosen.and_then(|round| round.model).map(|model| model.digest),
+        validation,
+        holdout,
+    })
+}
+
+fn round_report(round: &RoundState) -> Result<RoundReport, ReportError> {
+    let contributors = round.training.answers().iter().map(|(site, answer)| ContributorReport {
+        site: site.clone(),
+        cases: answer.value.cases,
+        update: answer.value.update.digest,
+        norm: answer.value.norm,
+        saturated: answer.value.saturated,
+        mean_loss: answer.value.mean_loss,
+        tuned_share: answer.value.tuned_share,
+    });
+    let validation = match &round.validation {
+        Some(gathering) => at_own_threshold(gathering)?.0,
+        None => None,
+    };
+    Ok(RoundReport {
+        round: round.round,
+        model: round.model.map(|model| model.digest),
+        contributors: contributors.collect(),
+        missing: missing(&round.training),
+        validation,
+    })
+}
+
+/// Scores of a validation at the threshold that maximises Youden's J on itself, and that threshold.
+fn at_own_threshold(
+    gathering: &Gathering<ScoringOutcome>,
+) -> Result<(Option<Scores>, Option<BinEdge>), ReportError> {
+    let threshold = threshold(gathering, |outcome| &outcome.scores)?;
+    Ok((scores(gathering, |outcome| &outcome.scores, threshold)?, threshold))
+}
+
+fn groups(state: &Coordinator, arm: Arm) -> Result<Vec<GroupReport>, ReportError> {
+    let Some(fusion) = state.fusions().get(&arm) else { return Ok(Vec::new()) };
+    let mut reports = Vec::new();
+    for (index, group) in ModalityGroup::of_study(&state.study().modalities).into_iter().enumerate() {
+        let threshold = threshold(fusion, |outcome| &outcome.groups[index].validation)?;
+        let validation = scores(fusion, |outcome| &outcome.groups[index].validation, threshold)?;
+        let holdout = scores(fusion, |outcome| &outcome.groups[index].holdout, threshold)?;
+        if let (Some(validation), Some(holdout)) = (validation, holdout) {
+            reports.push(GroupReport {
+                group,
+                threshold: threshold.map(BinEdge::threshold),
+                validation,
+                holdout,
+            });
+        }
+    }
+    Ok(reports)
+}
+
+fn warnings(state: &Coordinator) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut note = |work: String, missing: BTreeMap<SiteId, String>| {
+        warnings.extend(
+            missing.into_iter().map(|(site, reason)| format!("{work} went on without {site}: {reason}")),
+        );
+    };
+    for lane in state.lanes() {
+        for round in &lane.rounds {
+            note(format!("training of {} round {}", lane.lane, round.round), missing(&round.training));
+            if let Some(validation) = &round.validation {
+                note(format!("validation of {} round {}", lane.lane, round.round), missing(validation));
+            }
+        }
+        if let Some(holdout) = &lane.holdout {
+            note(format!("hold-out of {}", lane.lane), missing(holdout));
+        }
+    }
+    for (arm, fusion) in state.fusions() {
+        note(format!("fusion of {arm}"), missing(fusion));
+    }
+    for (site, member) in state.roster().iter().filter(|_| !state.lanes().is_empty()) {
+        if member.cohort.is_none() {
+            warnings.push(format!("{site} was invited and never enlisted"));
+        }
+    }
+    warnings
+}

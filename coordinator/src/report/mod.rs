@@ -1,0 +1,208 @@
+//! The report of a study: everything it learned, as data (schema `consilium-report/1`).
+//!
+//! A report is computed from the coordinator's state alone, so it can be made again from the log. All scores are
+//! pooled from histograms; no patient is in it.
+
+mod build;
+mod scores;
+mod table;
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{
+    Arm, CohortSummary, Digest, Fold, Modality, ModalityGroup, Round, SiteId, Study, StudyHash,
+};
+use consilium_metrics::Scorecard;
+use consilium_transport::Traffic;
+use serde::{Deserialize, Serialize};
+
+pub use build::ReportError;
+
+/// The value of [`Report::schema`] that this release writes.
+pub const SCHEMA: &str = "consilium-report/1";
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Name and version of this layout.
+    pub schema: String,
+    /// The agreed plan.
+    pub study: Study,
+    /// Its hash.
+    pub study_hash: StudyHash,
+    /// How it ended.
+    pub outcome: StudyOutcome,
+    /// The pretrained backbone, if an arm needed one.
+    pub base_model: Option<Digest>,
+    /// Wall-clock seconds a phase.
+    pub seconds: PhaseSeconds,
+    /// The invited sites.
+    pub sites: Vec<SiteReport>,
+    /// The arms.
+    pub arms: Vec<ArmReport>,
+    /// What a reader must know: work that went on without a site, and why.
+    pub warnings: Vec<String>,
+}
+
+/// How a study ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StudyOutcome {
+    /// `finished`, `halted` or `running`.
+    pub status: String,
+    /// Why it was halted.
+    pub reason: Option<String>,
+}
+
+/// Wall-clock seconds. A phase that was not reached is `None`. Lanes overlap, so phases of different lanes do too:
+/// each ends when its last lane leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct PhaseSeconds {
+    /// From the opening to the pinned roster.
+    pub enrolment: Option<f64>,
+    /// From there to the last validated round.
+    pub cross_validation: Option<f64>,
+    /// From there to the last scored hold-out.
+    pub holdout: Option<f64>,
+    /// From there to the last fused arm.
+    pub fusion: Option<f64>,
+    /// All of it.
+    pub total: f64,
+}
+
+/// One site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SiteReport {
+    /// Which.
+    pub site: SiteId,
+    /// Its patients in numbers; `None` when it never enlisted.
+    pub cohort: Option<CohortSummary>,
+    /// UDP payload bytes from the coordinator to the site.
+    pub bytes_sent: u64,
+    /// UDP payload bytes from the site to the coordinator.
+    pub bytes_received: u64,
+    /// Seconds the site says it worked.
+    pub busy_seconds: BusySeconds,
+}
+
+/// Seconds of work by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct BusySeconds {
+    /// Training.
+    pub train: f64,
+    /// Scoring validation folds.
+    pub validate: f64,
+    /// Scoring hold-outs.
+    pub predict_holdout: f64,
+    /// Late fusion.
+    pub fuse: f64,
+}
+
+/// One arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmReport {
+    /// Which.
+    pub arm: Arm,
+    /// The model of round 0.
+    pub initial_model: Option<Digest>,
+    /// Its lanes.
+    pub lanes: Vec<LaneReport>,
+    /// Late fusion, one entry a modality group. Empty until the arm is fused.
+    pub groups: Vec<GroupReport>,
+}
+
+/// One lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneReport {
+    /// What it sees.
+    pub modality: Modality,
+    /// The fold it is validated on.
+    pub fold: Fold,
+    /// Every round.
+    pub rounds: Vec<RoundReport>,
+    /// The round that represents the lane.
+    pub chosen_round: Option<Round>,
+    /// The digest of its model.
+    pub chosen_model: Option<Digest>,
+    /// Scores of that round on the fold; the threshold maximises Youden's J there.
+    pub validation: Option<Scores>,
+    /// Scores of that model alone on the hold-out, at the threshold of the validation.
+    pub holdout: Option<Scores>,
+}
+
+/// One round.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundReport {
+    /// Its number.
+    pub round: Round,
+    /// The aggregated model.
+    pub model: Option<Digest>,
+    /// Who contributed what.
+    pub contributors: Vec<ContributorReport>,
+    /// Who was expected and is missing, and why.
+    pub missing: BTreeMap<SiteId, String>,
+    /// Scores of the new model on the fold.
+    pub validation: Option<Scores>,
+}
+
+/// One admitted update.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContributorReport {
+    /// Whose.
+    pub site: SiteId,
+    /// Its weight.
+    pub cases: u32,
+    /// The digest of the sealed update.
+    pub update: Digest,
+    /// Its Euclidean norm.
+    pub norm: f64,
+    /// Coordinates that were cut.
+    pub saturated: u64,
+    /// Mean loss of the site's last local epoch.
+    pub mean_loss: f64,
+    /// Mean share of patients on the fine-tuned path.
+    pub tuned_share: Option<f64>,
+}
+
+/// Late fusion of one modality group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupReport {
+    /// Which modalities.
+    pub group: ModalityGroup,
+    /// The threshold that maximises Youden's J on the pooled out-of-fold validation.
+    pub threshold: Option<f64>,
+    /// Out-of-fold scores of the training patients.
+    pub validation: Scores,
+    /// Scores of the hold-out patients by the mean over all fold models.
+    pub holdout: Scores,
+}
+
+/// Scores of one set of patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Over all sites.
+    pub pooled: Scorecard,
+    /// By site.
+    pub sites: BTreeMap<SiteId, Scorecard>,
+    /// Sites that were asked and did not answer, and why.
+    pub missing: BTreeMap<SiteId, String>,
+}
+
+impl Report {
+    /// The late fusion of `arm` in `group`.
+    pub fn group(&self, arm: Arm, group: &str) -> Option<&GroupReport> {
+        self.arms
+            .iter()
+            .find(|report| report.arm == arm)?
+            .groups
+            .iter()
+            .find(|report| report.group.name == group)
+    }
+
+    /// Adds the bytes that went to and came from each site.
+    pub fn set_traffic(&mut self, traffic: &BTreeMap<SiteId, Traffic>) {
+        for site in &mut self.sites {
+            let Traffic { bytes_sent, bytes_received } = traffic.get(&site.site).copied().unwrap_or_default();
+            (site.bytes_sent, site.bytes_received) = (bytes_sent, bytes_received);
+        }
+    }
+}

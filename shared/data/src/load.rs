@@ -1,0 +1,70 @@
+//! From a case's files to a network's input.
+
+use std::path::PathBuf;
+
+use consilium_domain::{Modality, Preprocessing};
+
+use crate::{Case, GridMismatch, PreprocessError, ReadVolumeError, Volume, preprocess};
+
+/// Why a case gives no input. The texts name files, which name patients: they are for the site's own eyes.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The case lacks the modality.
+    #[error("the case of {} has no {modality} image: add it, or leave the modality out of the study", mask.display())]
+    NoImage {
+        /// The mask, which tells the site which case it is.
+        mask: PathBuf,
+        /// What was asked for.
+        modality: Modality,
+    },
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadVolumeError),
+    /// Image and mask are on different grids.
+    #[error(
+        "{} and {} are on different grids ({cause}): resample the mask to the image",
+        image.display(),
+        mask.display()
+    )]
+    Grid {
+        /// The image.
+        image: PathBuf,
+        /// The mask.
+        mask: PathBuf,
+        /// How they differ.
+        cause: GridMismatch,
+    },
+    /// The profile cannot use the image.
+    #[error("{}: {cause}", image.display())]
+    Preprocess {
+        /// The image.
+        image: PathBuf,
+        /// Why.
+        cause: PreprocessError,
+    },
+}
+
+/// Reads one modality of a case and its mask, and preprocesses them.
+///
+/// The result has the shape `preprocessing.input_shape()`, in (z, y, x) order, x fastest. Reads two files; doing
+/// so for many cases at once is the caller's business.
+///
+/// # Errors
+/// [`LoadError`] where the image is missing, unreadable, on another grid than its mask, or unusable.
+pub fn load_input(
+    case: &Case,
+    modality: Modality,
+    preprocessing: Preprocessing,
+) -> Result<Vec<f32>, LoadError> {
+    let path =
+        case.images.get(&modality).ok_or_else(|| LoadError::NoImage { mask: case.mask.clone(), modality })?;
+    let image = Volume::read(path)?;
+    let mask = Volume::read(&case.mask)?;
+    image.check_same_grid(&mask).map_err(|cause| LoadError::Grid {
+        image: path.clone(),
+        mask: case.mask.clone(),
+        cause,
+    })?;
+    preprocess(&image, &mask, preprocessing)
+        .map_err(|cause| LoadError::Preprocess { image: path.clone(), cause })
+}

@@ -1,0 +1,240 @@
+//! The crate's surface: a network of one arm, from weights to weights.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use consilium_domain::network::{NetworkSpec, TensorSpec};
+use consilium_domain::{Arm, NormMode, Seed, Training};
+use consilium_weights::Weights;
+
+use crate::ModelError;
+use crate::batches::TrainingCases;
+use crate::device::ComputeDevice;
+use crate::layer::Trained;
+use crate::network::Network;
+use crate::parameters::Writer;
+use crate::pool::in_pool;
+use crate::prediction::{Prediction, check_input};
+use crate::training::{TrainingProgress, TrainingSummary, train};
+use crate::volumes::Volumes;
+
+/// A network of one arm that predicts MGMT methylation from a volume.
+pub struct Classifier {
+    network: Network<Trained>,
+    manifest: Arc<[TensorSpec]>,
+    device: ComputeDevice,
+}
+
+impl Classifier {
+    /// Builds the network.
+    ///
+    /// `base` holds the pretrained backbone (`spec.backbone_tensors()`), of which the pretrained arms freeze what
+    /// they do not train; the arm `random` does not read it. `trainable` holds `spec.trainable_tensors(arm)`.
+    ///
+    /// # Errors
+    /// When a pretrained arm has no `base`, or weights are not those of the network.
+    pub fn new(
+        spec: NetworkSpec,
+        arm: Arm,
+        norm: NormMode,
+        base: Option<&Weights>,
+        trainable: &Weights,
+        device: &ComputeDevice,
+    ) -> Result<Self, ModelError> {
+        let network = Network::read(spec, arm, norm, base, trainable, device)?;
+        Ok(Self { network, manifest: trainable.manifest().clone(), device: device.clone() })
+    }
+
+    /// The trainable weights with their running statistics, in the order of `spec.trainable_tensors(arm)`.
+    ///
+    /// # Errors
+    /// When a value is not finite.
+    pub fn trainable(&self) -> Result<Weights, ModelError> {
+        let mut writer = Writer::default();
+        self.network.write(&mut writer);
+        Ok(writer.finish(self.manifest.clone())?)
+    }
+
+    /// Answers for `inputs`, each of `shape` (depth, height, width; width fastest), `batch` at a time.
+    ///
+    /// Deterministic: stored statistics, and every block takes the path its policy prefers.
+    ///
+    /// # Errors
+    /// When an input does not fill `shape`, or an answer is not finite.
+    pub fn predict(
+        &self,
+        inputs: &[&[f32]],
+        shape: [usize; 3],
+        batch: usize,
+    ) -> Result<Vec<Prediction>, ModelError> {
+        for (case, input) in inputs.iter().enumerate() {
+            check_input(case, input, shape)?;
+        }
+        let (network, device) = (self.network.fold(), self.device.plain());
+        let mut predictions = Vec::with_capacity(inputs.len());
+        for rows in inputs.chunks(batch.max(1)) {
+            let input = Volumes::new(rows.len(), shape, &device, |row, out| out.copy_from_slice(rows[row]));
+            predictions.extend(in_pool(|| network.predict(&input)));
+        }
+        match predictions.iter().position(|prediction| !prediction.logit.is_finite()) {
+            Some(case) => Err(ModelError::NotFinite { case }),
+            None => Ok(predictions),
+        }
+    }
+
+    /// Trains for `recipe.local_epochs` epochs with fresh optimisers. `recipe.norm` is not read: the network was
+    /// built with its normalisation.
+    ///
+    /// The same `seed`, cases and number of threads give bit-identical weights. `observe` is told of every step and
+    /// may stop the training.
+    ///
+    /// # Errors
+    /// When there are no cases, the loss is not finite, or `observe` stops. The weights are then those of the last
+    /// step that succeeded.
+    pub fn train(
+        &mut self,
+        cases: &dyn TrainingCases,
+        recipe: &Training,
+        seed: Seed,
+        observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
+    ) -> Result<TrainingSummary, ModelError> {
+        train(&mut self.network, cases, recipe, seed, &self.device, observe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::network::Depth;
+
+    use super::*;
+    use crate::sample::{self, Blobs};
+
+    fn train(classifier: &mut Classifier, recipe: &Training) -> TrainingSummary {
+        let proceed = &mut |_| ControlFlow::Continue(());
+        classifier.train(&Blobs::new(13), recipe, Seed::from_number(4), proceed).unwrap()
+    }
+
+    #[test]
+    fn weights_come_out_as_they_went_in() {
+        for depth in [Depth::D10, Depth::D18, Depth::D50] {
+            for arm in Arm::ALL {
+                let classifier = sample::classifier(depth, arm, NormMode::Batch);
+                let expected = sample::weights(sample::spec(depth).trainable_tensors(arm), 2);
+                assert_eq!(classifier.trainable().unwrap(), expected, "{depth:?} {arm}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_trains_the_same_weights_bit_by_bit() {
+        for norm in [NormMode::Batch, NormMode::Fixed] {
+            let [(first, first_summary), (second, second_summary)] = [(); 2].map(|()| {
+                let mut classifier = sample::classifier(Depth::D10, Arm::Spottune, norm);
+                let summary = train(&mut classifier, &sample::recipe(norm));
+                (classifier.trainable().unwrap(), summary)
+            });
+            assert_eq!(first_summary, second_summary);
+            assert!(
+                first.values().iter().map(|x| x.to_bits()).eq(second.values().iter().map(|x| x.to_bits()))
+            );
+        }
+    }
+
+    /// Every parameter moves; the statistics move exactly where the batch is measured.
+    #[test]
+    fn training_reaches_every_tensor_it_should() {
+        for norm in [NormMode::Batch, NormMode::Fixed] {
+            for arm in Arm::ALL {
+                let mut classifier = sample::classifier(Depth::D10, arm, norm);
+                let before = classifier.trainable().unwrap();
+                let summary = train(&mut classifier, &sample::recipe(norm));
+                assert_eq!((summary.steps, summary.cases), (4, 13));
+                assert_eq!(summary.tuned_share.is_some(), arm == Arm::Spottune);
+                let after = classifier.trainable().unwrap();
+                for ((tensor, before), (_, after)) in before.iter().zip(after.iter()) {
+                    let moves = tensor.kind.is_parameter() || norm == NormMode::Batch;
+                    assert_eq!(before != after, moves, "{} of {arm} under {norm:?}", tensor.name);
+                }
+            }
+        }
+    }
+
+    /// Frozen blocks hold no parameter and no statistic, so what they compute must not change either.
+    #[test]
+    fn the_frozen_path_is_bit_identical_after_training() {
+        let frozen = |classifier: &Classifier| {
+            let network = classifier.network.fold();
+            let device = classifier.device.plain();
+            let blobs = Blobs::new(4);
+            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(blobs.inputs()[row]);
+            let x = network.trunk.stem.forward(&Volumes::new(4, [Blobs::SIDE; 3], &device, fill));
+            let routing = network.routing.expect("spottune routes");
+            routing.frozen.iter().fold(x, |x, block| block.forward(x)).into_data()
+        };
+        let mut classifier = sample::classifier(Depth::D18, Arm::Spottune, NormMode::Batch);
+        let before = frozen(&classifier);
+        train(&mut classifier, &sample::recipe(NormMode::Batch));
+        assert_eq!(frozen(&classifier), before);
+    }
+
+    #[test]
+    fn training_tells_bright_from_dark() {
+        for arm in Arm::ALL {
+            let mut classifier = sample::classifier(Depth::D10, arm, NormMode::Batch);
+            let recipe = Training { local_epochs: 12, ..sample::recipe(NormMode::Batch) };
+            let blobs = Blobs::new(24);
+            let mut losses = Vec::new();
+            let summary = classifier
+                .train(&blobs, &recipe, Seed::from_number(4), &mut |progress| {
+                    losses.push(progress.loss);
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert!(summary.loss < 0.5 * losses[0], "{arm}: {} from {}", summary.loss, losses[0]);
+            let predictions = classifier.predict(&blobs.inputs(), [Blobs::SIDE; 3], 5).unwrap();
+            let right = predictions.iter().enumerate().filter(|(i, p)| (p.probability > 0.5) == (i % 2 == 1));
+            assert!(right.count() >= 22, "{arm}");
+        }
+    }
+
+    /// Whoever shares the batch must not change an answer.
+    #[test]
+    fn predictions_do_not_depend_on_the_batch() {
+        let classifier = sample::classifier(Depth::D10, Arm::Spottune, NormMode::Batch);
+        let blobs = Blobs::new(7);
+        let [alone, together] =
+            [1, 7].map(|batch| classifier.predict(&blobs.inputs(), [Blobs::SIDE; 3], batch).unwrap());
+        for (alone, together) in alone.iter().zip(&together) {
+            assert!((alone.logit - together.logit).abs() < 1e-4);
+            assert_eq!(alone.tuned_blocks, together.tuned_blocks);
+            assert_eq!(alone.tuned_blocks.len(), 4);
+        }
+    }
+
+    #[test]
+    fn unfit_weights_inputs_and_recipes_are_refused() {
+        let spec = sample::spec(Depth::D10);
+        let device = ComputeDevice::cpu();
+        let trainable = sample::weights(spec.trainable_tensors(Arm::Spottune), 2);
+        let new = |arm, base| Classifier::new(spec, arm, NormMode::Batch, base, &trainable, &device).err();
+        assert_eq!(new(Arm::Spottune, None), Some(ModelError::BaseMissing(Arm::Spottune)));
+        let wider = NetworkSpec { width: 8, ..spec };
+        let base = sample::weights(wider.backbone_tensors(), 1);
+        let unfit = |what, tensor: &str| Some(ModelError::Manifest { what, tensor: tensor.into() });
+        assert_eq!(new(Arm::Spottune, Some(&base)), unfit("base", "conv1.weight"));
+        assert_eq!(new(Arm::Random, None), unfit("trainable", "tuned.conv1.weight"));
+
+        let mut classifier = sample::classifier(Depth::D10, Arm::Random, NormMode::Batch);
+        let shape = [Blobs::SIDE; 3];
+        let short = classifier.predict(&[&[0.0; 5]], shape, 1);
+        assert_eq!(short, Err(ModelError::InputSize { case: 0, found: 5, shape }));
+        let damaged = vec![f32::NAN; Blobs::SIDE.pow(3)];
+        assert_eq!(classifier.predict(&[&damaged], shape, 1), Err(ModelError::NotFinite { case: 0 }));
+        let recipe = sample::recipe(NormMode::Batch);
+        let seed = Seed::from_number(1);
+        let none = classifier.train(&Blobs::new(0), &recipe, seed, &mut |_| ControlFlow::Continue(()));
+        assert_eq!(none, Err(ModelError::NoCases));
+        let stopped = classifier.train(&Blobs::new(4), &recipe, seed, &mut |_| ControlFlow::Break(()));
+        assert_eq!(stopped, Err(ModelError::Stopped { epoch: 0 }));
+    }
+}

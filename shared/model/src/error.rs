@@ -1,0 +1,68 @@
+//! Why a network cannot be built, trained or asked.
+
+use consilium_domain::Arm;
+use consilium_weights::WeightsError;
+
+/// Why a network cannot be built, trained or asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    /// A pretrained arm without pretrained weights.
+    #[error("arm {0} needs the pretrained backbone: import MedicalNet weights first")]
+    BaseMissing(Arm),
+    /// Weights whose tensors are not those of the network.
+    #[error(
+        "the {what} weights do not fit the network at tensor {tensor}: use weights of the study's network"
+    )]
+    Manifest {
+        /// Which weights: `base` or `trainable`.
+        what: &'static str,
+        /// The first tensor that is missing, unexpected or misshapen.
+        tensor: String,
+    },
+    /// An input with the wrong number of voxels.
+    #[error("case {case} has {found} voxels where the shape {shape:?} needs {}: preprocess it again", shape.iter().product::<usize>())]
+    InputSize {
+        /// Position of the case among the given ones.
+        case: usize,
+        /// Voxels given.
+        found: usize,
+        /// Depth, height and width expected.
+        shape: [usize; 3],
+    },
+    /// Pretext targets that do not pair with the inputs.
+    #[error("case {case} has {found} targets where {expected} are needed")]
+    Targets {
+        /// Position of the case.
+        case: usize,
+        /// Targets given.
+        found: usize,
+        /// Targets expected.
+        expected: usize,
+    },
+    /// Nothing to train on.
+    #[error("there are no training cases: a site without cases of a fold must not train it")]
+    NoCases,
+    /// The loss is no longer finite.
+    #[error("training diverged in epoch {epoch}, step {step}: lower training.learning_rate")]
+    Diverged {
+        /// Epoch, from 0.
+        epoch: u16,
+        /// Step within the call, from 0.
+        step: u32,
+    },
+    /// A network that answers with NaN or infinity.
+    #[error("the prediction for case {case} is not finite: the weights or the input are damaged")]
+    NotFinite {
+        /// Position of the case.
+        case: usize,
+    },
+    /// A trained tensor is no longer finite.
+    #[error("training diverged, {0}: lower training.learning_rate")]
+    Weights(#[from] WeightsError),
+    /// The observer asked to stop. The weights are those after the last step.
+    #[error("training was stopped in epoch {epoch}")]
+    Stopped {
+        /// Epoch, from 0.
+        epoch: u16,
+    },
+}

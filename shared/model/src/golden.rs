@@ -1,0 +1,145 @@
+//! The forward pass against numbers of the upstream network (Tencent/MedicalNet in PyTorch), stage by stage.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use consilium_domain::NormMode;
+use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec};
+use consilium_weights::Weights;
+use serde_json::Value;
+
+use crate::backbone::Backbone;
+use crate::layer::{Folded, Layer, Trained};
+use crate::parameters::Reader;
+use crate::pooling::global_average;
+use crate::stem::Stem;
+use crate::volumes::Volumes;
+
+const TOLERANCE: f64 = 1e-4;
+
+/// The file's formulas for the tensor with running index `t`, which counts the batch counters, too.
+fn formula(tensor: &TensorSpec, t: f64) -> Vec<f32> {
+    let fan_in: usize = tensor.shape.iter().skip(1).product();
+    let value = |i: f64| match tensor.kind {
+        TensorKind::ConvKernel => (6.0 / fan_in as f64).sqrt() * (0.7 * t + 1.3 * i).sin(),
+        TensorKind::NormScale => 1.0 + 0.1 * (0.37 * i + t).sin(),
+        TensorKind::NormShift => 0.1 * (0.29 * i + t).cos(),
+        TensorKind::NormMean => 0.05 * (0.11 * i + t).sin(),
+        TensorKind::NormVariance => 1.0 + 0.2 * (0.17 * i + t).sin().abs(),
+        TensorKind::LinearWeight | TensorKind::LinearBias => unreachable!("a backbone has no linear layer"),
+    };
+    (0..tensor.values()).map(|i| value(i as f64) as f32).collect()
+}
+
+fn formula_weights(spec: NetworkSpec) -> Weights {
+    let manifest: Arc<[TensorSpec]> = spec.backbone_tensors().into();
+    let (mut values, mut t) = (Vec::new(), 0);
+    for tensor in manifest.iter() {
+        values.extend(formula(tensor, f64::from(t)));
+        t += if tensor.kind == TensorKind::NormVariance { 2 } else { 1 };
+    }
+    Weights::new(manifest, values).unwrap()
+}
+
+fn formula_input(device: &Device) -> Volumes {
+    let value = |i: usize| ((0.05 * i as f64).sin() + 0.5 * (0.013 * i as f64).cos()) as f32;
+    Volumes::new(1, [16, 20, 18], device, |_, out| {
+        out.iter_mut().enumerate().for_each(|(i, x)| *x = value(i));
+    })
+}
+
+fn assert_stage(what: &str, found: Tensor<5>, expected: &Value) {
+    let shape: Vec<usize> = found.dims().to_vec();
+    assert_eq!(serde_json::to_value(shape).unwrap(), expected["shape"], "{what}");
+    let data = found.into_data();
+    let values: Vec<f64> = data.as_slice::<f32>().unwrap().iter().map(|&x| x.into()).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let deviation = (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt();
+    let largest = values.iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+    let near = |name: &str, found: f64, expected: &Value| {
+        let expected = expected.as_f64().unwrap();
+        assert!((found - expected).abs() <= TOLERANCE * largest, "{what} {name}: {found} is not {expected}");
+    };
+    near("mean", mean, &expected["mean"]);
+    near("std", deviation, &expected["std_pop"]);
+    near("abs max", largest, &expected["abs_max"]);
+    for (position, sample) in expected["samples"].as_object().unwrap() {
+        near(position, values[position.parse::<usize>().unwrap()], sample);
+    }
+}
+
+fn assert_network<L: Layer>(what: &str, network: &Backbone<L>, input: &Volumes, expected: &Value) {
+    let Stem::Tuned(stem) = &network.stem else { unreachable!("it was read as tuned") };
+    let mut convolved = None;
+    let normalised = stem.apply(|kernel, bias| {
+        let output = input.convolve(kernel, bias);
+        convolved = Some(output.clone());
+        output
+    });
+    // A folded layer's convolution is normalised already.
+    if what == "trained" {
+        assert_stage("conv1", convolved.unwrap(), &expected["conv1"]);
+    }
+    assert_stage("bn1", normalised, &expected["bn1"]);
+    let mut x = network.stem.forward(input);
+    assert_stage("maxpool", x.clone(), &expected["maxpool"]);
+    for (position, block) in network.blocks.iter().enumerate() {
+        x = block.forward(x);
+        let next = network.blocks.get(position + 1);
+        if next.is_none_or(|next| next.spec().stage != block.spec().stage) {
+            let stage = format!("layer{}", block.spec().stage);
+            assert_stage(&format!("{what} {stage}"), x.clone(), &expected[&stage]);
+        }
+    }
+    let pooled = global_average(x).into_data();
+    let pooled = pooled.as_slice::<f32>().unwrap();
+    let expected = &expected["global_avg_pool_layer4"];
+    let (sum, wanted) =
+        (pooled.iter().map(|&x| f64::from(x)).sum::<f64>(), expected["sum"].as_f64().unwrap());
+    assert!((sum / wanted - 1.0).abs() <= TOLERANCE, "{what} sum {sum} is not {wanted}");
+    for (found, wanted) in pooled.iter().zip(expected["first8"].as_array().unwrap()) {
+        assert!((f64::from(*found) - wanted.as_f64().unwrap()).abs() <= TOLERANCE, "{what} {found} {wanted}");
+    }
+}
+
+#[test]
+fn the_forward_pass_equals_the_upstream_network() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = root.join("../shared/data/medicalnet/golden_medicalnet_forward.json");
+    let Ok(text) = std::fs::read_to_string(path) else {
+        println!("skipped: ../shared is absent");
+        return;
+    };
+    let golden: Value = serde_json::from_str(&text).unwrap();
+    let device = Device::flex();
+    for (depth, name) in [(Depth::D10, "resnet10"), (Depth::D18, "resnet18"), (Depth::D50, "resnet50")] {
+        let spec = NetworkSpec { depth, width: 64 };
+        let (weights, input) = (formula_weights(spec), formula_input(&device));
+        let mut reader = Reader::new(&weights, device.clone());
+        let trained = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Fixed));
+        assert_network("trained", &trained, &input, &golden["models"][name]);
+        let mut reader = Reader::new(&weights, device.clone());
+        let folded = Backbone::new(spec, |geometry| Folded::read(&mut reader, geometry));
+        assert_network("folded", &folded, &input, &golden["models"][name]);
+        assert_network("folded after training", &trained.fold(), &input, &golden["models"][name]);
+    }
+}
+
+/// Counted by burn, and so including nothing that an optimiser would not move.
+#[test]
+fn parameters_are_as_many_as_in_the_released_networks() {
+    for (depth, expected) in [(Depth::D10, 14_355_520), (Depth::D18, 32_986_176), (Depth::D50, 46_155_072)] {
+        let spec = NetworkSpec { depth, width: 64 };
+        let manifest: Arc<[TensorSpec]> = spec.backbone_tensors().into();
+        let count = manifest.iter().map(TensorSpec::values).sum();
+        let weights = Weights::new(manifest, vec![0.5; count]).unwrap();
+        let mut reader = Reader::new(&weights, Device::flex());
+        let trained = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Batch));
+        assert_eq!(trained.num_params(), expected);
+        let mut reader = Reader::new(&weights, Device::flex());
+        let folded = Backbone::new(spec, |geometry| Folded::read(&mut reader, geometry));
+        assert_eq!(folded.num_params(), 0, "a frozen network has nothing to train");
+    }
+}

@@ -1,0 +1,142 @@
+//! What SpotTune promises about its two paths: who gets gradients, what never moves, and that hard routing by rows
+//! computes what the dense sum computes.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use consilium_domain::network::Depth;
+use consilium_domain::{Arm, NormMode};
+use consilium_weights::Weights;
+
+use crate::backbone::Backbone;
+use crate::device::ComputeDevice;
+use crate::layer::Trained;
+use crate::network::Network;
+use crate::parameters::{Reader, Writer};
+use crate::sample::{self, Blobs};
+use crate::volumes::Volumes;
+
+const ROWS: usize = 6;
+
+fn network(norm: NormMode) -> Network<Trained> {
+    let spec = sample::spec(Depth::D18);
+    let base = sample::weights(spec.backbone_tensors(), 1);
+    let trainable = sample::weights(spec.trainable_tensors(Arm::Spottune), 2);
+    let device = ComputeDevice::cpu();
+    Network::read(spec, Arm::Spottune, norm, Some(&base), &trainable, &device).unwrap()
+}
+
+fn volumes(device: &Device) -> Volumes {
+    let blobs = Blobs::new(ROWS);
+    Volumes::new(ROWS, [Blobs::SIDE; 3], device, |row, out| out.copy_from_slice(blobs.inputs()[row]))
+}
+
+fn gates(device: &Device, blocks: usize, gate: impl Fn(usize, usize) -> f32) -> Tensor<2> {
+    let values: Vec<f32> = (0..ROWS * blocks).map(|i| gate(i / blocks, i % blocks)).collect();
+    Tensor::from_data(TensorData::new(values, [ROWS, blocks]), device)
+}
+
+fn written(network: &Network<Trained>, arm: Arm) -> Weights {
+    let mut writer = Writer::default();
+    network.write(&mut writer);
+    writer.finish(sample::spec(Depth::D18).trainable_tensors(arm).into()).unwrap()
+}
+
+/// The gradient of the loss with respect to a block's gate is what the fine-tuned path adds over the frozen one.
+/// Checked against the finite difference of the loss over the gate itself.
+#[test]
+fn gate_gradients_equal_finite_differences() {
+    let network = network(NormMode::Fixed);
+    let device = ComputeDevice::cpu().recording();
+    let input = volumes(&device);
+    let blocks = network.trunk.blocks.len();
+    let loss = |gates: Tensor<2>| network.forward_dense(&input, |_| gates).0.sum();
+    let mixed = |row: usize, block: usize| if (row + block).is_multiple_of(3) { 1.0 } else { 0.0 };
+    let tracked = gates(&device, blocks, mixed).require_grad();
+    let gradients = loss(tracked.clone()).backward();
+    let analytic = tracked.grad(&gradients).unwrap().into_data();
+    let analytic = analytic.as_slice::<f32>().unwrap();
+    // Small enough to cross hardly a kink of a ReLU, large enough for 32-bit floats.
+    let step = 0.001f32;
+    for (row, block) in [(0, 0), (1, 2), (2, 5), (5, 7)] {
+        let shifted = |by: f32| {
+            let gate = |r, b| mixed(r, b) + if (r, b) == (row, block) { by } else { 0.0 };
+            f64::from(loss(gates(&device, blocks, gate)).into_scalar::<f32>())
+        };
+        let numeric = (shifted(step) - shifted(-step)) / f64::from(2.0 * step);
+        let analytic = f64::from(analytic[row * blocks + block]);
+        assert!(analytic.abs() > 1e-4, "the gate of row {row}, block {block} has no effect");
+        assert!((numeric - analytic).abs() < 0.02 * analytic.abs() + 1e-4, "{numeric} is not {analytic}");
+    }
+}
+
+/// Frozen blocks pass back the gradients that trainable blocks with the same weights pass back.
+#[test]
+fn the_frozen_path_passes_gradients_through() {
+    let network = network(NormMode::Fixed);
+    let routing = network.routing.as_ref().unwrap();
+    let device = ComputeDevice::cpu().recording();
+    let spec = sample::spec(Depth::D18);
+    let base = sample::weights(spec.backbone_tensors(), 1);
+    let mut reader = Reader::new(&base, device.clone());
+    let twin = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Fixed));
+    let start = network.trunk.stem.forward(&volumes(&device)).detach().require_grad();
+    let gradient = |end: Tensor<5>| {
+        let gradients = network.trunk.classify(end).sum().backward();
+        start.grad(&gradients).unwrap().into_data()
+    };
+    let frozen = gradient(routing.frozen.iter().fold(start.clone(), |x, block| block.forward(x)));
+    let trained = gradient(twin.blocks.iter().fold(start.clone(), |x, block| block.forward(x)));
+    assert!(frozen.as_slice::<f32>().unwrap().iter().any(|slope| slope.abs() > 1e-4));
+    sample::assert_close(&frozen, &trained, 1e-4);
+}
+
+#[test]
+fn rows_taking_their_path_give_what_the_dense_sum_gives() {
+    let network = network(NormMode::Fixed);
+    let folded = network.fold();
+    let device = Device::flex();
+    let input = volumes(&device);
+    let predictions = folded.predict(&input);
+    let routes: Vec<_> = predictions.iter().map(|prediction| prediction.tuned_blocks.clone()).collect();
+    assert!(routes.iter().flatten().any(|tuned| *tuned) && routes.iter().flatten().any(|tuned| !tuned));
+    let gate = |row: usize, block: usize| f32::from(u8::from(routes[row][block]));
+    let (dense, _) = folded.forward_dense(&input, |preferences| gates(&device, preferences.dims()[1], gate));
+    let (recorded, _) =
+        network.forward_dense(&input, |preferences| gates(&device, preferences.dims()[1], gate));
+    let by_rows: Vec<f32> = predictions.iter().map(|prediction| prediction.logit).collect();
+    let by_rows = TensorData::new(by_rows, [ROWS]);
+    sample::assert_close(&by_rows, &dense.into_data(), 1e-6);
+    sample::assert_close(&by_rows, &recorded.into_data(), 1e-4);
+}
+
+#[test]
+fn every_mixture_of_routes_is_sent_back_to_its_row() {
+    let folded = network(NormMode::Fixed).fold();
+    let routing = folded.routing.as_ref().unwrap();
+    let x = folded.trunk.stem.forward(&volumes(&Device::flex()));
+    let (tuned, frozen) = (&folded.trunk.blocks[0], &routing.frozen[0]);
+    let [all_tuned, all_frozen] = [tuned, frozen].map(|block| block.forward(x.clone()));
+    for pattern in 0..1u32 << ROWS {
+        let takes: Vec<bool> = (0..ROWS).map(|row| pattern >> row & 1 == 1).collect();
+        let found = crate::prediction::forward_by_rows(x.clone(), &takes, tuned, frozen);
+        for (row, &tuned) in takes.iter().enumerate() {
+            let expected = if tuned { &all_tuned } else { &all_frozen };
+            let [found, expected] = [&found, expected].map(|x| x.clone().narrow(0, row, 1).into_data());
+            sample::assert_close(&found, &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn fixed_normalisation_keeps_its_statistics_and_batch_normalisation_moves_them() {
+    for norm in [NormMode::Fixed, NormMode::Batch] {
+        let network = network(norm);
+        let before = written(&network, Arm::Spottune);
+        let device = ComputeDevice::cpu().recording();
+        let _ = network.forward_dense(&volumes(&device), |preferences| preferences.ones_like());
+        let after = written(&network, Arm::Spottune);
+        for ((tensor, before), (_, after)) in before.iter().zip(after.iter()) {
+            let moved = norm == NormMode::Batch && !tensor.kind.is_parameter();
+            assert_eq!(before != after, moved, "{} under {norm:?}", tensor.name);
+        }
+    }
+}

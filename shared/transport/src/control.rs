@@ -1,0 +1,209 @@
+//! The control stream: the one bidirectional stream on which both sides exchange framed messages.
+//!
+//! It is always the first stream of a connection and begins with its own tag byte, so that it can never be taken
+//! for a chunk of a blob. Its messages overtake queued chunks.
+
+use std::sync::atomic::Ordering;
+
+use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::closed::Closed;
+use crate::connection::Connection;
+use crate::frame::{self, FrameError, MAX_FRAME, PREFIX_BYTES};
+use crate::tuning::HANDSHAKE_TIMEOUT;
+
+/// The first byte of the control stream.
+const CONTROL_TAG: u8 = 0xC0;
+
+/// Chunks have priority 0.
+const CONTROL_PRIORITY: i32 = 1;
+
+/// Why the control stream failed. None of them can be mended on the same connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// The connection ended.
+    #[error("the connection ended: {0}")]
+    Lost(Closed),
+    /// The other side gave the stream up.
+    #[error("the other side stopped the control stream (code {0}); reconnect")]
+    Stopped(u64),
+    /// The stream ended in the middle of a message.
+    #[error("the control stream ended in the middle of a message; reconnect")]
+    CutShort,
+    /// A frame broke the rules.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The first stream is not a control stream.
+    #[error(
+        "the first stream begins with {0:#04x}, not as a control stream: update both sides to the same release"
+    )]
+    NotControl(u8),
+    /// The client opened nothing in time.
+    #[error("no control stream within {} s of the handshake", HANDSHAKE_TIMEOUT.as_secs())]
+    Silent,
+    /// A second control stream was asked for.
+    #[error("this connection's control stream was already taken: a connection has one")]
+    Taken,
+    /// The client opens, the coordinator accepts.
+    #[error("the control stream is opened by the client and accepted by the coordinator, never the reverse")]
+    WrongSide,
+}
+
+/// The sending half of the control stream.
+#[derive(Debug)]
+pub struct ControlSender {
+    stream: SendStream,
+    /// Encoded frames, and how much of them has gone to QUIC already.
+    unsent: Vec<u8>,
+    gone: usize,
+}
+
+/// The receiving half of the control stream.
+#[derive(Debug)]
+pub struct ControlReceiver {
+    stream: RecvStream,
+    /// The bytes of at most one unfinished frame and what came with it.
+    arrived: Vec<u8>,
+}
+
+impl Connection {
+    /// On a client: opens the control stream. Must come before any transfer of blobs.
+    ///
+    /// # Errors
+    /// On the coordinator's side, the second time, or where the connection has ended.
+    pub async fn open_control(&self) -> Result<(ControlSender, ControlReceiver), ControlError> {
+        if !self.is_client() {
+            return Err(ControlError::WrongSide);
+        }
+        self.take_control()?;
+        let (mut send, recv) =
+            self.quic().open_bi().await.map_err(|error| ControlError::Lost(error.into()))?;
+        send.write_all(&[CONTROL_TAG]).await?;
+        Ok(halves(send, recv))
+    }
+
+    /// On the coordinator: accepts the control stream the client opened.
+    ///
+    /// # Errors
+    /// On a client, the second time, or where the client opens another kind of stream first or none in 10 s.
+    pub async fn accept_control(&self) -> Result<(ControlSender, ControlReceiver), ControlError> {
+        if self.is_client() {
+            return Err(ControlError::WrongSide);
+        }
+        self.take_control()?;
+        let opened = async {
+            let (send, mut recv) =
+                self.quic().accept_bi().await.map_err(|error| ControlError::Lost(error.into()))?;
+            let mut tag = [0];
+            recv.read_exact(&mut tag).await?;
+            if tag[0] == CONTROL_TAG { Ok(halves(send, recv)) } else { Err(ControlError::NotControl(tag[0])) }
+        };
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await.map_err(|_| ControlError::Silent)?
+    }
+
+    fn take_control(&self) -> Result<(), ControlError> {
+        if self.control_taken().swap(true, Ordering::AcqRel) { Err(ControlError::Taken) } else { Ok(()) }
+    }
+}
+
+fn halves(send: SendStream, recv: RecvStream) -> (ControlSender, ControlReceiver) {
+    // Only a stream that was finished or reset cannot be given a priority; this one is new.
+    send.set_priority(CONTROL_PRIORITY).ok();
+    (
+        ControlSender { stream: send, unsent: Vec::new(), gone: 0 },
+        ControlReceiver { stream: recv, arrived: Vec::new() },
+    )
+}
+
+impl ControlSender {
+    /// Sends one message; returns when QUIC has taken all of it. Cancel safe in this sense: a message whose sending
+    /// was cancelled is completed by the next call, never repeated or torn.
+    ///
+    /// # Errors
+    /// A message that is too long is refused before a byte of it is sent, and the stream stays usable.
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), ControlError> {
+        let framed = frame::encode_framed(message)?;
+        self.flush().await?;
+        self.unsent = framed;
+        self.gone = 0;
+        self.flush().await
+    }
+
+    /// Tells the other side that no more messages will come.
+    ///
+    /// # Errors
+    /// Where the connection has ended.
+    pub async fn finish(mut self) -> Result<(), ControlError> {
+        self.flush().await?;
+        self.stream.finish().map_err(|_| ControlError::CutShort)
+    }
+
+    async fn flush(&mut self) -> Result<(), ControlError> {
+        while self.gone < self.unsent.len() {
+            self.gone += self.stream.write(&self.unsent[self.gone..]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl ControlReceiver {
+    /// The next message, or none where the other side has finished. Cancel safe.
+    ///
+    /// # Errors
+    /// After a [`ControlError::Frame`] the place in the stream is lost: close the connection.
+    pub async fn receive<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ControlError> {
+        loop {
+            if let Some(message) = self.take_frame()? {
+                return Ok(Some(message));
+            }
+            match self.stream.read_chunk(PREFIX_BYTES + MAX_FRAME, true).await? {
+                Some(chunk) => self.arrived.extend_from_slice(&chunk.bytes),
+                None if self.arrived.is_empty() => return Ok(None),
+                None => return Err(ControlError::CutShort),
+            }
+        }
+    }
+
+    /// The first frame of what has arrived, if all of it has.
+    fn take_frame<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ControlError> {
+        let Some((prefix, rest)) = self.arrived.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+        let length = frame::body_length(*prefix)?;
+        let Some(body) = rest.get(..length) else { return Ok(None) };
+        let message = frame::decode(body)?;
+        self.arrived.drain(..PREFIX_BYTES + length);
+        Ok(Some(message))
+    }
+}
+
+impl From<WriteError> for ControlError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::ConnectionLost(error) => Self::Lost(error.into()),
+            WriteError::Stopped(code) => Self::Stopped(code.into_inner()),
+            WriteError::ClosedStream | WriteError::ZeroRttRejected => Self::CutShort,
+        }
+    }
+}
+
+impl From<ReadError> for ControlError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => Self::Lost(error.into()),
+            ReadError::Reset(code) => Self::Stopped(code.into_inner()),
+            ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
+                Self::CutShort
+            }
+        }
+    }
+}
+
+impl From<ReadExactError> for ControlError {
+    fn from(error: ReadExactError) -> Self {
+        match error {
+            ReadExactError::FinishedEarly(_) => Self::CutShort,
+            ReadExactError::ReadError(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The coordinator's door: handshakes run beside each other, and only verified sites come out of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use consilium_domain::Role;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Endpoint, Incoming, ServerConfig};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::closed::{CloseCode, Closed};
+use crate::connection::Connection;
+use crate::endpoint;
+use crate::identity::Identity;
+use crate::peer::{CertificateNameError, Peer};
+use crate::tls::{self, TlsError};
+use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
+
+/// Handshakes at once. A consortium has at most some fifty sites; the rest is slack for their reconnecting together.
+const MAX_HANDSHAKES: usize = 128;
+
+/// From here on, callers must first prove that they own their address, so that forged ones cannot fill the slots.
+const PROVE_ADDRESS_FROM: usize = 16;
+
+/// The coordinator's listening socket. Dropping it stops new connections and leaves the present ones alone.
+pub struct Listener {
+    endpoint: Endpoint,
+    arrivals: mpsc::Receiver<Result<Connection, AcceptError>>,
+    door: AbortHandle,
+}
+
+/// Why the coordinator cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The kit is not the coordinator's.
+    #[error(
+        "this kit is for `{0}`, not for the coordinator: use the kit made by `consilium-certs issue-coordinator`"
+    )]
+    NotTheCoordinator(Role),
+    /// TLS refused the kit.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address is taken or not ours.
+    #[error(
+        "cannot listen on UDP {address}: {source}; is another coordinator running, or the address another machine's?"
+    )]
+    Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Why somebody was not let in. One caller's failure: the listener goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The handshake failed: for instance no certificate, or one of another consortium.
+    #[error("{address} was not let in: {reason}")]
+    Handshake {
+        /// The caller.
+        address: SocketAddr,
+        /// Why.
+        reason: Closed,
+    },
+    /// The handshake did not finish.
+    #[error("{address} was not let in: its handshake took more than {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Slow {
+        /// The caller.
+        address: SocketAddr,
+    },
+    /// The certificate does not say whose it is.
+    #[error("{address} was not let in: {source}")]
+    Certificate {
+        /// The caller.
+        address: SocketAddr,
+        /// What is wrong with the certificate.
+        source: CertificateNameError,
+    },
+    /// The certificate is valid but not a site's.
+    #[error("{address} was not let in: its certificate is for `{role}`, and only sites may connect")]
+    NotASite {
+        /// The caller.
+        address: SocketAddr,
+        /// Whose certificate it is.
+        role: Role,
+    },
+}
+
+impl Listener {
+    /// Listens on UDP `address`; port 0 takes any. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the kit is not the coordinator's or the address cannot be had.
+    pub fn bind(address: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, BindError> {
+        if *identity.role() != Role::Coordinator {
+            return Err(BindError::NotTheCoordinator(identity.role().clone()));
+        }
+        let quic = QuicServerConfig::try_from(tls::server(identity)?)
+            .expect("our provider has AES-128-GCM for QUIC");
+        let mut config = ServerConfig::with_crypto(Arc::new(quic));
+        config.transport_config(tuning.transport(Side::Coordinator)).max_incoming(MAX_HANDSHAKES);
+        let endpoint =
+            endpoint::open(address, Some(config)).map_err(|source| BindError::Socket { address, source })?;
+        let (ready, arrivals) = mpsc::channel(MAX_HANDSHAKES);
+        let door = tokio::spawn(admit_all(endpoint.clone(), ready)).abort_handle();
+        Ok(Self { endpoint, arrivals, door })
+    }
+
+    /// The address really listened on.
+    ///
+    /// # Errors
+    /// Where the system has lost the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// The next site, or why a caller was not let in. None once the listener is closed. Cancel safe.
+    pub async fn accept(&mut self) -> Option<Result<Connection, AcceptError>> {
+        self.arrivals.recv().await
+    }
+
+    /// Closes the socket and every connection on it, telling each site `reason`.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.endpoint.close(code.into(), reason.as_bytes());
+    }
+
+    /// After [`Listener::close`]: waits until every goodbye has left.
+    pub async fn drained(&self) {
+        self.endpoint.wait_idle().await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.door.abort();
+    }
+}
+
+async fn admit_all(endpoint: Endpoint, ready: mpsc::Sender<Result<Connection, AcceptError>>) {
+    let mut handshakes = JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        while handshakes.try_join_next().is_some() {}
+        let address = incoming.remote_address();
+        if handshakes.len() >= MAX_HANDSHAKES {
+            tracing::warn!(%address, "too many handshakes at once: caller refused");
+            incoming.refuse();
+        } else if handshakes.len() >= PROVE_ADDRESS_FROM && !incoming.remote_address_validated() {
+            incoming.retry().expect("an address not yet proven may be asked to");
+        } else {
+            let ready = ready.clone();
+            handshakes.spawn(async move {
+                let outcome = admit(incoming, address).await;
+                // Nobody accepts any more: dropping the outcome closes the connection.
+                ready.send(outcome).await.ok();
+            });
+        }
+    }
+}
+
+async fn admit(incoming: Incoming, address: SocketAddr) -> Result<Connection, AcceptError> {
+    let quic = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming)
+        .await
+        .map_err(|_| AcceptError::Slow { address })?
+        .map_err(|error| AcceptError::Handshake { address, reason: error.into() })?;
+    let peer = site(&quic, address).inspect_err(|error| {
+        quic.close(CloseCode::WRONG_ROLE.into(), error.to_string().as_bytes());
+    })?;
+    Ok(Connection::new(quic, peer, None))
+}
+
+fn site(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {
+    let peer = Peer::of(quic).map_err(|source| AcceptError::Certificate { address, source })?;
+    match peer.role {
+        Role::Site(_) => Ok(peer),
+        role @ Role::Coordinator => Err(AcceptError::NotASite { address, role }),
+    }
+}

@@ -1,0 +1,184 @@
+//! What must hold after every event, whatever happened before.
+//!
+//! The checker holds the study as it was agreed. The machine under test may run another one (that is what a mutant
+//! is), so nothing is taken from the machine that can be known without it. A second machine, the *shadow*, is
+//! replayed from the log's text event by event: it proves that the log gives the state, and the same effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consilium_domain::{Lane, Round, SiteId, Study};
+use consilium_protocol::Timestamp;
+use consilium_protocol::coordinator::{Coordinator, Effect, Event, Gathering, Phase, RoundState};
+
+use crate::violation::{Checked, Violation};
+use crate::work;
+
+/// One line of the log: a time and an event, as the coordinator's store keeps them.
+pub(crate) fn log_line(at: Timestamp, event: &Event) -> String {
+    serde_json::to_string(&(at, event)).expect("events have only text keys")
+}
+
+/// The state that `log` gives.
+pub(crate) fn replayed(log: &[String]) -> Option<Coordinator> {
+    let lines: Option<Vec<(Timestamp, Event)>> =
+        log.iter().map(|line| serde_json::from_str(line).ok()).collect();
+    Coordinator::replay(lines?)
+}
+
+/// Watches one study from its opening to its end.
+pub(crate) struct Checker {
+    study: Study,
+    shadow: Coordinator,
+    aggregated: BTreeMap<Lane, Round>,
+    pinned: Option<BTreeSet<SiteId>>,
+    told: usize,
+    over: bool,
+}
+
+impl Checker {
+    /// For the agreed `study`; `first` is the log's first line.
+    pub(crate) fn new(study: Study, first: &str) -> Self {
+        let shadow = replayed(&[first.to_owned()]).expect("a log begins with the opening");
+        Self { study, shadow, aggregated: BTreeMap::new(), pinned: None, told: 0, over: false }
+    }
+
+    /// After an event was refused.
+    pub(crate) fn rejected(&self, event: &Event, before: &Coordinator, after: &Coordinator) -> Checked {
+        must(before == after, || Violation::RejectionChangedState(Box::new(event.clone())))
+    }
+
+    /// After an event was accepted at `now` and written as `line`.
+    pub(crate) fn accepted(
+        &mut self,
+        now: Timestamp,
+        line: &str,
+        state: &Coordinator,
+        effects: &[Effect],
+    ) -> Checked {
+        let (at, event): (Timestamp, Event) = serde_json::from_str(line).expect("the log can be read");
+        let again = self.shadow.handle(at, event.clone());
+        must(again.as_deref() == Ok(effects), || Violation::NotDeterministic(Box::new(event)))?;
+        must(self.shadow == *state, || Violation::ReplayDiffers)?;
+        self.roster(state)?;
+        self.effects(state, effects)?;
+        self.gatherings(state)?;
+        self.waiting(now, state)
+    }
+
+    /// That `log` as a whole gives `state`.
+    pub(crate) fn replay(log: &[String], state: &Coordinator) -> Checked {
+        must(replayed(log).as_ref() == Some(state), || Violation::ReplayDiffers)
+    }
+
+    fn roster(&mut self, state: &Coordinator) -> Checked {
+        if *state.phase() == Phase::Enrolling {
+            return Ok(());
+        }
+        let enlisted: BTreeSet<SiteId> = state.roster().enlisted().map(|(site, _)| site.clone()).collect();
+        let pinned = self.pinned.get_or_insert_with(|| enlisted.clone());
+        must(*pinned == enlisted, || Violation::RosterChanged)
+    }
+
+    /// The effects of one event, in their order.
+    pub(crate) fn effects(&mut self, state: &Coordinator, effects: &[Effect]) -> Checked {
+        for effect in effects {
+            must(!self.over, || Violation::ActsAfterTheEnd)?;
+            match effect {
+                Effect::Aggregate { .. } => self.aggregation(state, effect)?,
+                Effect::WentOnWithout { .. } => self.told += 1,
+                Effect::Finish | Effect::Halt { .. } => self.over = true,
+            }
+        }
+        must(self.over == state.is_over(), || Violation::ActsAfterTheEnd)
+    }
+
+    fn aggregation(&mut self, state: &Coordinator, effect: &Effect) -> Checked {
+        let Effect::Aggregate { lane, round, start, contributions } = effect else { return Ok(()) };
+        let (lane, round) = (*lane, *round);
+        let quorum = usize::from(self.study.federation.quorum);
+        let found = contributions.len();
+        must(found >= quorum, || Violation::BelowQuorum { lane, round, contributions: found, quorum })?;
+        for pair in contributions.windows(2) {
+            let site = pair[1].site.clone();
+            must(pair[0].site < pair[1].site, || Violation::CountedTwice { lane, round, site })?;
+        }
+        for contribution in contributions {
+            let site = contribution.site.clone();
+            let on_roster = self.pinned.as_ref().is_some_and(|pinned| pinned.contains(&site));
+            let cohort = state.roster().member(&site).and_then(|member| member.cohort.as_ref());
+            let declared = cohort.map(|cohort| work::training_cases(cohort, &lane));
+            let fits = on_roster && self.study.trains(&site) && declared == Some(contribution.cases);
+            must(fits, || Violation::Uninvited { lane, round, site })?;
+        }
+        let expected = self.aggregated.get(&lane).map_or(Round(1), |last| last.next());
+        must(round == expected, || Violation::RoundOutOfOrder { lane, round, expected })?;
+        self.aggregated.insert(lane, round);
+        let before = match round {
+            Round(1) => state.first_models().initial.get(&lane.arm).copied(),
+            Round(n) => state
+                .lane(&lane)
+                .and_then(|state| state.round(Round(n - 1)))
+                .and_then(|round| round.model),
+        };
+        must(before == Some(*start), || Violation::WrongStart { lane, round })
+    }
+
+    /// Every closed gathering accounts for everybody, and the log was told of everybody missing.
+    fn gatherings(&self, state: &Coordinator) -> Checked {
+        let quorum = usize::from(self.study.federation.quorum);
+        let mut missed = 0;
+        for lane in state.lanes() {
+            for RoundState { round, training, validation, .. } in &lane.rounds {
+                missed += accounted(&format!("training {} {round}", lane.lane), training, quorum)?;
+                if let Some(validation) = validation {
+                    missed += accounted(&format!("validation {} {round}", lane.lane), validation, 0)?;
+                }
+            }
+            if let Some(holdout) = &lane.holdout {
+                missed += accounted(&format!("hold-out {}", lane.lane), holdout, 0)?;
+            }
+        }
+        for (arm, fusion) in state.fusions() {
+            missed += accounted(&format!("fusion {arm}"), fusion, 0)?;
+        }
+        must(missed == self.told, || Violation::NotTold { closed: missed, told: self.told })
+    }
+
+    /// Orders are alive, nothing is overdue, and after the end there is neither.
+    fn waiting(&self, now: Timestamp, state: &Coordinator) -> Checked {
+        if let Some(due) = state.next_timeout() {
+            must(!state.is_over(), || Violation::ActsAfterTheEnd)?;
+            must(due > now, || Violation::Overdue { due, now })?;
+        }
+        for (site, member) in state.roster().iter() {
+            let Some(order) = state.next_order(site) else { continue };
+            must(!state.is_over(), || Violation::ActsAfterTheEnd)?;
+            let reply =
+                Event::OrderFailed { site: site.clone(), order: order.id, reason: "would it count?".into() };
+            let alive = state.task(&order.id) == Some(&order.task) && state.admit(now, &reply).is_ok();
+            let dead = || Violation::DeadOrder { site: site.clone(), order: order.id };
+            must(alive && member.cohort.is_some(), dead)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether everybody expected has answered or is named as missing; 1 if somebody is, else 0.
+fn accounted<T>(work: &str, gathering: &Gathering<T>, quorum: usize) -> Result<usize, Violation> {
+    let Some(closing) = gathering.closing() else { return Ok(0) };
+    let expected = gathering.expected();
+    let answered: BTreeSet<SiteId> = gathering.answers().keys().cloned().collect();
+    let missing: BTreeSet<SiteId> = closing.missing.keys().cloned().collect();
+    let accounted: BTreeSet<SiteId> = answered.union(&missing).cloned().collect();
+    let needed = answered.len() >= quorum.min(expected.len());
+    let whole = accounted == *expected && answered.is_disjoint(&missing) && needed;
+    let violation =
+        || Violation::SilentSubset { work: work.to_owned(), expected: expected.clone(), accounted };
+    must(whole, violation)?;
+    Ok(usize::from(!missing.is_empty()))
+}
+
+/// `Ok` if `holds`.
+pub(crate) fn must(holds: bool, violation: impl FnOnce() -> Violation) -> Checked {
+    if holds { Ok(()) } else { Err(violation()) }
+}

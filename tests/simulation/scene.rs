@@ -1,0 +1,116 @@
+//! What a simulated study looks like: few lanes, few rounds, sites of different sizes.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::{
+    Arm, ClassCounts, CohortSummary, Evaluation, Federation, FixedPoint, Modality, ModalityCounts, NormMode,
+    Preprocessing, SiteId, Study, Training,
+};
+use consilium_protocol::Timestamp;
+
+/// When every simulated study is opened.
+pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000);
+/// How long a site may take for an order.
+pub(crate) const DEADLINE_SECS: u32 = 600;
+/// How long a round waits for a lost site.
+pub(crate) const GRACE_SECS: u32 = 60;
+/// How long invited sites may take to enlist.
+pub(crate) const ENROLMENT_SECS: u32 = 3_600;
+/// Bins of the score histograms.
+pub(crate) const BINS: u16 = 8;
+
+const MODALITY: Modality = Modality::Flair;
+
+/// The shape of a study. Every field is small on purpose: schedules should reach the end of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scene {
+    /// Invited sites.
+    pub(crate) sites: u8,
+    /// How many of them, counted from the last, have no patients that train.
+    pub(crate) evaluators: u8,
+    /// Fewest contributions.
+    pub(crate) quorum: u16,
+    /// Rounds of each lane.
+    pub(crate) rounds: u16,
+    /// `random` alone, or `spottune` with its pretrained backbone too.
+    pub(crate) pretrained: bool,
+    /// The first site has no patients in the first fold: it neither validates there nor trains elsewhere.
+    pub(crate) sparse: bool,
+    /// A site whose training crashes its client, always.
+    pub(crate) crash_looper: Option<u8>,
+}
+
+impl Scene {
+    /// Three sites, two of which suffice; one arm, two rounds.
+    pub(crate) const PLAIN: Self = Self {
+        sites: 3,
+        evaluators: 0,
+        quorum: 2,
+        rounds: 2,
+        pretrained: false,
+        sparse: false,
+        crash_looper: None,
+    };
+
+    /// The study.
+    pub(crate) fn study(&self) -> Study {
+        let ids: Vec<SiteId> = (0..self.sites).map(|site| self.site(site)).collect();
+        let trainers = ids[..usize::from(self.sites - self.evaluators)].to_vec();
+        let study = Study {
+            name: "simulated".into(),
+            seed: 11,
+            arms: if self.pretrained { vec![Arm::Random, Arm::Spottune] } else { vec![Arm::Random] },
+            modalities: vec![MODALITY],
+            evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: BINS },
+            preprocessing: Preprocessing::TumourCrop { side: 8 },
+            network: NetworkSpec { depth: Depth::D10, width: 1 },
+            training: self.training(),
+            federation: Federation {
+                sites: ids,
+                training_sites: if self.evaluators == 0 { Vec::new() } else { trainers },
+                quorum: self.quorum,
+                enrolment_secs: ENROLMENT_SECS,
+                deadline_secs: DEADLINE_SECS,
+                absence_grace_secs: GRACE_SECS,
+                fixed_point: FixedPoint { clip: 4, fraction_bits: 20 },
+            },
+        };
+        study.check().expect("every scene is a sensible study");
+        study
+    }
+
+    fn training(&self) -> Training {
+        Training {
+            rounds: self.rounds,
+            local_epochs: 1,
+            batch_size: 2,
+            learning_rate: 0.1,
+            policy_learning_rate: 0.1,
+            weight_decay: 0.0,
+            temperature: 1.0,
+            norm: NormMode::Batch,
+            flips: Vec::new(),
+        }
+    }
+
+    /// The name of a site.
+    pub(crate) fn site(&self, index: u8) -> SiteId {
+        format!("site-{index}").parse().expect("a DNS label")
+    }
+
+    /// The patients of a site; `growth` of them came after the study began.
+    pub(crate) fn cohort(&self, index: u8, growth: u32) -> CohortSummary {
+        let n = u32::from(index) + 2;
+        let mut folds = vec![
+            ClassCounts { methylated: n, unmethylated: n + 1 },
+            ClassCounts { methylated: n + 1 + growth, unmethylated: n },
+        ];
+        if self.sparse && index == 0 {
+            folds[0] = ClassCounts::default();
+        }
+        let holdout = ClassCounts { methylated: n, unmethylated: 1 };
+        let modalities = BTreeMap::from([(MODALITY, ModalityCounts { folds, holdout })]);
+        CohortSummary { modalities, excluded: BTreeMap::from([("no label".into(), n)]) }
+    }
+}

@@ -1,0 +1,226 @@
+//! A hospital: the participant machine, and a stand-in for the client's shell around it.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use consilium_domain::{BlobRef, OrderId, SiteId, WorkOrder};
+use consilium_protocol::ToCoordinator;
+use consilium_protocol::coordinator::Phase;
+use consilium_protocol::participant::{Action, Input, Participant};
+
+use crate::invariants::must;
+use crate::violation::{Checked, Violation};
+use crate::work;
+use crate::world::World;
+
+/// Work off the session's thread.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Job {
+    /// Reading and preprocessing the cohort.
+    Prepare,
+    /// A work order.
+    Execute(WorkOrder),
+}
+
+/// A blob on its way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Transfer {
+    /// To the site.
+    Fetch(BlobRef),
+    /// To the coordinator.
+    Upload(OrderId, BlobRef),
+}
+
+/// One site.
+pub(crate) struct Site {
+    pub(crate) id: SiteId,
+    pub(crate) index: u8,
+    pub(crate) participant: Participant,
+    /// Its end of the current connection.
+    pub(crate) session: Option<usize>,
+    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) transfers: VecDeque<Transfer>,
+    /// What it ever answered, for faults that repeat it.
+    pub(crate) sent: Vec<ToCoordinator>,
+    /// Patients it has beyond those it enlisted.
+    pub(crate) growth: u32,
+    /// Never to be seen again.
+    pub(crate) vanished: bool,
+    /// A fault gave it a reason to give up.
+    pub(crate) excused: bool,
+    /// Orders executed since the client last started.
+    executed: BTreeSet<OrderId>,
+}
+
+impl Site {
+    pub(crate) fn new(id: SiteId, index: u8) -> Self {
+        Self {
+            participant: Participant::new(id.clone(), "simulated 1".into()),
+            id,
+            index,
+            session: None,
+            jobs: VecDeque::new(),
+            transfers: VecDeque::new(),
+            sent: Vec::new(),
+            growth: 0,
+            vanished: false,
+            excused: false,
+            executed: BTreeSet::new(),
+        }
+    }
+
+    /// The client starts anew. One that gave up is not started again.
+    fn forget(&mut self) {
+        if !self.participant.is_over() {
+            self.participant = Participant::new(self.id.clone(), "simulated 1".into());
+            self.jobs.clear();
+            self.executed.clear();
+        }
+    }
+
+    /// Whether it can still take part.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.vanished && !self.participant.is_over()
+    }
+}
+
+impl World {
+    /// Something happens to the participant, and its shell carries out what it says.
+    pub(crate) fn input(&mut self, site: usize, input: Input) -> Checked {
+        for action in self.sites[site].participant.handle(input) {
+            self.act(site, action)?;
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, site: usize, action: Action) -> Checked {
+        let index = site;
+        match action {
+            Action::Send(message) => return self.send(index, message),
+            Action::Prepare(_) => self.sites[site].jobs.push_back(Job::Prepare),
+            Action::Fetch(blob) => self.sites[site].transfers.push_back(Transfer::Fetch(blob)),
+            Action::Upload { order, blob } => {
+                self.sites[site].transfers.push_back(Transfer::Upload(order, blob));
+            }
+            Action::Execute(order) => {
+                let site = &mut self.sites[site];
+                let repeated = Violation::WorkRepeated { site: site.id.clone(), order: order.id };
+                must(site.executed.insert(order.id), || repeated)?;
+                site.jobs.push_back(Job::Execute(order));
+            }
+            Action::Note(_) => {}
+            Action::Finish => {
+                let finished = matches!(self.coordinator.phase(), Phase::Finished { .. });
+                must(finished, || Violation::ActsAfterTheEnd)?;
+            }
+            Action::Stop { reason } => return self.stopped(index, reason),
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, site: usize, message: ToCoordinator) -> Checked {
+        let site = &mut self.sites[site];
+        let session = site.session.map(|session| &mut self.sessions[session]);
+        let out_of_turn =
+            || Violation::OutOfTurn { site: site.id.clone(), message: format!("{message:?}") };
+        let Some(session) = session else { return Err(out_of_turn()) };
+        let hello = matches!(message, ToCoordinator::Hello { .. });
+        must(hello != session.welcomed, out_of_turn)?;
+        if message == ToCoordinator::Ready {
+            must(!std::mem::replace(&mut session.asked, true), out_of_turn)?;
+        }
+        if matches!(message, ToCoordinator::Answer { .. } | ToCoordinator::Failed { .. }) {
+            site.sent.push(message.clone());
+        }
+        session.up.push_back(message);
+        Ok(())
+    }
+
+    /// A client may only give up when the study is over, has begun without it, or a fault told it to.
+    fn stopped(&self, site: usize, reason: String) -> Checked {
+        let site = &self.sites[site];
+        let enlisted = self.coordinator.roster().member(&site.id).is_some_and(|m| m.cohort.is_some());
+        let began_without = !enlisted && *self.coordinator.phase() != Phase::Enrolling;
+        let understood = self.coordinator.is_over() || began_without || site.excused;
+        must(understood, || Violation::HonestSiteStopped { site: site.id.clone(), reason })
+    }
+
+    /// The first job of a site ends well.
+    pub(crate) fn finish_work(&mut self, site: usize) -> Checked {
+        let Some(job) = self.sites[site].jobs.pop_front() else { return Ok(()) };
+        let Site { id, index, growth, .. } = &self.sites[site];
+        let cohort = self.scene.cohort(*index, *growth);
+        match job {
+            Job::Prepare => self.input(site, Input::Prepared(Ok(cohort))),
+            Job::Execute(_) if self.scene.crash_looper == Some(*index) => self.crash(site),
+            Job::Execute(order) => {
+                let study = self.coordinator.study();
+                let outcome = work::outcome(study, id, &cohort, &order.task, &mut self.store);
+                self.input(site, Input::WorkDone { order: order.id, result: Ok(outcome) })
+            }
+        }
+    }
+
+    /// The first job of a site fails.
+    pub(crate) fn fail_work(&mut self, site: usize) -> Checked {
+        let Some(job) = self.sites[site].jobs.pop_front() else { return Ok(()) };
+        match job {
+            Job::Prepare => {
+                self.sites[site].excused = true;
+                self.input(site, Input::Prepared(Err("no scans in the folder".into())))
+            }
+            Job::Execute(order) => {
+                self.input(site, Input::WorkDone { order: order.id, result: Err("no memory left".into()) })
+            }
+        }
+    }
+
+    /// The first transfer of a site arrives.
+    pub(crate) fn transferred(&mut self, site: usize) -> Checked {
+        match self.sites[site].transfers.pop_front() {
+            None => Ok(()),
+            Some(Transfer::Fetch(blob)) => self.input(site, Input::Fetched(blob)),
+            Some(Transfer::Upload(order, blob)) => {
+                self.uploaded.insert(blob.digest);
+                self.input(site, Input::Uploaded(order))
+            }
+        }
+    }
+
+    /// The first transfer of a site fails although the connection stands.
+    pub(crate) fn fail_transfer(&mut self, site: usize) -> Checked {
+        let reason = "the disk is full".to_owned();
+        match self.sites[site].transfers.pop_front() {
+            None => Ok(()),
+            Some(Transfer::Fetch(blob)) => {
+                self.sites[site].excused |= self.sites[site].participant.order().is_none();
+                self.input(site, Input::FetchFailed { blob, reason })
+            }
+            Some(Transfer::Upload(order, _)) => self.input(site, Input::UploadFailed { order, reason }),
+        }
+    }
+
+    /// The client starts, or tries again.
+    pub(crate) fn connect(&mut self, site: usize) -> Checked {
+        self.disconnect(site)?;
+        if !self.sites[site].is_active() {
+            return Ok(());
+        }
+        self.sites[site].session = Some(self.open_session(site));
+        self.input(site, Input::Connected)
+    }
+
+    /// The client loses its connection; the coordinator does not know yet.
+    pub(crate) fn disconnect(&mut self, site: usize) -> Checked {
+        let Some(session) = self.sites[site].session.take() else { return Ok(()) };
+        self.sessions[session].client_end = false;
+        self.sites[site].transfers.clear();
+        self.input(site, Input::Disconnected)
+    }
+
+    /// The client dies. What it knew is gone.
+    pub(crate) fn crash(&mut self, site: usize) -> Checked {
+        self.disconnect(site)?;
+        self.sites[site].forget();
+        Ok(())
+    }
+}
