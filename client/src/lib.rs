@@ -1,1 +1,16 @@
-//! A hospital's daemon.
+//! A hospital's side: reads its own images, trains and predicts where they lie, sends sums and nothing else.
+//!
+//! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. What leaves the
+//! hospital leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
+
+pub mod cli;
+mod config;
+mod connection;
+mod daemon;
+mod model_cache;
+mod predictions;
+mod study_data;
+mod worker;
+
+pub use config::{Config, ConfigError, ConfigFile};
+pub use daemon::{DaemonError, Ending, run};

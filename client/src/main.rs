@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `consilium-client`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consilium_client::cli::main()
+}

@@ -8,3 +8,4 @@ mod graph;
 mod layers;
 mod sources;
 mod tree;
+mod words;

@@ -22,7 +22,8 @@ impl World {
             steps += 1;
             must(steps < MOST_STEPS, || Violation::NeverEnds { steps })?;
         }
-        must(self.coordinator.is_over(), || Violation::NeverEnds { steps })?;
+        let dismissed = self.sites.iter().all(|site| !site.is_active());
+        must(self.coordinator.is_over() && dismissed, || Violation::NeverEnds { steps })?;
         let last = self.effects.last();
         let last_words = matches!(last, Some(Effect::Finish | Effect::Halt { .. }));
         must(last_words, || Violation::ActsAfterTheEnd)?;

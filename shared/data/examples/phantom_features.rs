@@ -1,7 +1,8 @@
 //! How learnable phantoms are: hand-made features of the network's input, and how many cases they take.
 //!
-//! Prints, for some modalities, the AUC of the best single feature and of a logistic regression on all of them,
-//! trained on growing numbers of cases and tested on 400 others. The ideal observer's AUC is the ceiling.
+//! Prints, for some modalities, the AUC of the best single feature and of a logistic regression on all of
+//! them, trained on growing numbers of cases and tested on 400 others. The ideal observer's AUC is the
+//! ceiling.
 //!
 //! `cargo run --release -p consilium-data --example phantom_features [SIGNAL [SEED]]`
 

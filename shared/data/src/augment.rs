@@ -1,6 +1,7 @@
 //! Mirrored copies of training inputs.
 //!
-//! Only mirroring: it maps a head to a plausible head without interpolation, and it is what a study can ask for.
+//! Only mirroring: it maps a head to a plausible head without interpolation, and it is what a study can ask
+//! for.
 
 use consilium_domain::{Flip, Seed};
 

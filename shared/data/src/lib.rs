@@ -1,8 +1,8 @@
 //! From a hospital's folder to the tensors a network sees.
 //!
-//! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places each
-//! patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it, [`Augmentation`]
-//! mirrors it. [`phantom`] writes synthetic hospitals in the same layout.
+//! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places
+//! each patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it,
+//! [`Augmentation`] mirrors it. [`phantom`] writes synthetic hospitals in the same layout.
 //!
 //! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.

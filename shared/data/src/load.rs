@@ -10,7 +10,10 @@ use crate::{Case, GridMismatch, PreprocessError, ReadVolumeError, Volume, prepro
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The case lacks the modality.
-    #[error("the case of {} has no {modality} image: add it, or leave the modality out of the study", mask.display())]
+    #[error(
+        "the case of {} has no {modality} image: add it, or leave the modality out of the study",
+        mask.display()
+    )]
     NoImage {
         /// The mask, which tells the site which case it is.
         mask: PathBuf,
@@ -46,8 +49,8 @@ pub enum LoadError {
 
 /// Reads one modality of a case and its mask, and preprocesses them.
 ///
-/// The result has the shape `preprocessing.input_shape()`, in (z, y, x) order, x fastest. Reads two files; doing
-/// so for many cases at once is the caller's business.
+/// The result has the shape `preprocessing.input_shape()`, in (z, y, x) order, x fastest. Reads two files;
+/// doing so for many cases at once is the caller's business.
 ///
 /// # Errors
 /// [`LoadError`] where the image is missing, unreadable, on another grid than its mask, or unusable.

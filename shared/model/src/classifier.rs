@@ -140,6 +140,19 @@ mod tests {
         }
     }
 
+    /// A daemon trains on one thread and sends from another.
+    #[test]
+    fn another_thread_reads_the_last_statistics() {
+        let recipe = sample::recipe(NormMode::Batch);
+        let mut here = sample::classifier(Depth::D10, Arm::Random, NormMode::Batch);
+        train(&mut here, &recipe);
+        let mut elsewhere = sample::classifier(Depth::D10, Arm::Random, NormMode::Batch);
+        std::thread::scope(|scope| {
+            scope.spawn(|| train(&mut elsewhere, &recipe));
+        });
+        assert_eq!(here.trainable().unwrap(), elsewhere.trainable().unwrap());
+    }
+
     /// Every parameter moves; the statistics move exactly where the batch is measured.
     #[test]
     fn training_reaches_every_tensor_it_should() {

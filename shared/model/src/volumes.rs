@@ -1,8 +1,8 @@
 //! A batch of single-channel volumes, and the stem's convolution over them.
 //!
-//! With one input channel a convolution is a product of small patches with the kernels. Flex's general kernels take
-//! ten times as long for it, and twice that for the kernel's gradient, which would be four fifths of a small
-//! network's training. So the patches are laid out once, and both stems of SpotTune read them.
+//! With one input channel a convolution is a product of small patches with the kernels. Flex's general convolution
+//! would spend more time on the stems of a small network than on all of its blocks, most of it for the kernel's
+//! gradient. So the patches are laid out once, and both stems of SpotTune read them.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -17,9 +17,9 @@ const TAPS: usize = SIDE * SIDE * SIDE;
 /// Most patches of a batch. They take 43 times the memory of the volumes: a batch of eight 48-voxel cubes is laid
 /// out, whole-head windows are convolved the general way, where memory matters more than the stem's time.
 const PATCHES_BYTES_LIMIT: usize = 256 << 20;
-/// Patches in one matrix, unless one volume has more. The C library gives blocks above 32 MiB back to the kernel at
-/// every release, and having their pages cleared again costs as much as the convolution.
-const MATRIX_BYTES: usize = 24 << 20;
+/// Patches in one matrix, unless one volume has more. glibc gives blocks from 32 MiB on back to the kernel whenever
+/// they are freed, and having their pages cleared for the next step takes as long as the convolution.
+const MATRIX_BYTES: usize = 31 << 20;
 
 /// A batch of single-channel volumes.
 pub(crate) enum Volumes {
@@ -112,7 +112,8 @@ fn lay_out(
         padded[start..start + width].copy_from_slice(source);
     }
     for output in 0..deep * high * wide {
-        let [z, y, x] = [output / (high * wide), output / wide % high, output % wide].map(|o| STEM.stride * o);
+        let [z, y, x] =
+            [output / (high * wide), output / wide % high, output % wide].map(|o| STEM.stride * o);
         for plane in z..z + SIDE {
             let source = &padded[(plane * rows + y) * columns + x..];
             for row in 0..SIDE {

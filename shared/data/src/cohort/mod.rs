@@ -1,7 +1,7 @@
 //! The usable cases of a hospital, and why the other scans are not.
 //!
-//! A [`Layout`] knows how one data set names its files; everything after it sees only cases. A new layout is one
-//! module beside `upenn_gbm` and one variant here.
+//! A [`Layout`] knows how one data set names its files; everything after it sees only cases. A new layout is
+//! one module beside `upenn_gbm` and one variant here.
 
 mod patient;
 pub(crate) mod upenn_gbm;
@@ -146,7 +146,10 @@ pub enum CohortError {
         layout: Layout,
     },
     /// Which table holds is not for us to guess.
-    #[error("{}: holds {count} clinical tables (*clinical_info*.csv): keep the one that applies", root.display())]
+    #[error(
+        "{}: holds {count} clinical tables (*clinical_info*.csv): keep the one that applies",
+        root.display()
+    )]
     SeveralTables {
         /// The folder.
         root: PathBuf,
@@ -154,7 +157,10 @@ pub enum CohortError {
         count: usize,
     },
     /// A folder cannot be listed.
-    #[error("{}: cannot be listed ({cause}): check that it exists and that this account may read it", folder.display())]
+    #[error(
+        "{}: cannot be listed ({cause}): check that it exists and that this account may read it",
+        folder.display()
+    )]
     Io {
         /// The folder.
         folder: PathBuf,

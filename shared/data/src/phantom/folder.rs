@@ -47,7 +47,10 @@ pub enum PhantomError {
         folder: PathBuf,
     },
     /// A folder or table cannot be written.
-    #[error("{}: cannot be written ({cause}): check the folder, its permissions and the free space", path.display())]
+    #[error(
+        "{}: cannot be written ({cause}): check the folder, its permissions and the free space",
+        path.display()
+    )]
     Io {
         /// The folder or file.
         path: PathBuf,

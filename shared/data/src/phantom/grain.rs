@@ -1,7 +1,7 @@
 //! Random fields in space: a value for every place, without storing any.
 //!
-//! Values come from an integer hash of the place, keyed by a number from the case's seed stream: a voxel's value
-//! does not depend on the order in which voxels are visited.
+//! Values come from an integer hash of the place, keyed by a number from the case's seed stream: a voxel's
+//! value does not depend on the order in which voxels are visited.
 
 use consilium_domain::Seed;
 
@@ -14,7 +14,8 @@ impl WhiteNoise {
         Self(seed.stream().next_u64())
     }
 
-    /// The value at lattice point (z, y, x): the centred sum of four uniforms of 16 bits, scaled to unit variance.
+    /// The value at lattice point (z, y, x): the centred sum of four uniforms of 16 bits, scaled to unit
+    /// variance.
     pub(super) fn at(self, [z, y, x]: [i32; 3]) -> f32 {
         const SCALE: f32 = 1.732_050_8 / 65_536.0; // sqrt(12 / 4), in units of 2^-16
         let place = u64::from(z as u32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -40,8 +41,8 @@ pub(super) struct SmoothNoise {
     per_mm: f32,
 }
 
-/// Interpolation averages neighbours; this restores unit variance (for the smooth step's mean of w^2 + (1-w)^2,
-/// 26/35, on three axes).
+/// Interpolation averages neighbours; this restores unit variance (for the smooth step's mean of w^2 +
+/// (1-w)^2, 26/35, on three axes).
 const UNIT_VARIANCE: f32 = 1.562;
 
 impl SmoothNoise {

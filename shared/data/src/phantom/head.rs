@@ -8,7 +8,8 @@ use super::contrast::Contrast;
 use super::grain::SmoothNoise;
 use super::range::Range;
 
-/// Half axes of the brain (z, y, x) in millimetres, each times a size near 1. All fit the windows of both grids.
+/// Half axes of the brain (z, y, x) in millimetres, each times a size near 1. All fit the windows of both
+/// grids.
 const HALF_AXES_MM: [f32; 3] = [62.0, 79.0, 68.0];
 const SIZE: Range = Range::new(0.94, 1.04);
 

@@ -1,7 +1,7 @@
 //! The AUC of an observer who sees the latent score itself: the ceiling of every network on phantoms.
 
-/// The AUC for two normal distributions of unit variance whose means are `signal` apart: Phi(signal / sqrt 2).
-/// (Green and Swets, Signal Detection Theory and Psychophysics, 1966.)
+/// The AUC for two normal distributions of unit variance whose means are `signal` apart: Phi(signal / sqrt
+/// 2). (Green and Swets, Signal Detection Theory and Psychophysics, 1966.)
 pub fn ideal_auc(signal: f64) -> f64 {
     // Phi(x) = (1 + erf(x / sqrt 2)) / 2, at x = signal / sqrt 2.
     0.5 * (1.0 + erf(signal / 2.0))
@@ -23,7 +23,8 @@ pub fn observed_auc(scores: &[(f64, bool)]) -> Option<f64> {
     (pairs > 0).then(|| wins / pairs as f64)
 }
 
-/// The error function to 1.5e-7: formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions, 1964.
+/// The error function to 1.5e-7: formula 7.1.26 of Abramowitz and Stegun, Handbook of Mathematical Functions,
+/// 1964.
 fn erf(x: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.327_591_1 * x.abs());
     let series = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];

@@ -1,12 +1,12 @@
 //! Synthetic hospitals: heads with a tumour, labelled with a signal of known strength.
 //!
-//! What is real about them: the layout and files of UPENN-GBM, the tumour's compartments (core, enhancing rim,
-//! oedema), eleven contrasts, sites whose scanners and prevalence differ. What is deliberately not: biology. The
-//! link from methylation to the image is invented (see `tumour`), so a result on phantoms says whether learning
-//! and federating work, and nothing about patients.
+//! What is real about them: the layout and files of UPENN-GBM, the tumour's compartments (core, enhancing
+//! rim, oedema), eleven contrasts, sites whose scanners and prevalence differ. What is deliberately not:
+//! biology. The link from methylation to the image is invented (see `tumour`), so a result on phantoms says
+//! whether learning and federating work, and nothing about patients.
 //!
-//! Everything follows from one seed. A site does not depend on how many others there are, nor a case on how many
-//! follow it.
+//! Everything follows from one seed. A site does not depend on how many others there are, nor a case on how
+//! many follow it.
 
 mod contrast;
 mod folder;
@@ -71,8 +71,8 @@ pub struct PhantomCohort {
     pub sites: usize,
     /// Patients of each, 1 to 9999.
     pub cases_per_site: usize,
-    /// Distance between the classes' latent scores in standard deviations (the d' of signal detection), 0 to 10.
-    /// [`ideal_auc`] says what it allows: 2.33 is an AUC of 0.95.
+    /// Distance between the classes' latent scores in standard deviations (the d' of signal detection), 0 to
+    /// 10. [`ideal_auc`] says what it allows: 2.33 is an AUC of 0.95.
     pub signal: f64,
     /// Everything follows from it.
     pub seed: Seed,

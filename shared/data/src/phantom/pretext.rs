@@ -11,8 +11,8 @@ use super::tumour::{Cues, ELONGATION, OEDEMA_EXTENT, RIM_MM};
 use super::{Grid, PhantomPatient};
 use crate::preprocess;
 
-/// Regression targets of an example, in order: core radius share, elongation, grain of the core, rim thickness,
-/// rim brightness, extent of the oedema.
+/// Regression targets of an example, in order: core radius share, elongation, grain of the core, rim
+/// thickness, rim brightness, extent of the oedema.
 pub const PRETEXT_TARGETS: usize = 6;
 
 /// Spread of the cues: wide enough to cover any signal that a study would use.

@@ -46,8 +46,9 @@ pub(super) const fn prevalence(site: usize) -> f64 {
     PREVALENCES[site % PREVALENCES.len()]
 }
 
-/// Labels for a site's patients in their order: as close to the prevalence as whole patients allow, with a random
-/// start, so that no site lacks a class by bad luck and the first labels do not depend on how many follow.
+/// Labels for a site's patients in their order: as close to the prevalence as whole patients allow, with a
+/// random start, so that no site lacks a class by bad luck and the first labels do not depend on how many
+/// follow.
 pub(super) fn labels(prevalence: f64, seed: &Seed) -> impl Iterator<Item = Label> + use<> {
     let start = seed.derive("labels").stream().uniform();
     (0u32..).map(move |index| {

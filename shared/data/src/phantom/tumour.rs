@@ -1,10 +1,10 @@
 //! A tumour whose core and rim carry the methylation signal.
 //!
-//! A latent score s drives two cues. The grain of the core: fine grain grows with `s + n`, coarse grain shrinks.
-//! The rim: its brightness, and the sharpness of the oedema's border, grow with `s - n`. The nuisance n is the
-//! patient's own, so that each cue alone is a blurred view of s and only both together give it: a network has
-//! to look at texture and at the rim. Size, place, shape, rim thickness and the brightness of core and oedema
-//! vary independently of s.
+//! A latent score s drives two cues. The grain of the core: fine grain grows with `s + n`, coarse grain
+//! shrinks. The rim: its brightness, and the sharpness of the oedema's border, grow with `s - n`. The
+//! nuisance n is the patient's own, so that each cue alone is a blurred view of s and only both together give
+//! it: a network has to look at texture and at the rim. Size, place, shape, rim thickness and the brightness
+//! of core and oedema vary independently of s.
 
 use consilium_domain::{RandomStream, Seed};
 
@@ -32,7 +32,8 @@ const LEVEL: Range = Range::new(0.9, 1.1);
 /// Width of grains in millimetres: the fine grain is about a voxel of the small grid.
 const FINE_MM: f32 = 6.0;
 const COARSE_MM: f32 = 14.0;
-/// One unit of the grain cue multiplies the fine grain by e to the first and divides the coarse by e to the second.
+/// One unit of the grain cue multiplies the fine grain by e to the first and divides the coarse by e to the
+/// second.
 const FINE_RATE: f32 = 0.4;
 const COARSE_RATE: f32 = 0.15;
 
@@ -126,8 +127,8 @@ impl Tumour {
         }
     }
 
-    /// Distance of a place from the tumour's middle, in units of the rim's outer radius there; `None` beyond the
-    /// oedema.
+    /// Distance of a place from the tumour's middle, in units of the rim's outer radius there; `None` beyond
+    /// the oedema.
     pub(super) fn radius(&self, place: [f32; 3]) -> Option<f32> {
         let offset = std::array::from_fn(|axis| place[axis] - self.centre[axis]);
         let smooth = ellipsoid_radius(offset, self.half_axes);

@@ -1,7 +1,7 @@
 //! The named transforms from a scan and its tumour mask to a network's input.
 //!
-//! A transform is part of the agreed study: every site must compute the same numbers, so nothing here is tunable
-//! and a changed transform gets a new name.
+//! A transform is part of the agreed study: every site must compute the same numbers, so nothing here is
+//! tunable and a changed transform gets a new name.
 
 mod resize;
 mod schmitz2024;
@@ -19,8 +19,8 @@ pub enum PreprocessError {
     Grid(GridMismatch),
     /// The profile is defined for one grid only.
     #[error(
-        "the profile schmitz2024 needs 155x240x240 voxels (z, y, x), not {0:?}: register the scan to the SRI24 \
-         atlas at 1 mm, or use the profile tumour-crop"
+        "the profile schmitz2024 needs 155x240x240 voxels (z, y, x), not {0:?}: register the scan \
+         to the SRI24 atlas at 1 mm, or use the profile tumour-crop"
     )]
     NotAtlasGrid([usize; 3]),
     /// The mask marks no tumour, or none where the profile looks.

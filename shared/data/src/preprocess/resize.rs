@@ -1,8 +1,8 @@
 //! Trilinear resizing of a box of voxels to a cube.
 //!
 //! Samples lie at half-pixel centres and each axis is interpolated on its own. Where an axis shrinks, the
-//! triangle is widened by the factor (area filtering, as in Pillow and `torch ... antialias=True`), so that fine
-//! grain is averaged and not sampled at random. At the box's borders the weights are renormalised.
+//! triangle is widened by the factor (area filtering, as in Pillow and `torch ... antialias=True`), so that
+//! fine grain is averaged and not sampled at random. At the box's borders the weights are renormalised.
 
 use super::Window;
 
@@ -115,8 +115,10 @@ mod tests {
                 let centre = (sample as f64 + 0.5) * step - 0.5;
                 let reach = step.max(1.0);
                 if centre - reach >= 0.0 && centre + reach <= (length - 1) as f64 {
-                    // A widened triangle is sampled at whole voxels, so it is symmetric only to within a little.
-                    prop_assert!((f64::from(value) - centre).abs() < 0.25 * step.max(0.01), "{value} {centre}");
+                    // A widened triangle is sampled at whole voxels, so it is symmetric only to within a
+                    // little.
+                    let error = (f64::from(value) - centre).abs();
+                    prop_assert!(error < 0.25 * step.max(0.01), "{value} {centre}");
                 }
             }
         }

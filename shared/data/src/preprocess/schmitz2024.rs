@@ -1,9 +1,9 @@
 //! The input of Schmitz, Guo and Wang (arXiv:2310.12373): 155x240x240 voxels in, 70x86x86 out.
 //!
-//! Outside the tumour mask the image is 0; a fixed window of 140x172x164 voxels is halved to 70x86x82; the range
-//! is mapped to [0, 1]; two columns of zeros on either side of x make 86. Halving by linear interpolation at
-//! half-pixel centres (`skimage.transform.rescale(0.5, anti_aliasing=False)`) puts every sample at the corner
-//! shared by eight voxels, so it is exactly the mean of 2x2x2 voxels.
+//! Outside the tumour mask the image is 0; a fixed window of 140x172x164 voxels is halved to 70x86x82; the
+//! range is mapped to [0, 1]; two columns of zeros on either side of x make 86. Halving by linear
+//! interpolation at half-pixel centres (`skimage.transform.rescale(0.5, anti_aliasing=False)`) puts every
+//! sample at the corner shared by eight voxels, so it is exactly the mean of 2x2x2 voxels.
 
 use super::{PreprocessError, Window};
 use crate::Volume;

@@ -1,9 +1,9 @@
 //! The box around the tumour, resized to a cube, z-scored over its non-zero voxels.
 //!
-//! The box is the mask's bounding box with a margin of a tenth of its extent on each side, at least one voxel,
-//! clipped to the image. Unlike `schmitz2024` it keeps what lies in the box outside the mask: the border of the
-//! oedema and the tissue around it are context. Voxels that are exactly 0 after resizing are background (scans
-//! are skull-stripped; small negative interpolation values are brain) and stay 0.
+//! The box is the mask's bounding box with a margin of a tenth of its extent on each side, at least one
+//! voxel, clipped to the image. Unlike `schmitz2024` it keeps what lies in the box outside the mask: the
+//! border of the oedema and the tissue around it are context. Voxels that are exactly 0 after resizing are
+//! background (scans are skull-stripped; small negative interpolation values are brain) and stay 0.
 
 use super::resize::resize;
 use super::{PreprocessError, Window};

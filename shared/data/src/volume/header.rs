@@ -1,7 +1,7 @@
 //! What a NIfTI-1 header must say before its voxels are read.
 //!
-//! The `nifti` crate parses the fields; the checks are here because it trusts them: a `bitpix` that does not fit
-//! the `datatype` makes it panic, and a NaN slope turns every voxel into NaN without a word.
+//! The `nifti` crate parses the fields; the checks are here because it trusts them: a `bitpix` that does not
+//! fit the `datatype` makes it panic, and a NaN slope turns every voxel into NaN without a word.
 
 use nifti::{NiftiHeader, NiftiType};
 
@@ -30,7 +30,8 @@ pub enum HeaderError {
     Pair,
     /// A kind of voxel that has no single real value, or is unknown.
     #[error(
-        "datatype {0} is not supported: convert the image to an integer or floating-point scalar, such as int16"
+        "datatype {0} is not supported: convert the image to an integer or floating-point scalar, \
+         such as int16"
     )]
     Datatype(i16),
     /// `bitpix` contradicts `datatype`.

@@ -51,7 +51,8 @@ pub enum InvalidVolume {
     Spacing([f32; 3]),
     /// NaN or infinity.
     #[error(
-        "{count} voxels are NaN or infinite: export the image again, or replace them by 0 if they are background"
+        "{count} voxels are NaN or infinite: export the image again, or replace them by 0 if they \
+         are background"
     )]
     NotFinite {
         /// How many.

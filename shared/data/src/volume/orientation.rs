@@ -1,6 +1,7 @@
 //! Where the axes of an image point in the patient.
 //!
-//! Not a full affine: a small tilt or shift does not matter to networks that look at boxes, a mirrored mask does.
+//! Not a full affine: a small tilt or shift does not matter to networks that look at boxes, a mirrored mask
+//! does.
 
 use std::fmt;
 

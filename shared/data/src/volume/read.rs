@@ -16,11 +16,15 @@ use super::{HeaderError, InvalidVolume, Volume};
 /// Bytes that may follow the voxels. Padding of a block or two occurs; more is not this image.
 const MAX_TRAILING_BYTES: u64 = 1024 * 1024;
 
-/// Why a volume could not be read. The texts name files, which name patients: they are for the site's own eyes.
+/// Why a volume could not be read. The texts name files, which name patients: they are for the site's own
+/// eyes.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadVolumeError {
     /// The file cannot be opened or read.
-    #[error("{}: cannot be read ({cause}): check that the file exists and that this account may read it", path.display())]
+    #[error(
+        "{}: cannot be read ({cause}): check that the file exists and that this account may read it",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -66,7 +70,10 @@ pub enum ReadVolumeError {
         cause: InvalidVolume,
     },
     /// The decoder refused voxels that the header check let pass.
-    #[error("{}: the voxels cannot be decoded ({cause}): export the image as int16 or float32", path.display())]
+    #[error(
+        "{}: the voxels cannot be decoded ({cause}): export the image as int16 or float32",
+        path.display()
+    )]
     Decode {
         /// The file.
         path: PathBuf,

@@ -16,7 +16,10 @@ use super::{Orientation, Volume};
 #[derive(Debug, thiserror::Error)]
 pub enum WriteVolumeError {
     /// The file cannot be created or written.
-    #[error("{}: cannot be written ({cause}): check the folder, its permissions and the free space", path.display())]
+    #[error(
+        "{}: cannot be written ({cause}): check the folder, its permissions and the free space",
+        path.display()
+    )]
     Io {
         /// The file.
         path: PathBuf,
@@ -32,7 +35,10 @@ pub enum WriteVolumeError {
         value: f32,
     },
     /// An axis that the header cannot hold.
-    #[error("{}: a grid of {shape:?} (z, y, x) does not fit NIfTI-1: no axis may exceed 32767", path.display())]
+    #[error(
+        "{}: a grid of {shape:?} (z, y, x) does not fit NIfTI-1: no axis may exceed 32767",
+        path.display()
+    )]
     Shape {
         /// The file.
         path: PathBuf,

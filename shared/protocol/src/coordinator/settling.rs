@@ -71,9 +71,9 @@ impl Coordinator {
             self.choose(index);
             let (roster, rules, now) = (&self.roster, &self.study.federation, self.now);
             let lane = &mut self.lanes[index];
-            let work = format!("hold-out of {}", lane.lane);
             if let Some(holdout) = &mut lane.holdout {
-                close(holdout, roster, rules, now, &work, effects)?;
+                let work = || format!("hold-out of {}", lane.lane);
+                close(holdout, roster, rules, now, work, effects)?;
             }
         }
         Ok(())
@@ -83,12 +83,14 @@ impl Coordinator {
         let (roster, rules, now) = (&self.roster, &self.study.federation, self.now);
         let lane = &mut self.lanes[index];
         for round in &mut lane.rounds {
-            let work = format!("{} round {}", lane.lane, round.round);
-            if close(&mut round.training, roster, rules, now, &format!("training of {work}"), effects)? {
-                effects.push(round.aggregation(lane.lane));
+            let (lane, number) = (lane.lane, round.round);
+            let work = || format!("training of {lane} round {number}");
+            if close(&mut round.training, roster, rules, now, work, effects)? {
+                effects.push(round.aggregation(lane));
             }
             if let Some(validation) = &mut round.validation {
-                close(validation, roster, rules, now, &format!("validation of {work}"), effects)?;
+                let work = || format!("validation of {lane} round {number}");
+                close(validation, roster, rules, now, work, effects)?;
             }
         }
         Ok(())
@@ -124,8 +126,8 @@ impl Coordinator {
             }
         }
         for (arm, fusion) in &mut self.fusions {
-            let work = format!("fusion of {arm}");
-            close(fusion, &self.roster, &self.study.federation, self.now, &work, effects)?;
+            let work = || format!("fusion of {arm}");
+            close(fusion, &self.roster, &self.study.federation, self.now, work, effects)?;
         }
         let fused = |arm| self.fusions.get(arm).is_some_and(|fusion| fusion.closing().is_some());
         if self.study.arms.iter().all(fused) {
@@ -137,12 +139,14 @@ impl Coordinator {
 }
 
 /// Closes `gathering` if its time has come; whether it did. An error halts the study.
+///
+/// Every event asks this of every gathering there ever was, so nothing is spent on the closed ones.
 fn close<T>(
     gathering: &mut Gathering<T>,
     roster: &Roster,
     rules: &Federation,
     now: Timestamp,
-    work: &str,
+    work: impl Fn() -> String,
     effects: &mut Vec<Effect>,
 ) -> Result<bool, String> {
     if gathering.closing().is_some() {
@@ -150,10 +154,10 @@ fn close<T>(
     }
     match gathering.verdict(roster, rules, now) {
         Verdict::Wait(_) => Ok(false),
-        Verdict::Hopeless(shortage) => Err(format!("{work}: {shortage}")),
+        Verdict::Hopeless(shortage) => Err(format!("{}: {shortage}", work())),
         Verdict::Close { missing } => {
             if !missing.is_empty() {
-                effects.push(Effect::WentOnWithout { work: work.to_owned(), missing: missing.clone() });
+                effects.push(Effect::WentOnWithout { work: work(), missing: missing.clone() });
             }
             gathering.close(now, missing);
             Ok(true)

@@ -86,6 +86,11 @@ impl Participant {
         self.order.as_ref()
     }
 
+    /// The study's pretrained backbone, if it has one.
+    pub fn base(&self) -> Option<BlobRef> {
+        self.session.as_ref()?.base
+    }
+
     /// Takes in what happened and says what to do.
     pub fn handle(&mut self, input: Input) -> Vec<Action> {
         if self.is_over() {

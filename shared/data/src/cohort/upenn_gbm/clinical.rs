@@ -69,7 +69,10 @@ pub struct ClinicalTable {
 #[derive(Debug, thiserror::Error)]
 pub enum ClinicalError {
     /// The file cannot be opened or read.
-    #[error("{}: cannot be read ({cause}): check that the file exists and that this account may read it", path.display())]
+    #[error(
+        "{}: cannot be read ({cause}): check that the file exists and that this account may read it",
+        path.display()
+    )]
     Io {
         /// The table.
         path: PathBuf,
@@ -77,13 +80,19 @@ pub enum ClinicalError {
         cause: std::io::Error,
     },
     /// Not a table of this collection.
-    #[error("{}: is larger than {MAX_TABLE_BYTES} bytes: this is not the clinical table, remove it", path.display())]
+    #[error(
+        "{}: is larger than {MAX_TABLE_BYTES} bytes: this is not the clinical table, remove it",
+        path.display()
+    )]
     TooLarge {
         /// The table.
         path: PathBuf,
     },
     /// Not CSV.
-    #[error("{}: is not a comma-separated table in UTF-8 ({cause}): save it again as CSV UTF-8", path.display())]
+    #[error(
+        "{}: is not a comma-separated table in UTF-8 ({cause}): save it again as CSV UTF-8",
+        path.display()
+    )]
     Csv {
         /// The table.
         path: PathBuf,
@@ -91,7 +100,10 @@ pub enum ClinicalError {
         cause: csv::Error,
     },
     /// A column is missing or there twice.
-    #[error("{}: needs one column `{column}`, found {found}: restore the header of version 1.0 or 2.1", path.display())]
+    #[error(
+        "{}: needs one column `{column}`, found {found}: restore the header of version 1.0 or 2.1",
+        path.display()
+    )]
     Column {
         /// The table.
         path: PathBuf,
@@ -102,8 +114,8 @@ pub enum ClinicalError {
     },
     /// An `ID` that names no scan.
     #[error(
-        "{}: line {line}: the ID is not of the form UPENN-GBM-00001_11 (letters, digits, hyphens, then _ and two \
-         digits): mend that row",
+        "{}: line {line}: the ID is not of the form UPENN-GBM-00001_11 (letters, digits, hyphens, \
+         then _ and two digits): mend that row",
         path.display()
     )]
     Id {
@@ -114,7 +126,8 @@ pub enum ClinicalError {
     },
     /// An unknown result.
     #[error(
-        "{}: line {line}: MGMT must be Methylated, Unmethylated, Indeterminate or Not Available: mend that row",
+        "{}: line {line}: MGMT must be Methylated, Unmethylated, Indeterminate or Not Available: \
+         mend that row",
         path.display()
     )]
     Mgmt {

@@ -1,7 +1,7 @@
 //! The folder of the TCIA collection UPENN-GBM (doi:10.7937/TCIA.709X-DN49).
 //!
-//! Scans are looked up from the clinical table, not the other way round, so that stray copies (`old/` folders)
-//! are never picked up. A corrected mask is preferred over the automated one.
+//! Scans are looked up from the clinical table, not the other way round, so that stray copies (`old/`
+//! folders) are never picked up. A corrected mask is preferred over the automated one.
 
 mod clinical;
 

@@ -1,0 +1,193 @@
+//! What a client is started with: `client.toml` as written, then checked.
+
+use std::net::ToSocketAddrs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use consilium_data::Layout;
+use consilium_model::ComputeDevice;
+use consilium_transport::{Congestion, Tuning};
+use serde::{Deserialize, Serialize};
+
+/// The file as written. Unknown keys are refused; relative paths start at the file's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Host and UDP port of the coordinator.
+    pub coordinator: String,
+    /// Folder with ca.pem, cert.pem and key.pem of this site.
+    pub identity: PathBuf,
+    /// Folder for models, predictions and updates that wait to be sent. Holds patient identifiers: keep it inside.
+    pub state: PathBuf,
+    /// Folders with the hospital's scans.
+    pub data: Vec<PathBuf>,
+    /// How those folders are laid out.
+    pub layout: String,
+    /// The processor to train on.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// `cubic` or `bbr`.
+    #[serde(default = "default_congestion")]
+    pub congestion: String,
+    /// Seconds of silence after which the connection counts as lost.
+    #[serde(default = "default_idle_timeout_secs")]
+    pub idle_timeout_secs: u16,
+}
+
+fn default_device() -> String {
+    "auto".to_owned()
+}
+
+fn default_congestion() -> String {
+    Congestion::default().to_string()
+}
+
+fn default_idle_timeout_secs() -> u16 {
+    60
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Host and port; looked up at every connection, so that the coordinator may move.
+    pub coordinator: String,
+    /// Folder of the certificate.
+    pub identity: PathBuf,
+    /// Folder of the state.
+    pub state: PathBuf,
+    /// Folders of the scans.
+    pub data: Vec<PathBuf>,
+    /// Their layout.
+    pub layout: Layout,
+    /// The processor.
+    pub device: ComputeDevice,
+    /// How connections behave.
+    pub tuning: Tuning,
+}
+
+/// Why a file is not a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration {path} cannot be read: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the right shape.
+    #[error("the configuration {path} is not valid:\n{source}")]
+    Syntax {
+        /// Which.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// Values are impossible; one line a problem.
+    #[error("the configuration {path} has {} problem(s):\n  {}", problems.len(), problems.join("\n  "))]
+    Values {
+        /// Which.
+        path: PathBuf,
+        /// Each with its key.
+        problems: Vec<String>,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration; all problems are reported at once.
+    ///
+    /// # Errors
+    /// With the line or the keys that are wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let file: ConfigFile = toml::from_str(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        file.check(folder).map_err(|problems| ConfigError::Values { path: path.to_owned(), problems })
+    }
+}
+
+impl ConfigFile {
+    fn check(self, folder: &Path) -> Result<Config, Vec<String>> {
+        let mut problems = Vec::new();
+        if self
+            .coordinator
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
+            problems.push("coordinator: must be HOST:PORT".to_owned());
+        }
+        if self.data.is_empty() {
+            problems.push("data: must name at least one folder".to_owned());
+        }
+        for data in self.data.iter().map(|data| folder.join(data)).filter(|data| !data.is_dir()) {
+            problems.push(format!("data: {} is not a folder", data.display()));
+        }
+        if !(2..=600).contains(&self.idle_timeout_secs) {
+            problems.push("idle_timeout_secs: must be 2 to 600".to_owned());
+        }
+        let layout = parse("layout", &self.layout, &mut problems);
+        let device = parse("device", &self.device, &mut problems);
+        let congestion = parse("congestion", &self.congestion, &mut problems);
+        match (layout, device, congestion) {
+            (Some(layout), Some(device), Some(congestion)) if problems.is_empty() => Ok(Config {
+                coordinator: self.coordinator,
+                identity: folder.join(self.identity),
+                state: folder.join(self.state),
+                data: self.data.into_iter().map(|data| folder.join(data)).collect(),
+                layout,
+                device,
+                tuning: Tuning {
+                    congestion,
+                    idle_timeout: Duration::from_secs(self.idle_timeout_secs.into()),
+                },
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+fn parse<T: std::str::FromStr>(key: &str, text: &str, problems: &mut Vec<String>) -> Option<T>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| problems.push(format!("{key}: {error}"))).ok()
+}
+
+/// The first address of `host:port`. Blocks on the system's resolver.
+pub(crate) fn resolve(coordinator: &str) -> std::io::Result<std::net::SocketAddr> {
+    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    coordinator.to_socket_addrs()?.next().ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_sample_parses() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/client.toml");
+        let text = std::fs::read_to_string(sample).unwrap();
+        toml::from_str::<ConfigFile>(&text).unwrap();
+    }
+
+    #[test]
+    fn all_problems_are_told_with_their_keys() {
+        let file = ConfigFile {
+            coordinator: "nowhere".into(),
+            identity: "id".into(),
+            state: "state".into(),
+            data: vec!["absent".into()],
+            layout: "shoebox".into(),
+            device: "abacus".into(),
+            congestion: "reno".into(),
+            idle_timeout_secs: 1,
+        };
+        let problems = file.check(Path::new("/nonexistent")).unwrap_err().join("\n");
+        for key in ["coordinator", "data", "layout", "device", "congestion", "idle_timeout_secs"] {
+            assert!(problems.contains(key), "{key} is missing from {problems}");
+        }
+    }
+}

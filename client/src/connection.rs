@@ -1,0 +1,82 @@
+//! Reaching the coordinator, again and again: a client runs for weeks and outlives any network.
+
+use std::time::Duration;
+
+use consilium_domain::{RandomStream, Seed, SiteId};
+use consilium_transport::{Connection, Identity, connect};
+
+use crate::config::{Config, resolve};
+
+/// The first pause after a failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause: a restarted coordinator has all sites back within a minute.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Pauses that double, each drawn evenly between nothing and the current limit ("full jitter"), so that sites which
+/// lost the coordinator together do not come back together.
+pub(crate) struct Pauses {
+    limit: Duration,
+    jitter: RandomStream,
+}
+
+impl Pauses {
+    /// Pauses of this site. Different sites pause differently.
+    pub(crate) fn new(site: &SiteId) -> Self {
+        let seed = Seed::from_number(u64::from(std::process::id())).derive(site.as_str());
+        Self { limit: FIRST_PAUSE, jitter: seed.stream() }
+    }
+
+    /// The coordinator was reached.
+    pub(crate) fn reset(&mut self) {
+        self.limit = FIRST_PAUSE;
+    }
+
+    pub(crate) fn next(&mut self) -> Duration {
+        let pause = self.limit.mul_f64(self.jitter.uniform());
+        self.limit = (self.limit * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
+
+/// Connects, however often it takes.
+pub(crate) async fn reach(config: &Config, identity: &Identity, pauses: &mut Pauses) -> Connection {
+    loop {
+        match try_once(config, identity).await {
+            Ok(connection) => return connection,
+            Err(reason) => {
+                let pause = pauses.next();
+                tracing::warn!(
+                    coordinator = config.coordinator,
+                    ?pause,
+                    "not connected: {reason}; trying again"
+                );
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+async fn try_once(config: &Config, identity: &Identity) -> Result<Connection, String> {
+    let name = config.coordinator.clone();
+    let address =
+        tokio::task::spawn_blocking(move || resolve(&name)).await.map_err(|error| error.to_string())?;
+    let address = address.map_err(|error| format!("the name cannot be resolved: {error}"))?;
+    connect(address, identity, config.tuning).await.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        let mut pauses = Pauses::new(&"a".parse().unwrap());
+        assert!(pauses.next() <= FIRST_PAUSE);
+        for _ in 0..50 {
+            assert!(pauses.next() <= LONGEST_PAUSE);
+        }
+        assert_eq!(pauses.limit, LONGEST_PAUSE);
+        pauses.reset();
+        assert!(pauses.next() <= FIRST_PAUSE);
+    }
+}

@@ -1,0 +1,114 @@
+//! The probabilities this site predicted, kept here so that they can be averaged here.
+//!
+//! Late fusion needs each patient's probabilities from several models. They stay in the state folder, one file a
+//! model and set of patients, and never leave: only histograms of them do.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use consilium_domain::{ChosenModel, Label};
+use serde::{Deserialize, Serialize};
+
+use crate::study_data::CaseSet;
+
+/// One patient's probability under one model.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Scored {
+    /// Which.
+    pub(crate) label: Label,
+    /// Predicted probability of methylation.
+    pub(crate) probability: f32,
+}
+
+/// Probabilities by patient.
+pub(crate) type ScoredPatients = BTreeMap<String, Scored>;
+
+/// Why predictions cannot be kept or found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PredictionsError {
+    #[error("predictions {path} cannot be {action}: {source}; check the disk's space and permissions")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "predictions {path} are damaged: {source}; delete the file, and the study goes on without this site's share"
+    )]
+    Damaged { path: PathBuf, source: serde_json::Error },
+}
+
+/// The folder of predictions of one study.
+pub(crate) struct Predictions {
+    folder: PathBuf,
+}
+
+impl Predictions {
+    pub(crate) fn open(folder: &Path) -> Result<Self, PredictionsError> {
+        let failed = |source| PredictionsError::Io { action: "stored", path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        restrict(folder).map_err(failed)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Keeps what `model` said of `set`; a repetition replaces it.
+    pub(crate) fn keep(
+        &self,
+        model: ChosenModel,
+        set: CaseSet,
+        scored: &ScoredPatients,
+    ) -> Result<(), PredictionsError> {
+        let path = self.path(model, set);
+        let failed = |source| PredictionsError::Io { action: "stored", path: path.clone(), source };
+        let text = serde_json::to_vec(scored).expect("patients are text keys");
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)
+    }
+
+    /// What `model` said of `set`; empty when it was never asked, as for a set without patients.
+    pub(crate) fn of(&self, model: ChosenModel, set: CaseSet) -> Result<ScoredPatients, PredictionsError> {
+        let path = self.path(model, set);
+        match std::fs::read(&path) {
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|source| PredictionsError::Damaged { path, source })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(ScoredPatients::new()),
+            Err(source) => Err(PredictionsError::Io { action: "read", path, source }),
+        }
+    }
+
+    fn path(&self, model: ChosenModel, set: CaseSet) -> PathBuf {
+        let ChosenModel { lane, round } = model;
+        let set = match set {
+            CaseSet::Validation => "validation",
+            CaseSet::Holdout => "holdout",
+        };
+        self.folder.join(format!("{}-{}-{}-round{round}-{set}.json", lane.arm, lane.modality, lane.fold))
+    }
+}
+
+/// For the owner's eyes only: the folder names patients.
+fn restrict(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::{Arm, Fold, Lane, Modality, Round};
+
+    use super::*;
+
+    #[test]
+    fn predictions_come_back_by_model_and_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let lane = Lane { arm: Arm::Spottune, modality: Modality::T1gd, fold: Fold(1) };
+        let model = ChosenModel { lane, round: Round(3) };
+        let scored: ScoredPatients =
+            [("p".to_owned(), Scored { label: Label::Methylated, probability: 0.25 })].into();
+        Predictions::open(dir.path()).unwrap().keep(model, CaseSet::Holdout, &scored).unwrap();
+        let predictions = Predictions::open(dir.path()).unwrap();
+        assert!(predictions.of(model, CaseSet::Holdout).unwrap() == scored);
+        assert!(predictions.of(model, CaseSet::Validation).unwrap().is_empty());
+        assert!(
+            predictions.of(ChosenModel { round: Round(2), ..model }, CaseSet::Holdout).unwrap().is_empty()
+        );
+    }
+}

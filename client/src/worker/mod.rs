@@ -1,0 +1,168 @@
+//! The thread that works: preparing data, training, scoring, fusing. One job at a time, never on the runtime.
+
+mod fusing;
+mod scoring;
+mod training;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use consilium_data::{CohortError, Layout};
+use consilium_domain::network::TensorSpec;
+use consilium_domain::{Arm, CohortSummary, OrderId, SiteId, Study, Task, WorkOrder};
+use consilium_model::{ComputeDevice, ModelError};
+use consilium_privacy::{GridError, UpdateError};
+use consilium_protocol::Outcome;
+use consilium_weights::{Weights, WeightsError};
+use tokio::sync::mpsc;
+
+use crate::predictions::{Predictions, PredictionsError};
+use crate::study_data::StudyData;
+
+/// What the worker is asked to do.
+pub(crate) enum Job {
+    /// Read and preprocess the site's cohort.
+    Prepare(Box<Study>),
+    /// Carry out an order with the models it needs.
+    Execute { order: WorkOrder, model: Option<Vec<u8>>, base: Option<Arc<Vec<u8>>> },
+}
+
+/// What came of it.
+pub(crate) enum Done {
+    Prepared(Result<CohortSummary, String>),
+    /// A training's result carries the sealed update.
+    Executed {
+        order: OrderId,
+        result: Result<(Outcome, Option<Vec<u8>>), String>,
+    },
+}
+
+/// Why work could not be done. Told to the coordinator, so it names no patient and no file of the hospital's data.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkError {
+    #[error("the study is not prepared")]
+    NotPrepared,
+    #[error("the order came without its model")]
+    NoModel,
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    #[error("predictions cannot be kept or found; see the site's log")]
+    Predictions(#[from] PredictionsError),
+    #[error("a histogram cannot be filled: {0}")]
+    Histogram(String),
+}
+
+/// Where and on what a site works.
+#[derive(Clone)]
+pub(crate) struct Workplace {
+    pub(crate) site: SiteId,
+    pub(crate) layout: Layout,
+    pub(crate) folders: Vec<PathBuf>,
+    pub(crate) predictions: PathBuf,
+    pub(crate) device: ComputeDevice,
+}
+
+/// A handle to the thread. Dropping it asks running training to stop.
+pub(crate) struct Worker {
+    jobs: std::sync::mpsc::Sender<Job>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts the thread; results arrive at the receiver.
+    pub(crate) fn start(workplace: Workplace) -> (Self, mpsc::UnboundedReceiver<Done>) {
+        let (jobs, queue) = std::sync::mpsc::channel();
+        let (done, results) = mpsc::unbounded_channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut bench = Bench { workplace, prepared: None, base: None, stop: stop.clone() };
+        std::thread::spawn(move || {
+            while let Ok(job) = queue.recv() {
+                if done.send(bench.work(job)).is_err() {
+                    return;
+                }
+            }
+        });
+        (Self { jobs, stop }, results)
+    }
+
+    /// Gives the thread something to do. At most one order is under way, so the queue holds one job.
+    pub(crate) fn give(&self, job: Job) {
+        // The thread only ends after the receiver of results is gone, and then nobody waits for this job.
+        let _ = self.jobs.send(job);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Prepared {
+    study: Study,
+    data: StudyData,
+    predictions: Predictions,
+}
+
+struct Bench {
+    workplace: Workplace,
+    prepared: Option<Prepared>,
+    base: Option<Weights>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bench {
+    fn work(&mut self, job: Job) -> Done {
+        match job {
+            Job::Prepare(study) => Done::Prepared(self.prepare(*study)),
+            Job::Execute { order, model, base } => {
+                let result = self.execute(&order, model, base).map_err(|error| {
+                    tracing::error!(order = %order.task, ?error, "work failed");
+                    error.to_string()
+                });
+                Done::Executed { order: order.id, result }
+            }
+        }
+    }
+
+    fn prepare(&mut self, study: Study) -> Result<CohortSummary, String> {
+        let data = StudyData::prepare(&study, self.workplace.layout, &self.workplace.folders)
+            .map_err(|error: CohortError| error.to_string())?;
+        let folder = self.workplace.predictions.join(study.hash().digest().short());
+        let predictions = Predictions::open(&folder).map_err(|error| error.to_string())?;
+        let summary = data.summary().clone();
+        self.prepared = Some(Prepared { study, data, predictions });
+        Ok(summary)
+    }
+
+    fn execute(
+        &mut self,
+        order: &WorkOrder,
+        model: Option<Vec<u8>>,
+        base: Option<Arc<Vec<u8>>>,
+    ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
+        let prepared = self.prepared.as_ref().ok_or(WorkError::NotPrepared)?;
+        if let (None, Some(bytes)) = (&self.base, base) {
+            let manifest: Arc<[TensorSpec]> = prepared.study.network.backbone_tensors().into();
+            self.base = Some(Weights::from_safetensors(&bytes, manifest)?);
+        }
+        let start = |arm: Arm| -> Result<Weights, WorkError> {
+            let bytes = model.as_deref().ok_or(WorkError::NoModel)?;
+            Ok(Weights::from_safetensors(bytes, prepared.study.network.trainable_tensors(arm).into())?)
+        };
+        match &order.task {
+            Task::Train { lane, round, .. } => self.train(prepared, lane, *round, &start(lane.arm)?),
+            Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
+                self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)
+            }
+            Task::Fuse { models, .. } => fusing::fuse(&prepared.study, &prepared.predictions, models),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Scoring orders: a lane's fold, or the hold-out, under one model.
+
+use std::time::Instant;
+
+use consilium_domain::{ChosenModel, Label, Lane, Round, Task};
+use consilium_metrics::ScoreHistogram;
+use consilium_model::Classifier;
+use consilium_protocol::{Outcome, ScoringOutcome};
+use consilium_weights::Weights;
+
+use super::{Bench, Prepared, WorkError};
+use crate::predictions::{Scored, ScoredPatients};
+use crate::study_data::CaseSet;
+
+impl Bench {
+    pub(super) fn score(
+        &self,
+        prepared: &Prepared,
+        task: &Task,
+        lane: &Lane,
+        round: Round,
+        model: &Weights,
+    ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
+        let began = Instant::now();
+        let Prepared { study, data, predictions } = prepared;
+        let set = if matches!(task, Task::Validate { .. }) { CaseSet::Validation } else { CaseSet::Holdout };
+        let inputs = data.set(lane, set);
+        let base = self.base.as_ref();
+        let classifier = Classifier::new(
+            study.network,
+            lane.arm,
+            study.training.norm,
+            base,
+            model,
+            &self.workplace.device,
+        )?;
+        let values: Vec<&[f32]> = inputs.iter().map(|input| input.values.as_slice()).collect();
+        let shape = study.preprocessing.input_shape();
+        let answers = classifier.predict(&values, shape, study.training.batch_size.into())?;
+        let mut scores = histogram(study.evaluation.bins)?;
+        let mut scored = ScoredPatients::new();
+        let mut loss_sum = 0.0;
+        for (input, answer) in inputs.iter().zip(&answers) {
+            record(&mut scores, answer.probability, input.label)?;
+            loss_sum += cross_entropy(answer.logit, input.label);
+            let entry = Scored { label: input.label, probability: answer.probability };
+            scored.insert(input.patient.reveal().to_owned(), entry);
+        }
+        predictions.keep(ChosenModel { lane: *lane, round }, set, &scored)?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok((Outcome::Scored(ScoringOutcome { scores, loss_sum, seconds }), None))
+    }
+}
+
+pub(super) fn histogram(bins: u16) -> Result<ScoreHistogram, WorkError> {
+    ScoreHistogram::new(bins).map_err(|error| WorkError::Histogram(error.to_string()))
+}
+
+pub(super) fn record(scores: &mut ScoreHistogram, probability: f32, label: Label) -> Result<(), WorkError> {
+    scores
+        .record(probability, label == Label::Methylated)
+        .map_err(|error| WorkError::Histogram(error.to_string()))
+}
+
+/// Binary cross-entropy of a logit z and a target y: max(z, 0) - z y + ln(1 + e^-|z|), which never overflows.
+fn cross_entropy(logit: f32, label: Label) -> f64 {
+    let (logit, target) = (f64::from(logit), f64::from(label.as_target()));
+    logit.max(0.0) - logit * target + (-logit.abs()).exp().ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_is_minus_the_log_of_the_probability() {
+        for logit in [-3.0f32, -0.1, 0.0, 2.0] {
+            let probability = 1.0 / (1.0 + f64::from(-logit).exp());
+            assert!((cross_entropy(logit, Label::Methylated) + probability.ln()).abs() < 1e-9);
+            assert!((cross_entropy(logit, Label::Unmethylated) + (1.0 - probability).ln()).abs() < 1e-9);
+        }
+        assert!(cross_entropy(1e30, Label::Unmethylated).is_finite());
+    }
+}

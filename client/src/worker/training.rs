@@ -1,0 +1,63 @@
+//! A training order: from the round's model to a sealed update.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use consilium_data::Augmentation;
+use consilium_domain::{BlobRef, Lane, Round};
+use consilium_model::{Classifier, TrainingProgress};
+use consilium_privacy::{Grid, LocalUpdate};
+use consilium_protocol::{Outcome, TrainingOutcome};
+use consilium_weights::Weights;
+
+use super::{Bench, Prepared, WorkError};
+use crate::study_data::LaneCases;
+
+impl Bench {
+    pub(super) fn train(
+        &self,
+        prepared: &Prepared,
+        lane: &Lane,
+        round: Round,
+        start: &Weights,
+    ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
+        let began = Instant::now();
+        let Prepared { study, data, .. } = prepared;
+        let recipe = &study.training;
+        let seed = study.seed().derive(&format!("training/{lane}/{round}/{}", self.workplace.site));
+        let cases = LaneCases {
+            inputs: data.training(lane),
+            shape: study.preprocessing.input_shape(),
+            augmentation: Augmentation { flips: recipe.flips.clone() },
+            seed: seed.derive("augmentation"),
+        };
+        let mut classifier = Classifier::new(
+            study.network,
+            lane.arm,
+            recipe.norm,
+            self.base.as_ref(),
+            start,
+            &self.workplace.device,
+        )?;
+        let mut observe = |progress: TrainingProgress| {
+            tracing::debug!(%lane, %round, ?progress, "training");
+            if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let summary = classifier.train(&cases, recipe, seed.derive("network"), &mut observe)?;
+        let trained = classifier.trainable()?;
+        let grid = Grid::new(study.federation.fixed_point)?;
+        let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
+        let (payload, sealed) = update.clip(grid).quantise().seal().into_parts();
+        let outcome = Outcome::Trained(TrainingOutcome {
+            update: BlobRef::of(&payload),
+            cases: sealed.cases,
+            mean_loss: summary.loss,
+            tuned_share: summary.tuned_share,
+            norm: sealed.norm,
+            saturated: sealed.saturated,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        Ok((outcome, Some(payload)))
+    }
+}
