@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use consilium_process::{shutdown_signal, start_logging};
+use consilium_process::{describe, shutdown_signal, start_logging};
 
 use crate::config::Config;
 use crate::daemon::{Ending, run};
@@ -56,7 +56,7 @@ pub fn run_process(args: &RunArgs) -> ExitCode {
         }
         Ok(Ending::Interrupted) => ExitCode::from(4),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", describe(error.as_ref()));
             ExitCode::FAILURE
         }
     }

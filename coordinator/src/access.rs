@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use consilium_domain::{BlobRef, Digest, SiteId, Task};
+use consilium_domain::{BlobRef, Digest, SiteId};
 use consilium_transport::BlobAccess;
 
 use crate::conductor::Desk;
@@ -51,15 +51,7 @@ impl BlobAccess for StudyAccess {
 
     /// An update of the right size, from a site that has training to answer.
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
-        let wanted = self.desk.read(|state| {
-            let next = state.next_order(site);
-            next.is_some_and(|order| match order.task {
-                Task::Train { lane, .. } => {
-                    state.first_models().update_bytes.get(&lane.arm) == Some(&blob.bytes)
-                }
-                Task::Validate { .. } | Task::PredictHoldout { .. } | Task::Fuse { .. } => false,
-            })
-        });
+        let wanted = self.desk.read(|state| state.awaits_update(site, blob.bytes));
         if !wanted {
             return false;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use consilium_process::{shutdown_signal, start_logging};
+use consilium_process::{describe, shutdown_signal, start_logging};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
 
@@ -106,7 +106,7 @@ pub fn run_process(args: RunArgs) -> ExitCode {
 
 fn exit(result: anyhow::Result<ExitCode>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", describe(error.as_ref()));
         ExitCode::FAILURE
     })
 }

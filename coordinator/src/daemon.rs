@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consilium_domain::{Study, StudyHash};
-use consilium_protocol::coordinator::{Coordinator, Event, Opening, Presence};
+use consilium_protocol::coordinator::{Coordinator, Event, Opening};
 use consilium_transport::{BindError, BlobStore, CloseCode, Identity, IdentityError, Listener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -139,18 +139,11 @@ async fn resume(
     if state.hash() != study.hash() {
         return Err(DaemonError::OtherStudy { found: state.hash(), asked: study.hash() });
     }
-    let connected: Vec<_> = state
-        .roster()
-        .iter()
-        .filter(|(_, member)| member.presence == Presence::Connected)
-        .map(|(site, _)| site.clone())
-        .collect();
-    for site in connected {
-        let event = Event::SiteGone { site, reason: "the coordinator restarted".into() };
-        let at = now();
-        if state.admit(at, &event).is_ok() {
-            log.append(at, &event).await?;
-            state.apply(at, event);
+    let at = now();
+    if state.admit(at, &Event::Resumed).is_ok() {
+        log.append(at, &Event::Resumed).await?;
+        for effect in state.apply(at, Event::Resumed) {
+            tracing::info!(?effect, "resumed");
         }
     }
     Ok(state)

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `consilium`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    consilium_simulator::main()
+}

@@ -1,4 +1,5 @@
-//! The aggregate does not depend on the order of arrival, neither of one round's updates nor of a whole study's.
+//! The aggregate does not depend on the order of arrival, neither of one round's updates nor of a whole
+//! study's.
 
 use std::collections::BTreeMap;
 
@@ -61,13 +62,15 @@ fn mean(updates: &[&Update], grid: Grid) -> Vec<f64> {
 /// The weighted mean of coordinate `index`, by integers: only the last two operations round.
 fn exact_mean(updates: &[Update], index: usize, clip: u32) -> f64 {
     let limit = i64::from(clip) << FINE_BITS;
-    let weighted = |update: &Update| i128::from(update.change[index].clamp(-limit, limit)) * i128::from(update.cases);
+    let weighted =
+        |update: &Update| i128::from(update.change[index].clamp(-limit, limit)) * i128::from(update.cases);
     let sum: i128 = updates.iter().map(weighted).sum();
     let cases: i128 = updates.iter().map(|update| i128::from(update.cases)).sum();
     sum as f64 / cases as f64 * 2f64.powi(-FINE_BITS)
 }
 
-/// Every model of the study of `scene` after `ops` and the calm after them, and the order in which updates came.
+/// Every model of the study of `scene` after `ops` and the calm after them, and the order in which updates
+/// came.
 fn models(scene: &Scene, ops: &[Op]) -> (BTreeMap<(Lane, Round), Digest>, BTreeMap<Digest, usize>) {
     let mut world = World::open(scene);
     world.suffer(ops).and_then(|()| world.end()).expect("no invariant is broken");

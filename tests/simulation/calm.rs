@@ -1,5 +1,5 @@
-//! An undisturbed world: connections come back, messages arrive, work ends, and time passes only when nothing else
-//! does. Whatever happened before, a study must then reach its end.
+//! An undisturbed world: connections come back, messages arrive, work ends, and time passes only when nothing
+//! else does. Whatever happened before, a study must then reach its end.
 
 use consilium_protocol::coordinator::Effect;
 
@@ -10,8 +10,8 @@ use crate::world::World;
 /// How long each piece of work takes; all sites work at the same time.
 const WORK_SECS: u32 = 7;
 
-/// More steps than the largest scene needs: 5 sites, 4 lanes and 3 rounds make some 1,000, a crash-looping client
-/// adds some 1,000 for each of the 24 gatherings that wait out a deadline for it.
+/// More steps than the largest scene needs: 5 sites, 4 lanes and 3 rounds make some 1,000, a crash-looping
+/// client adds some 1,000 for each of the 24 gatherings that wait out a deadline for it.
 const MOST_STEPS: usize = 30_000;
 
 impl World {

@@ -1,12 +1,13 @@
 //! What must hold after every event, whatever happened before.
 //!
-//! The checker holds the study as it was agreed. The machine under test may run another one (that is what a mutant
-//! is), so nothing is taken from the machine that can be known without it. A second machine, the *shadow*, is
-//! replayed from the log's text event by event: it proves that the log gives the state, and the same effects.
+//! The checker holds the study as it was agreed. The machine under test may run another one (that is what a
+//! mutant is), so nothing is taken from the machine that can be known without it. A second machine, the
+//! *shadow*, is replayed from the log's text event by event: it proves that the log gives the state, and the
+//! same effects.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consilium_domain::{Lane, Round, SiteId, Study};
+use consilium_domain::{Lane, OrderId, Round, SiteId, Study};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, Gathering, Phase, RoundState};
 
@@ -31,6 +32,7 @@ pub(crate) struct Checker {
     shadow: Coordinator,
     aggregated: BTreeMap<Lane, Round>,
     pinned: Option<BTreeSet<SiteId>>,
+    replies: BTreeSet<(SiteId, OrderId)>,
     told: usize,
     over: bool,
 }
@@ -39,7 +41,15 @@ impl Checker {
     /// For the agreed `study`; `first` is the log's first line.
     pub(crate) fn new(study: Study, first: &str) -> Self {
         let shadow = replayed(&[first.to_owned()]).expect("a log begins with the opening");
-        Self { study, shadow, aggregated: BTreeMap::new(), pinned: None, told: 0, over: false }
+        Self {
+            study,
+            shadow,
+            aggregated: BTreeMap::new(),
+            pinned: None,
+            replies: BTreeSet::new(),
+            told: 0,
+            over: false,
+        }
     }
 
     /// After an event was refused.
@@ -57,8 +67,9 @@ impl Checker {
     ) -> Checked {
         let (at, event): (Timestamp, Event) = serde_json::from_str(line).expect("the log can be read");
         let again = self.shadow.handle(at, event.clone());
-        must(again.as_deref() == Ok(effects), || Violation::NotDeterministic(Box::new(event)))?;
+        must(again.as_deref() == Ok(effects), || Violation::NotDeterministic(Box::new(event.clone())))?;
         must(self.shadow == *state, || Violation::ReplayDiffers)?;
+        self.reply(event)?;
         self.roster(state)?;
         self.effects(state, effects)?;
         self.gatherings(state)?;
@@ -68,6 +79,15 @@ impl Checker {
     /// That `log` as a whole gives `state`.
     pub(crate) fn replay(log: &[String], state: &Coordinator) -> Checked {
         must(replayed(log).as_ref() == Some(state), || Violation::ReplayDiffers)
+    }
+
+    /// An order is answered, or failed, once by each site.
+    fn reply(&mut self, event: Event) -> Checked {
+        let (Event::OrderAnswered { site, order, .. } | Event::OrderFailed { site, order, .. }) = event
+        else {
+            return Ok(());
+        };
+        must(self.replies.insert((site.clone(), order)), || Violation::RepliedTwice { site, order })
     }
 
     fn roster(&mut self, state: &Coordinator) -> Checked {
@@ -115,10 +135,9 @@ impl Checker {
         self.aggregated.insert(lane, round);
         let before = match round {
             Round(1) => state.first_models().initial.get(&lane.arm).copied(),
-            Round(n) => state
-                .lane(&lane)
-                .and_then(|state| state.round(Round(n - 1)))
-                .and_then(|round| round.model),
+            Round(n) => {
+                state.lane(&lane).and_then(|state| state.round(Round(n - 1))).and_then(|round| round.model)
+            }
         };
         must(before == Some(*start), || Violation::WrongStart { lane, round })
     }
@@ -170,8 +189,11 @@ fn accounted<T>(work: &str, gathering: &Gathering<T>, quorum: usize) -> Result<u
     let answered: BTreeSet<SiteId> = gathering.answers().keys().cloned().collect();
     let missing: BTreeSet<SiteId> = closing.missing.keys().cloned().collect();
     let accounted: BTreeSet<SiteId> = answered.union(&missing).cloned().collect();
-    let needed = answered.len() >= quorum.min(expected.len());
-    let whole = accounted == *expected && answered.is_disjoint(&missing) && needed;
+    let enough = answered.len() >= quorum.min(expected.len());
+    let whole = accounted == *expected && answered.is_disjoint(&missing) && enough;
+    let (opened, closed) = (gathering.opened(), closing.at);
+    let late = gathering.answers().values().map(|answer| answer.at).find(|at| *at < opened || *at > closed);
+    must(opened <= closed && late.is_none(), || Violation::TimeRanBack { work: work.to_owned() })?;
     let violation =
         || Violation::SilentSubset { work: work.to_owned(), expected: expected.clone(), accounted };
     must(whole, violation)?;

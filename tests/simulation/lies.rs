@@ -61,8 +61,7 @@ impl World {
         let cohort: CohortSummary = self.coordinator.roster().member(&site)?.cohort.clone()?;
         let study = self.coordinator.study();
         let mut outcome = work::outcome(study, &site, &cohort, &order.task, &mut self.store);
-        let answered =
-            |site, order, outcome| Some(Event::OrderAnswered { site, order, outcome });
+        let answered = |site, order, outcome| Some(Event::OrderAnswered { site, order, outcome });
         match lie {
             Lie::Order => return answered(site, OrderId(Digest::of(b"no order")), outcome),
             Lie::Stranger => return answered("stranger".parse().ok()?, order.id, outcome),

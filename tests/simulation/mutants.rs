@@ -1,6 +1,7 @@
 //! Broken machines: an invariant that no machine can break proves nothing, so each is broken here once.
 //!
-//! A mutant is a real machine with the wrong study, or a real machine's effects or log after they were doctored.
+//! A mutant is a real machine with the wrong study, or a real machine's effects or log after they were
+//! doctored.
 
 use consilium_protocol::coordinator::{Effect, Event};
 

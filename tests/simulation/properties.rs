@@ -10,9 +10,9 @@ use crate::world::World;
 use consilium_protocol::coordinator::{Effect, Phase};
 
 /// Random schedules a run. `PROPTEST_CASES` asks for another number.
-const SCHEDULES: u32 = 300;
+const SCHEDULES: u32 = 1_000;
 /// The same, of harmless ones.
-const HARMLESS_SCHEDULES: u32 = 300;
+const HARMLESS_SCHEDULES: u32 = 1_000;
 
 #[test]
 fn what_must_hold_holds_after_every_event_of_any_schedule() {
@@ -29,7 +29,9 @@ fn what_must_hold_holds_after_every_event_of_any_schedule() {
     };
     run(SCHEDULES, schedules(), check);
     let [played, events, finished] = [played, events, finished].map(AtomicUsize::into_inner);
-    println!("{played} schedules, each played twice: {events} events, {finished} studies finished, the others halted");
+    println!(
+        "{played} schedules, each played twice: {events} events; {finished} finished, the others halted"
+    );
     assert!(finished > 0, "no schedule reached the end of its study: the faults are too many to test it");
 }
 

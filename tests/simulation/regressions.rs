@@ -1,4 +1,5 @@
-//! Schedules that once broke something. A failing property prints its schedule as Rust; it goes here, with the story.
+//! Schedules that once broke something. A failing property prints its schedule as Rust; it goes here, with
+//! the story.
 
 use consilium_domain::Task;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening, Phase};
@@ -22,8 +23,9 @@ fn is_finished(world: &World) -> bool {
     matches!(world.coordinator.phase(), Phase::Finished { .. })
 }
 
-/// A client that had reconnected said what it had to say as soon as its work ended, before it was welcomed, and
-/// then again. Of two requests for work the second was answered with work that "was not asked for": it gave up.
+/// A client that had reconnected said what it had to say as soon as its work ended, before it was welcomed,
+/// and then again. Of two requests for work the second was answered with work that "was not asked for": it
+/// gave up.
 #[test]
 fn what_ends_before_the_welcome_is_said_once() {
     // Printed by proptest.
@@ -54,8 +56,8 @@ fn what_ends_before_the_welcome_is_said_once() {
     assert_eq!(harm(&plays(Schedule { scene: Scene::PLAIN, ops })), None);
 }
 
-/// A hospital had new patients when its client restarted. All its answers were refused, and it gave each of them
-/// again and again until the deadline, whose passing was then the only reason on record.
+/// A hospital had new patients when its client restarted. All its answers were refused, and it gave each of
+/// them again and again until the deadline, whose passing was then the only reason on record.
 #[test]
 fn an_answer_that_does_not_fit_is_given_once_and_its_reason_is_told() {
     let world = plays(Schedule { scene: Scene::PLAIN, ops: vec![Calm(16), NewPatients(2)] });
@@ -67,20 +69,23 @@ fn an_answer_that_does_not_fit_is_given_once_and_its_reason_is_told() {
     assert!(told, "the report says why the site is missing: {:?}", world.effects);
 }
 
-/// A client whose training crashed it came back each time within the deadline, and each return was a sign of life:
-/// every round waited for it, for ever.
+/// A client whose training crashed it came back each time within the deadline, and each return was a sign of
+/// life: every round waited for it, for ever.
 #[test]
 fn a_crash_looping_client_holds_nobody_up_for_ever() {
     let scene = Scene { crash_looper: Some(1), ..Scene::PLAIN };
     let world = plays(Schedule { scene: scene.clone(), ops: vec![] });
     assert!(is_finished(&world), "the others are a quorum");
+    // One after the other: two trainings, a validation, the hold-out and the fusion. Each waits once.
+    let waited = world.now.secs_since(START);
+    assert!(waited < 6.0 * f64::from(DEADLINE_SECS), "{waited} s");
     // Now the quorum needs it. It is waited for longer, then the study halts.
     let world = plays(Schedule { scene, ops: vec![Calm(10), NewPatients(2)] });
     assert!(matches!(world.coordinator.phase(), Phase::Halted { .. }));
 }
 
-/// The coordinator was away for longer than the deadline. The first event after its return found everybody late,
-/// and halted the study.
+/// The coordinator was away for longer than the deadline. The first event after its return found everybody
+/// late, and halted the study.
 #[test]
 fn the_coordinators_own_absence_is_nobodys_delay() {
     for ops in [
@@ -92,6 +97,18 @@ fn the_coordinators_own_absence_is_nobodys_delay() {
         let world = plays(Schedule { scene: Scene { quorum: 3, ..Scene::PLAIN }, ops });
         assert_eq!(harm(&world), None);
     }
+}
+
+/// Whether an update may be uploaded was asked of the site's next order alone. While a site trained in one
+/// lane, an earlier lane went on and wanted its validation next: the update was refused, and the calmest
+/// study halted.
+#[test]
+fn an_update_is_wanted_while_an_earlier_lane_wants_something_else() {
+    let world = plays(Schedule { scene: Scene { pretrained: true, ..Scene::PLAIN }, ops: vec![] });
+    assert_eq!(harm(&world), None);
+    let site = world.sites[0].id.clone();
+    let bytes = world.coordinator.first_models().update_bytes.values().copied();
+    assert!(bytes.into_iter().all(|bytes| !world.coordinator.awaits_update(&site, bytes)), "all is over");
 }
 
 /// A cohort of 2^32 patients was believed: no histogram and no sum holds that many.

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 
 use crate::scene::{DEADLINE_SECS, ENROLMENT_SECS, GRACE_SECS, Scene};
 
-/// One thing that the world does. Indices are taken modulo what there is, so every operation fits every state.
+/// One thing that the world does. Indices are taken modulo what there is, so every operation fits every
+/// state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Op {
     /// The n-th thing under way arrives: a message, a transfer, an aggregate, the news of a lost connection.
@@ -96,8 +97,8 @@ pub(crate) fn schedules() -> impl Strategy<Value = Schedule> {
     (scenes(), prop::collection::vec(ops(), 0..MAX_OPS)).prop_map(|(scene, ops)| Schedule { scene, ops })
 }
 
-/// Schedules that give nobody a reason to be missing: connections, clients and the coordinator come and go, but
-/// sites lose no time by it.
+/// Schedules that give nobody a reason to be missing: connections, clients and the coordinator come and go,
+/// but sites lose no time by it.
 pub(crate) fn harmless_schedules() -> impl Strategy<Value = Schedule> {
     let scene = scenes().prop_map(|scene| {
         let spare = scene.quorum < u16::from(scene.sites - scene.evaluators);

@@ -93,9 +93,8 @@ impl World {
     }
 
     fn act(&mut self, site: usize, action: Action) -> Checked {
-        let index = site;
         match action {
-            Action::Send(message) => return self.send(index, message),
+            Action::Send(message) => return self.send(site, message),
             Action::Prepare(_) => self.sites[site].jobs.push_back(Job::Prepare),
             Action::Fetch(blob) => self.sites[site].transfers.push_back(Transfer::Fetch(blob)),
             Action::Upload { order, blob } => {
@@ -112,7 +111,7 @@ impl World {
                 let finished = matches!(self.coordinator.phase(), Phase::Finished { .. });
                 must(finished, || Violation::ActsAfterTheEnd)?;
             }
-            Action::Stop { reason } => return self.stopped(index, reason),
+            Action::Stop { reason } => return self.stopped(site, reason),
         }
         Ok(())
     }
@@ -120,8 +119,7 @@ impl World {
     fn send(&mut self, site: usize, message: ToCoordinator) -> Checked {
         let site = &mut self.sites[site];
         let session = site.session.map(|session| &mut self.sessions[session]);
-        let out_of_turn =
-            || Violation::OutOfTurn { site: site.id.clone(), message: format!("{message:?}") };
+        let out_of_turn = || Violation::OutOfTurn { site: site.id.clone(), message: format!("{message:?}") };
         let Some(session) = session else { return Err(out_of_turn()) };
         let hello = matches!(message, ToCoordinator::Hello { .. });
         must(hello != session.welcomed, out_of_turn)?;
@@ -179,6 +177,11 @@ impl World {
         match self.sites[site].transfers.pop_front() {
             None => Ok(()),
             Some(Transfer::Fetch(blob)) => self.input(site, Input::Fetched(blob)),
+            Some(Transfer::Upload(order, blob))
+                if !self.coordinator.awaits_update(&self.sites[site].id, blob.bytes) =>
+            {
+                self.input(site, Input::UploadFailed { order, reason: "no round waits for it".into() })
+            }
             Some(Transfer::Upload(order, blob)) => {
                 self.uploaded.insert(blob.digest);
                 self.input(site, Input::Uploaded(order))

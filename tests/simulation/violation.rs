@@ -14,6 +14,10 @@ pub(crate) enum Violation {
     BelowQuorum { lane: Lane, round: Round, contributions: usize, quorum: usize },
     /// A site would count twice in a round, or out of order.
     CountedTwice { lane: Lane, round: Round, site: SiteId },
+    /// A site's reply to an order was accepted a second time.
+    RepliedTwice { site: SiteId, order: OrderId },
+    /// A gathering closed before it opened, or was answered outside of that time.
+    TimeRanBack { work: String },
     /// A site would count that is not on the pinned roster, may not train, or weighs more than it declared.
     Uninvited { lane: Lane, round: Round, site: SiteId },
     /// A round was aggregated twice, or before the one before it.

@@ -1,5 +1,5 @@
-//! Stand-ins for the daemons' heavy work: a "training" that is a draw of random numbers, sealed by the real privacy
-//! types; scores that fit the cohort; and the real sum over a closed round.
+//! Stand-ins for the daemons' heavy work: a "training" that is a draw of random numbers, sealed by the real
+//! privacy types; scores that fit the cohort; and the real sum over a closed round.
 //!
 //! Everything is a function of (site, lane, round, model), so a repeated order gives the same answer.
 
@@ -13,8 +13,13 @@ use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Tr
 
 use crate::scene::BINS;
 
-/// Weights of a simulated network.
-pub(crate) const COORDINATES: usize = 6;
+/// Weights that train in an arm: the arms differ, so that an update of one cannot pass for one of the other.
+const fn coordinates(arm: Arm) -> usize {
+    match arm {
+        Arm::Random | Arm::Medicalnet => 6,
+        Arm::Spottune => 8,
+    }
+}
 
 /// Every blob anybody ever made, by digest. That a blob is *where* it is needed is the world's business.
 #[derive(Default)]
@@ -47,8 +52,8 @@ pub(crate) fn opening(study: Study, store: &mut Store) -> Opening {
     let mut models = FirstModels { base, ..FirstModels::default() };
     for &arm in &study.arms {
         let first = if arm == Arm::Random { 0.5 } else { -0.5 };
-        models.initial.insert(arm, store.put_model(&[first; COORDINATES]));
-        models.update_bytes.insert(arm, UpdatePayload::bytes(COORDINATES) as u64);
+        models.initial.insert(arm, store.put_model(&vec![first; coordinates(arm)]));
+        models.update_bytes.insert(arm, UpdatePayload::bytes(coordinates(arm)) as u64);
     }
     Opening { study, models }
 }
@@ -136,13 +141,14 @@ pub(crate) fn aggregate<'a>(
     arrivals: impl Iterator<Item = &'a Contribution>,
     store: &mut Store,
 ) -> BlobRef {
-    let mut sum = Accumulator::new(COORDINATES, grid(study));
+    let start = store.model(start);
+    let mut sum = Accumulator::new(start.len(), grid(study));
     for contribution in arrivals {
         let bytes = store.bytes(contribution.update);
-        let payload = UpdatePayload::parse(bytes, COORDINATES, grid(study)).expect("a sealed update");
+        let payload = UpdatePayload::parse(bytes, start.len(), grid(study)).expect("a sealed update");
         sum.add(&payload, contribution.cases).expect("an update of this lane");
     }
-    let next = sum.apply(&store.model(start)).expect("a model of this lane");
+    let next = sum.apply(&start).expect("a model of this lane");
     store.put_model(&next)
 }
 

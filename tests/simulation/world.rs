@@ -1,4 +1,5 @@
-//! The whole consortium in one value: a coordinator, its sites, and everything that is on its way between them.
+//! The whole consortium in one value: a coordinator, its sites, and everything that is on its way between
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -138,7 +139,8 @@ impl World {
         usize::from(site) % self.sites.len()
     }
 
-    /// An answer given before is sent again over the current connection, if there is one: its `nth`, or its last.
+    /// An answer given before is sent again over the current connection, if there is one: its `nth`, or its
+    /// last.
     fn repeat_answer(&mut self, site: usize, nth: usize) {
         let site = &self.sites[site];
         let session = site.session.map(|session| &mut self.sessions[session]);
@@ -164,7 +166,8 @@ impl World {
         .map(|()| true)
     }
 
-    /// What can arrive next. What a lost connection still carries may reach the coordinator, until it notices.
+    /// What can arrive next. What a lost connection still carries may reach the coordinator, until it
+    /// notices.
     fn under_way(&self) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         for (index, session) in self.sessions.iter().enumerate() {

@@ -1,7 +1,9 @@
-//! What every daemon does as a process: logging and stopping. Nothing here knows what the daemon is for.
+//! What every daemon does as a process: logging, stopping, failing. Nothing here knows what the daemon is for.
 
+mod failure;
 mod logging;
 mod shutdown;
 
+pub use failure::describe;
 pub use logging::start_logging;
 pub use shutdown::shutdown_signal;

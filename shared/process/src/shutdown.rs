@@ -1,7 +1,9 @@
 //! When to stop: Ctrl-C, SIGTERM, or the end of standard input where a parent process holds it open.
 
-use tokio::io::AsyncReadExt;
+use std::io;
+
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Resolves when the process is asked to stop.
 ///
@@ -30,8 +32,12 @@ async fn terminated() {
     }
 }
 
+/// Reads on a thread of its own: a read of standard input cannot be cancelled, and must not hold up the runtime's end.
 async fn stdin_ended() {
-    let mut stdin = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    while matches!(stdin.read(&mut ignored).await, Ok(1..)) {}
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        let _ = ended.send(());
+    });
+    let _ = end.await;
 }

@@ -8,11 +8,11 @@ use crate::{FusionOutcome, Outcome, Rejection, ScoringOutcome, Timestamp, Traini
 
 /// Reasons of exclusion a cohort summary may list: more than any layout knows, few enough for a table.
 const MAX_EXCLUSION_REASONS: usize = 64;
+/// Longest text of such a reason.
+const MAX_EXCLUSION_BYTES: usize = 120;
 /// Patients a site may declare for a modality. The 500 sites of the largest study then fit one histogram
 /// (2^24 patients) and one sum (2^32 cases), so no declaration can make a round impossible to close.
 const MAX_PATIENTS: u32 = 1 << 15;
-/// Longest text of such a reason.
-const MAX_EXCLUSION_BYTES: usize = 120;
 
 impl Coordinator {
     /// Whether `event` may happen at time `at`.
@@ -118,7 +118,7 @@ impl Coordinator {
         if !scoring.loss_sum.is_finite() || scoring.loss_sum < 0.0 || !is_size(scoring.seconds) {
             return Err(Rejection::Answer("the loss or the time is not a number that can be".into()));
         }
-        self.check_scores(&scoring.scores, Some(declared))
+        self.check_exactly(&scoring.scores, declared)
     }
 
     fn check_fusion(&self, site: &SiteId, fusion: &FusionOutcome) -> Result<(), Rejection> {
@@ -126,37 +126,48 @@ impl Coordinator {
         if fusion.groups.len() != groups.len() || !is_size(fusion.seconds) {
             return Err(Rejection::Answer(format!("{} modality groups are expected", groups.len())));
         }
+        let cohort = self.roster.member(site).and_then(|member| member.cohort.as_ref());
         for (group, scores) in groups.iter().zip(&fusion.groups) {
-            let single = match group.members[..] {
-                [modality] => {
-                    self.roster.member(site).and_then(|m| m.cohort.as_ref()).map(|c| c.counts(modality))
-                }
-                _ => None,
-            };
-            self.check_scores(&scores.holdout, single.as_ref().map(|counts| counts.holdout))?;
-            let trained = single.map(|counts| counts.folds.into_iter().sum());
-            self.check_scores(&scores.validation, trained.filter(|_| self.study.trains(site)))?;
+            let counts = || group.members.iter().filter_map(|&modality| Some(cohort?.counts(modality)));
+            let held_out = counts().map(|counts| counts.holdout).sum();
+            self.check_at_most(&scores.holdout, held_out)?;
+            self.check_at_most(&scores.validation, counts().flat_map(|counts| counts.folds).sum())?;
         }
         Ok(())
     }
 
-    fn check_scores(&self, scores: &ScoreHistogram, declared: Option<ClassCounts>) -> Result<(), Rejection> {
-        if scores.bins() != usize::from(self.study.evaluation.bins) {
-            return Err(Rejection::Answer(format!(
-                "histograms of {} bins are expected",
-                self.study.evaluation.bins
-            )));
+    /// Fewer than declared are fine: a site that was away for some rounds has not scored all of its patients.
+    fn check_at_most(&self, scores: &ScoreHistogram, declared: ClassCounts) -> Result<(), Rejection> {
+        self.check_bins(scores)?;
+        let Totals { positives, negatives } = scores.totals();
+        if positives <= declared.methylated && negatives <= declared.unmethylated {
+            return Ok(());
         }
-        let Some(declared) = declared else { return Ok(()) };
+        Err(Rejection::Answer(format!(
+            "it scores {positives} methylated and {negatives} unmethylated patients, the site declared no more than \
+             {} and {}",
+            declared.methylated, declared.unmethylated
+        )))
+    }
+
+    fn check_exactly(&self, scores: &ScoreHistogram, declared: ClassCounts) -> Result<(), Rejection> {
+        self.check_bins(scores)?;
         let Totals { positives, negatives } = scores.totals();
         if (positives, negatives) == (declared.methylated, declared.unmethylated) {
-            Ok(())
-        } else {
-            Err(Rejection::Answer(format!(
-                "it scores {positives} methylated and {negatives} unmethylated patients, the site declared {} and {}",
-                declared.methylated, declared.unmethylated
-            )))
+            return Ok(());
         }
+        Err(Rejection::Answer(format!(
+            "it scores {positives} methylated and {negatives} unmethylated patients, the site declared {} and {}",
+            declared.methylated, declared.unmethylated
+        )))
+    }
+
+    fn check_bins(&self, scores: &ScoreHistogram) -> Result<(), Rejection> {
+        let bins = self.study.evaluation.bins;
+        if scores.bins() == usize::from(bins) {
+            return Ok(());
+        }
+        Err(Rejection::Answer(format!("histograms of {bins} bins are expected")))
     }
 
     fn counts(&self, site: &SiteId, lane: &Lane) -> consilium_domain::ModalityCounts {

@@ -32,9 +32,9 @@ pub struct Opening {
 pub enum Event {
     /// The study was opened; the first event and only the first.
     Opened(Box<Opening>),
-    /// The coordinator takes the study up again after it was away: the first event of every later process. All
-    /// sessions ended with the process before, and no patience ran out while nobody could be heard. Repeat
-    /// [`super::Coordinator::pending_aggregations`] after it.
+    /// The coordinator takes the study up again after it was away: the first event of every later process.
+    /// All sessions ended with the process before, and no patience ran out while nobody could be heard.
+    /// Repeat [`super::Coordinator::pending_aggregations`] after it.
     Resumed,
     /// A site's session is up.
     SiteConnected {

@@ -1,10 +1,11 @@
 //! Waiting for the same kind of answer from several sites, once each.
 //!
-//! A gathering closes when nobody is left to wait for and enough have answered. Whoever is missing then is written
-//! down with the reason: there are no silent subsets. A site that is connected has `deadline_secs` for each order;
-//! one whose connection is gone is waited for `absence_grace_secs`, unless too few would be left. Then a site that
-//! comes back gets its `deadline_secs` anew, a few times; otherwise only a reply does that, or a client that crashes
-//! at its work and comes back, again and again, would hold everybody up for ever. The time while the coordinator itself was away is nobody's delay.
+//! A gathering closes when nobody is left to wait for and enough have answered. Whoever is missing then is
+//! written down with the reason: there are no silent subsets. A site that is connected has `deadline_secs`
+//! for each order; one whose connection is gone is waited for `absence_grace_secs`, unless too few would be
+//! left. Then a site that comes back gets its `deadline_secs` anew, a few times; otherwise only a reply does
+//! that, or a client that crashes at its work and comes back, again and again, would hold everybody up for
+//! ever. The time while the coordinator itself was away is nobody's delay.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +14,8 @@ use consilium_domain::{Federation, SiteId};
 use super::{Presence, Roster};
 use crate::Timestamp;
 
-/// Deadlines after which nobody is waited for any longer, however often the site came back: one for the work, two
-/// for outages in it.
+/// Deadlines after which nobody is waited for any longer, however often the site came back: one for the work,
+/// two for outages in it.
 const MOST_DEADLINES: u32 = 3;
 
 /// An answer and when it came.
@@ -230,5 +231,30 @@ mod tests {
         gathering.fail(site("c"), "no disk".into());
         let Verdict::Hopeless(reason) = gathering.verdict(&roster, &rules, START) else { panic!("hopeless") };
         assert!(reason.contains("no disk"));
+    }
+
+    #[test]
+    fn coming_back_without_an_answer_buys_time_only_for_a_needed_site() {
+        let (mut gathering, mut roster, rules) = scene();
+        gathering.answer(site("a"), START, 0);
+        let back = START.plus_secs(90);
+        roster.gone(&site("c"), "crashed".into(), back);
+        roster.connected(&site("c"), back);
+        assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(back.plus_secs(100)));
+        let last = START.plus_secs(MOST_DEADLINES * 100);
+        roster.connected(&site("c"), START.plus_secs(290));
+        assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(last), "but not for ever");
+        gathering.answer(site("b"), START, 0);
+        assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Wait(START.plus_secs(100)));
+    }
+
+    #[test]
+    fn the_coordinators_absence_is_nobodys_delay() {
+        let (gathering, mut roster, rules) = scene();
+        let back = START.plus_secs(10_000);
+        roster.resume(back);
+        assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(back.plus_secs(100)));
+        let presence = &roster.member(&site("a")).unwrap().presence;
+        assert!(matches!(presence, Presence::Gone { since, .. } if *since == back));
     }
 }

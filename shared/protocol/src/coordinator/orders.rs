@@ -8,9 +8,9 @@ use crate::Timestamp;
 impl Coordinator {
     /// The first piece of work that waits for `site`, if any.
     ///
-    /// The order is fixed: lane by lane as the study lists them, and in a lane training before validation, because
-    /// the next round of everybody depends on it. A site that waits for others in one lane works in the next.
-    /// Asking twice gives the same order twice: it is answered once.
+    /// The order is fixed: lane by lane as the study lists them, and in a lane training before validation,
+    /// because the next round of everybody depends on it. A site that waits for others in one lane works in
+    /// the next. Asking twice gives the same order twice: it is answered once.
     pub fn next_order(&self, site: &SiteId) -> Option<WorkOrder> {
         if !matches!(self.phase, Phase::Running { .. }) {
             return None;
@@ -34,8 +34,8 @@ impl Coordinator {
         }
     }
 
-    /// The sums that closed rounds still wait for. After a restart they are taken again: the same sum of the same
-    /// stored updates.
+    /// The sums that closed rounds still wait for. After a restart they are taken again: the same sum of the
+    /// same stored updates.
     pub fn pending_aggregations(&self) -> Vec<Effect> {
         if self.is_over() {
             return Vec::new();
@@ -44,6 +44,14 @@ impl Coordinator {
         let rounds =
             self.lanes.iter().flat_map(|lane| lane.rounds.iter().map(move |round| (lane.lane, round)));
         rounds.filter(|(_, round)| waiting(round)).map(|(lane, round)| round.aggregation(lane)).collect()
+    }
+
+    /// Whether `site` may still owe an update of `bytes` bytes. Asks every open training and not the site's
+    /// next order only: while it trains in one lane, an earlier lane may have gone on and want it next.
+    pub fn awaits_update(&self, site: &SiteId, bytes: u64) -> bool {
+        let sized = |lane: &&LaneState| self.models.update_bytes.get(&lane.lane.arm) == Some(&bytes);
+        let mut rounds = self.lanes.iter().filter(sized).flat_map(|lane| &lane.rounds);
+        !self.is_over() && rounds.any(|round| round.training.awaits(site))
     }
 
     /// Whether `update` is part of a round that has no model yet. Until then its blob must be kept.

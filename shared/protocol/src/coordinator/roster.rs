@@ -49,8 +49,8 @@ impl Roster {
         Self { members, listening_since: at }
     }
 
-    /// Since when sites can be heard: the opening, or the last time the coordinator took up the study again. Nobody
-    /// was late before that.
+    /// Since when sites can be heard: the opening, or the last time the coordinator took up the study again.
+    /// Nobody was late before that.
     pub const fn listening_since(&self) -> Timestamp {
         self.listening_since
     }
@@ -105,7 +105,9 @@ impl Roster {
         for member in self.members.values_mut() {
             member.presence = match std::mem::replace(&mut member.presence, Presence::Awaited) {
                 Presence::Awaited => Presence::Awaited,
-                Presence::Connected => Presence::Gone { since: at, reason: "the coordinator restarted".into() },
+                Presence::Connected => {
+                    Presence::Gone { since: at, reason: "the coordinator restarted".into() }
+                }
                 Presence::Gone { reason, .. } => Presence::Gone { since: at, reason },
             };
         }

@@ -1,4 +1,5 @@
-//! What follows from an event, until nothing more does: gatherings close, rounds end, lanes choose, arms fuse.
+//! What follows from an event, until nothing more does: gatherings close, rounds end, lanes choose, arms
+//! fuse.
 
 use consilium_domain::{Federation, Round};
 
@@ -32,8 +33,8 @@ impl Coordinator {
         Effect::Halt { reason }
     }
 
-    /// When the study starts with those who came. After the coordinator was away, sites have as long to enlist as
-    /// for a piece of work.
+    /// When the study starts with those who came. After the coordinator was away, sites have as long to
+    /// enlist as for a piece of work.
     pub(super) fn enrolment_end(&self) -> Timestamp {
         let Federation { enrolment_secs, deadline_secs, .. } = self.study.federation;
         let again = self.roster.listening_since().plus_secs(deadline_secs.min(enrolment_secs));

@@ -6,8 +6,8 @@
 //!    +---- from everywhere, on disconnection        +---------------------------------------------+
 //! ```
 //!
-//! Work survives the connection: what is under way goes on while the site is offline, and a finished result waits
-//! in the outbox until the coordinator has accepted or rejected it.
+//! Work survives the connection: what is under way goes on while the site is offline, and a finished result
+//! waits in the outbox until the coordinator has accepted or rejected it.
 
 mod input;
 
@@ -164,10 +164,11 @@ impl Participant {
         self.go_on()
     }
 
-    /// The next step of a welcomed session: prepare, enlist, get the backbone, empty the outbox, ask for work.
+    /// The next step of a welcomed session: prepare, enlist, get the backbone, empty the outbox, ask for
+    /// work.
     ///
-    /// What ends between the connection and its welcome waits for the welcome: saying it at once and again then
-    /// would ask twice, and the second piece of work would come unasked.
+    /// What ends between the connection and its welcome waits for the welcome: saying it at once and again
+    /// then would ask twice, and the second piece of work would come unasked.
     fn go_on(&mut self) -> Vec<Action> {
         let welcomed = !matches!(self.step, Step::Offline | Step::Greeting);
         let Some(session) = self.session.clone().filter(|_| welcomed) else { return Vec::new() };

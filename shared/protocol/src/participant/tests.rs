@@ -143,3 +143,31 @@ fn a_refused_answer_is_dropped_and_the_site_goes_on() {
     let actions = site.handle(refused);
     assert!(matches!(actions[..], [Action::Note(_), Action::Send(ToCoordinator::Ready)]));
 }
+
+#[test]
+fn what_ends_before_the_welcome_waits_for_it() {
+    let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
+    site.handle(Input::Connected);
+    site.handle(welcome(true));
+    site.handle(Input::Disconnected);
+    site.handle(Input::Connected);
+    assert_eq!(site.handle(Input::Prepared(Ok(CohortSummary::default()))), [], "not welcomed yet");
+    assert_eq!(site.handle(welcome(true)), [Action::Send(ToCoordinator::Ready)], "and then asked once");
+}
+
+#[test]
+fn an_answer_that_does_not_fit_becomes_a_failure_with_the_reason() {
+    let mut site = at_work();
+    let id = order().id;
+    site.handle(Input::WorkDone { order: id, result: Ok(outcome()) });
+    site.handle(Input::Uploaded(id));
+    let rejection = Rejection::Answer("it trained on 5 cases".into());
+    let refused = ToSite::Rejected { order: Some(id), rejection };
+    let actions = site.handle(Input::Received(refused.clone()));
+    let [Action::Note(_), Action::Send(ToCoordinator::Failed { order, reason })] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(*order == id && reason.contains("5 cases"), "{reason}");
+    let actions = site.handle(Input::Received(refused));
+    assert!(matches!(actions[..], [Action::Note(_), Action::Send(ToCoordinator::Ready)]), "refused for good");
+}

@@ -1,0 +1,47 @@
+//! What federating bought: the same study with each site alone, and with all patients in one place.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{Federation, Study};
+
+use crate::consortium::Consortium;
+use crate::report::{Baselines, holdout};
+use crate::sites::Site;
+
+/// Trains every site alone (all sites evaluate), then all patients pooled. Folds and hold-outs stay the same.
+pub(crate) async fn run(federated: &Consortium) -> anyhow::Result<Baselines> {
+    let mut local_only = BTreeMap::new();
+    for site in &federated.sites {
+        let report = alone(federated, site).run(&format!("{} alone", site.id)).await?;
+        local_only.insert(site.id.clone(), holdout(&report));
+    }
+    let pooled = pooled(federated).run("all patients pooled").await?;
+    Ok(Baselines { local_only, pooled: holdout(&pooled) })
+}
+
+fn alone(federated: &Consortium, site: &Site) -> Consortium {
+    let name = format!("{}-only-{}", federated.study.name, site.id);
+    let federation =
+        Federation { training_sites: vec![site.id.clone()], quorum: 1, ..federated.study.federation.clone() };
+    variant(federated, name, federation, federated.sites.clone())
+}
+
+/// One site with every folder. Each folder is dealt on its own, so hold-out and folds are those of the sites.
+fn pooled(federated: &Consortium) -> Consortium {
+    let id: consilium_domain::SiteId = "pooled".parse().expect("a name of letters");
+    let folders = federated.sites.iter().flat_map(|site| site.folders.clone()).collect();
+    let federation = Federation { sites: vec![id.clone()], quorum: 1, ..federated.study.federation.clone() };
+    let name = format!("{}-pooled", federated.study.name);
+    variant(federated, name, federation, vec![Site { id, folders }])
+}
+
+fn variant(federated: &Consortium, name: String, federation: Federation, sites: Vec<Site>) -> Consortium {
+    Consortium {
+        folder: federated.folder.join("baselines").join(&name),
+        study: Study { name, federation, ..federated.study.clone() },
+        sites,
+        layout: federated.layout,
+        weights: federated.weights.clone(),
+        device: federated.device.clone(),
+    }
+}
