@@ -93,10 +93,10 @@ impl Preset {
 
     fn training(self) -> Training {
         let demo = Training {
-            rounds: 6,
+            rounds: 8,
             local_epochs: 2,
             batch_size: 8,
-            learning_rate: 1e-3,
+            learning_rate: 3e-4,
             policy_learning_rate: 1e-3,
             weight_decay: 1e-4,
             temperature: 5.0,

@@ -38,13 +38,16 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let study = study(&args)?;
     study.check()?;
     let device: ComputeDevice = args.device.parse()?;
+    // Everything that can be refused is refused before anything is written.
+    let folders = sites::named_folders(&args)?;
+    let given = given_weights(&args, &study)?;
     let out = create_out(args.out.as_deref())?;
     println!("everything this run writes is in {}", out.display());
     let prepared = {
         let (args, study, out) = (args.clone(), study.clone(), out.clone());
         tokio::task::spawn_blocking(move || {
-            let (sites, phantoms) = sites::prepare(&args, &study, &out)?;
-            let weights = weights(&args, &study, &out, &device)?;
+            let (sites, phantoms) = sites::prepare(&args, folders, &study, &out)?;
+            let weights = weights(given, &study, &out, &device)?;
             anyhow::Ok((sites, phantoms, weights))
         })
     };
@@ -92,9 +95,27 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     Ok(study)
 }
 
+/// The file given with `--weights`, once it is known to fit. `None` where no arm needs it, or where a stand-in can
+/// take its place.
+fn given_weights(args: &SimulateArgs, study: &Study) -> anyhow::Result<Option<PathBuf>> {
+    if !study.needs_base() {
+        return Ok(None);
+    }
+    let Some(path) = &args.weights else {
+        stand_in::input_side(study)?;
+        return Ok(None);
+    };
+    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
+    Weights::from_safetensors(&bytes, manifest)
+        .with_context(|| format!("{} does not fit the preset's network", path.display()))?;
+    let path = path.canonicalize().with_context(|| format!("{} cannot be opened", path.display()))?;
+    Ok(Some(path))
+}
+
 /// The pretrained backbone as a file, and where it came from.
 fn weights(
-    args: &SimulateArgs,
+    given: Option<PathBuf>,
     study: &Study,
     out: &Path,
     device: &ComputeDevice,
@@ -102,12 +123,8 @@ fn weights(
     if !study.needs_base() {
         return Ok((None, PretrainedWeights::None));
     }
-    if let Some(path) = &args.weights {
-        let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
-        Weights::from_safetensors(&bytes, manifest)
-            .with_context(|| format!("{} does not fit the preset's network", path.display()))?;
-        return Ok((Some(path.canonicalize()?), PretrainedWeights::File));
+    if given.is_some() {
+        return Ok((given, PretrainedWeights::File));
     }
     println!(
         "no MedicalNet file was given (--weights FILE): a small stand-in backbone is pretrained on phantoms;"

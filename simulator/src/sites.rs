@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use consilium_data::Cohort;
 use consilium_data::phantom::{PhantomCohort, PhantomReport};
 use consilium_domain::{Seed, SiteId, Study};
 
@@ -29,24 +30,38 @@ pub(crate) fn names(args: &SimulateArgs) -> Vec<SiteId> {
         .collect()
 }
 
-/// The sites' folders. Synthetic ones are written to `out`, with the word on what an ideal observer reaches.
+/// The folders given with `--site-data`, once each is known to be in the layout. Only names are looked at.
+///
+/// A client would find out too, but the others would wait for it until the end of the enrolment.
+pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for folder in &args.site_data {
+        if !folder.is_dir() {
+            bail!("--site-data {} is not a folder", folder.display());
+        }
+        folders
+            .push(folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?);
+    }
+    // The baselines pool all folders at one site, which may not hold a patient twice.
+    let folders_a_site = if args.baselines { folders.len().max(1) } else { 1 };
+    for folders in folders.chunks(folders_a_site) {
+        Cohort::open(args.layout, folders)?;
+    }
+    Ok(folders)
+}
+
+/// The sites over `folders`, or synthetic ones, which are written to `out`, with the word on what an ideal observer
+/// reaches.
 pub(crate) fn prepare(
     args: &SimulateArgs,
+    folders: Vec<PathBuf>,
     study: &Study,
     out: &Path,
 ) -> anyhow::Result<(Vec<Site>, Option<PhantomReport>)> {
     let names = study.federation.sites.iter().cloned();
-    if !args.site_data.is_empty() {
-        let mut sites = Vec::new();
-        for (id, folder) in names.zip(&args.site_data) {
-            if !folder.is_dir() {
-                bail!("--site-data {} is not a folder", folder.display());
-            }
-            let folder =
-                folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
-            sites.push(Site { id, folders: vec![folder] });
-        }
-        return Ok((sites, None));
+    if !folders.is_empty() {
+        let sites = names.zip(folders).map(|(id, folder)| Site { id, folders: vec![folder] });
+        return Ok((sites.collect(), None));
     }
     let cohort = PhantomCohort {
         sites: study.federation.sites.len(),

@@ -20,13 +20,19 @@ const EXAMPLES: usize = 480;
 /// How to learn.
 const PRETEXT: Pretext = Pretext { epochs: 8, batch: 8, learning_rate: 2e-3 };
 
+/// The side of the study's inputs, in voxels, where they are cubes that a stand-in can be pretrained on.
+pub(crate) fn input_side(study: &Study) -> anyhow::Result<u16> {
+    match study.preprocessing {
+        Preprocessing::TumourCrop { side } => Ok(side),
+        Preprocessing::Schmitz2024 => anyhow::bail!(
+            "this preset needs real MedicalNet weights: pass --weights FILE, or compare --arms random only"
+        ),
+    }
+}
+
 /// Pretrains a backbone of the study's size on phantoms of its modalities.
 pub(crate) fn pretrain(study: &Study, device: &ComputeDevice) -> anyhow::Result<Weights> {
-    let Preprocessing::TumourCrop { side } = study.preprocessing else {
-        anyhow::bail!(
-            "this preset needs real MedicalNet weights: pass --weights FILE, or compare --arms random only"
-        );
-    };
+    let side = input_side(study)?;
     let seed = study.seed().derive("stand-in");
     let each = EXAMPLES / study.modalities.len();
     let progress = Progress::start("pretraining a stand-in backbone");

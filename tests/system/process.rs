@@ -1,0 +1,152 @@
+//! A process of the program under test: started as a user starts it, with its output in files.
+//!
+//! However a test ends, its processes end with it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// What cargo built: `consilium` under the name of this package.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_consilium-tests");
+
+/// Nothing in these tests takes half as long, even on a busy machine: what does, hangs.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Between two looks at something that is waited for.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// A running process.
+pub(crate) struct Process {
+    child: Child,
+    output: TempDir,
+}
+
+/// A process that ended.
+pub(crate) struct Ended {
+    /// Its exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it wrote to standard output.
+    pub(crate) stdout: String,
+    /// What it wrote to standard error.
+    pub(crate) stderr: String,
+}
+
+impl Process {
+    /// Starts the program with `arguments`.
+    pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        let output = tempfile::tempdir().unwrap();
+        let file = |name| File::create(output.path().join(name)).unwrap();
+        let child = Command::new(PROGRAM)
+            .args(arguments)
+            // What is logged must not depend on who runs the tests.
+            .env_remove("RUST_LOG")
+            .env_remove("CONSILIUM_LOG")
+            .stdin(Stdio::null())
+            .stdout(file("stdout"))
+            .stderr(file("stderr"))
+            .spawn()
+            .unwrap();
+        Self { child, output }
+    }
+
+    /// Starts `consilium simulate` with `options`; it writes to `out`.
+    pub(crate) fn simulate(out: &Path, options: &[&str]) -> Self {
+        let out = [OsStr::new("--out"), out.as_os_str()];
+        Self::start([OsStr::new("simulate")].into_iter().chain(options.iter().map(OsStr::new)).chain(out))
+    }
+
+    /// What it has written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        fs::read_to_string(self.output.path().join("stdout")).unwrap()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        fs::read_to_string(self.output.path().join("stderr")).unwrap()
+    }
+
+    /// Sends it the signal of that name, `INT` for instance.
+    pub(crate) fn signal(&self, signal: &str) {
+        send(self.child.id(), signal);
+    }
+
+    /// Waits until `condition` holds. It must do so while the process runs.
+    pub(crate) fn wait_until(&mut self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !condition(self) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended with {status} before {what}\n{}\n{}", self.stdout(), self.stderr());
+            }
+            let late = began.elapsed() > PATIENCE;
+            assert!(!late, "waited too long until {what}\n{}\n{}", self.stdout(), self.stderr());
+            sleep(GLANCE);
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return self.ended(status);
+            }
+            let late = began.elapsed() > PATIENCE;
+            assert!(!late, "does not end\n{}\n{}", self.stdout(), self.stderr());
+            sleep(GLANCE);
+        }
+    }
+
+    /// Kills it, as a power cut would, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn ended(&self, status: ExitStatus) -> Ended {
+        Ended { code: status.code(), stdout: self.stdout(), stderr: self.stderr() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The same, having ended well.
+    pub(crate) fn successfully(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Sends `signal` to the process `id`. A shell does it: it needs neither `unsafe` nor another crate.
+pub(crate) fn send(id: u32, signal: &str) {
+    let status = Command::new("sh").args(["-c", &format!("kill -s {signal} {id}")]).status().unwrap();
+    assert!(status.success(), "process {id} cannot be sent {signal}");
+}
+
+/// Whether the process `id` is there. One that has ended and only waits to be collected is not.
+pub(crate) fn is_running(id: u32) -> bool {
+    // The state is the first word after the name, which is in brackets and may hold anything.
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    state.is_some_and(|state| state != "Z" && state != "X")
+}
+
+#[test]
+fn an_ended_process_is_not_running() {
+    assert!(is_running(std::process::id()));
+    let process = Process::start(["--version"]);
+    let id = process.child.id();
+    assert!(process.end().successfully().stdout.starts_with("consilium "));
+    assert!(!is_running(id));
+}

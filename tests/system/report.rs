@@ -1,0 +1,211 @@
+//! What a simulation leaves: report.json with everything the study learned, and a table for its user.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::OnceLock;
+
+use consilium_coordinator::report::{ArmReport, RoundReport, Scores};
+use consilium_domain::{Arm, ClassCounts, CohortSummary, Digest, Modality, Round, SiteId};
+use consilium_metrics::Scorecard;
+use consilium_simulator::{PretrainedWeights, SimulationReport};
+
+use crate::folder;
+use crate::process::Process;
+use crate::stand_in::backbone;
+
+const OPTIONS: &str = "--arms spottune,medicalnet,random --modalities t1gd,flair --sites 2 --cases 16 --folds 2 \
+                       --rounds 2 --local-epochs 1 --seed 5";
+
+/// What one simulation left.
+struct Left {
+    text: String,
+    report: SimulationReport,
+    stdout: String,
+    backbone: Digest,
+    /// Digests of the coordinator's blobs, of their names and of their bytes.
+    blobs: BTreeMap<String, Digest>,
+}
+
+fn left() -> &'static Left {
+    static LEFT: OnceLock<Left> = OnceLock::new();
+    LEFT.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let (out, backbone) = (folder.path().join("run"), backbone(folder.path()));
+        let mut options: Vec<&str> = OPTIONS.split_whitespace().collect();
+        options.extend(["--weights", backbone.to_str().unwrap()]);
+        let stdout = Process::simulate(&out, &options).end().successfully().stdout;
+        let text = fs::read_to_string(out.join("report.json")).unwrap();
+        let blobs = out.join("coordinator/blobs");
+        let named =
+            |path: &std::path::Path| path.strip_prefix(&blobs).unwrap().to_str().unwrap().replace('/', "");
+        Left {
+            report: serde_json::from_str(&text).unwrap(),
+            text,
+            stdout,
+            backbone: Digest::of(&fs::read(&backbone).unwrap()),
+            blobs: folder::files(&blobs)
+                .iter()
+                .map(|(path, bytes)| (named(path), Digest::of(bytes)))
+                .collect(),
+        }
+    })
+}
+
+/// Every round of every lane of an arm.
+fn rounds(arm: &ArmReport) -> impl Iterator<Item = &RoundReport> {
+    arm.lanes.iter().flat_map(|lane| &lane.rounds)
+}
+
+/// The declared counts of every site, summed over `folds` of them.
+fn declared(counts: impl Fn(&CohortSummary) -> ClassCounts) -> BTreeMap<SiteId, ClassCounts> {
+    let sites = left().report.federated.sites.iter();
+    sites.map(|site| (site.site.clone(), counts(site.cohort.as_ref().unwrap()))).collect()
+}
+
+/// A figure that needs both classes is there when they are, and lies in an interval that is not a point.
+fn check_figures(card: &Scorecard, counts: ClassCounts) {
+    assert_eq!((card.positives, card.negatives), (counts.methylated, counts.unmethylated));
+    assert!(card.positives > 0 && card.negatives > 0, "the study is too small for this test");
+    let auc = card.auc.unwrap();
+    let rates = [card.sensitivity.unwrap(), card.specificity.unwrap()];
+    let estimates = rates.map(|rate| (rate.value, rate.interval));
+    for (value, interval) in [(auc.value, auc.interval)].into_iter().chain(estimates) {
+        assert!(interval.contains(value) && interval.lower < interval.upper, "{card:?}");
+        assert!(interval.lower >= 0.0 && interval.upper <= 1.0, "{card:?}");
+    }
+    assert!((0.0..=0.5).contains(&auc.quantisation_bound));
+    let precision = card.average_precision.unwrap();
+    assert!(precision.lower <= precision.value && precision.value <= precision.upper);
+}
+
+/// Pooled and by site, everybody counted once.
+fn check_scores(scores: &Scores, counts: &BTreeMap<SiteId, ClassCounts>) {
+    assert!(scores.missing.is_empty());
+    assert!(scores.sites.keys().eq(counts.keys()));
+    check_figures(&scores.pooled, counts.values().copied().sum());
+    for (site, card) in &scores.sites {
+        check_figures(card, counts[site]);
+        assert_eq!(card.threshold, scores.pooled.threshold, "one threshold for all sites");
+    }
+}
+
+#[test]
+fn the_file_and_its_parsed_form_are_the_same() {
+    let Left { text, report, .. } = left();
+    assert_eq!(serde_json::to_string_pretty(report).unwrap(), *text);
+    assert_eq!(report.federated.outcome.status, "finished");
+    assert!(report.federated.warnings.is_empty(), "{:?}", report.federated.warnings);
+    assert_eq!(report.simulation.weights, PretrainedWeights::File);
+}
+
+#[test]
+fn every_fold_has_figures_with_intervals_pooled_and_by_site() {
+    let arms = &left().report.federated.arms;
+    assert_eq!(arms.iter().map(|arm| arm.arm).collect::<Vec<_>>(), Arm::ALL);
+    for arm in arms {
+        assert_eq!(arm.lanes.len(), 4, "two modalities, two folds");
+        for lane in &arm.lanes {
+            let fold = declared(|cohort| cohort.counts(lane.modality).validation(lane.fold));
+            check_scores(lane.validation.as_ref().unwrap(), &fold);
+            check_scores(
+                lane.holdout.as_ref().unwrap(),
+                &declared(|cohort| cohort.counts(lane.modality).holdout),
+            );
+            for round in &lane.rounds {
+                check_scores(round.validation.as_ref().unwrap(), &fold);
+            }
+        }
+    }
+}
+
+#[test]
+fn late_fusion_has_figures_with_intervals_pooled_and_by_site() {
+    let folds = declared(|cohort| cohort.counts(Modality::Flair).folds.into_iter().sum());
+    let holdout = declared(|cohort| cohort.counts(Modality::Flair).holdout);
+    for arm in &left().report.federated.arms {
+        let names: Vec<&str> = arm.groups.iter().map(|group| group.group.name.as_str()).collect();
+        assert_eq!(names, ["t1gd", "flair", "struct"]);
+        for group in &arm.groups {
+            check_scores(&group.validation, &folds);
+            check_scores(&group.holdout, &holdout);
+            assert_eq!(group.holdout.pooled.threshold, group.threshold, "fixed on the validation");
+        }
+    }
+}
+
+#[test]
+fn every_round_names_its_contributors() {
+    for arm in &left().report.federated.arms {
+        for lane in &arm.lanes {
+            let trained = declared(|cohort| cohort.counts(lane.modality).training(lane.fold));
+            assert_eq!(lane.rounds.iter().map(|round| round.round).collect::<Vec<_>>(), [Round(1), Round(2)]);
+            for round in &lane.rounds {
+                assert!(round.missing.is_empty());
+                let cases: BTreeMap<SiteId, u32> =
+                    round.contributors.iter().map(|who| (who.site.clone(), who.cases)).collect();
+                assert_eq!(
+                    cases,
+                    trained.iter().map(|(site, counts)| (site.clone(), counts.total())).collect()
+                );
+                for contributor in &round.contributors {
+                    assert!(contributor.norm > 0.0 && contributor.mean_loss > 0.0);
+                    let routes = contributor.tuned_share.is_some_and(|share| (0.0..=1.0).contains(&share));
+                    assert_eq!(routes, arm.arm == Arm::Spottune);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_model_has_a_digest_and_no_two_are_the_same() {
+    let Left { report, backbone, blobs, .. } = left();
+    assert_eq!(report.federated.base_model, Some(*backbone));
+    let mut models = BTreeSet::new();
+    for arm in &report.federated.arms {
+        models.insert(arm.initial_model.unwrap());
+        models.extend(rounds(arm).map(|round| round.model.unwrap()));
+        for lane in &arm.lanes {
+            let chosen = lane.rounds.iter().find(|round| Some(round.round) == lane.chosen_round).unwrap();
+            assert_eq!(lane.chosen_model, chosen.model);
+        }
+    }
+    assert_eq!(models.len(), 3 + 3 * 4 * 2, "an initial model an arm, and one a round of each lane");
+    for model in models {
+        assert_eq!(blobs.get(&model.to_string()), Some(&model), "the coordinator holds those very bytes");
+    }
+}
+
+#[test]
+fn every_site_has_bytes_and_every_phase_has_seconds() {
+    let report = &left().report.federated;
+    let model = 100_000;
+    for site in &report.sites {
+        // 24 models went out and 24 updates came in, beside everything else.
+        assert!(site.bytes_sent > 24 * model && site.bytes_received > 24 * model, "{site:?}");
+        let busy = &site.busy_seconds;
+        assert!(
+            [busy.train, busy.validate, busy.predict_holdout, busy.fuse].iter().all(|&seconds| seconds > 0.0)
+        );
+    }
+    let seconds = &report.seconds;
+    let phases =
+        [seconds.enrolment, seconds.cross_validation, seconds.holdout, seconds.fusion].map(Option::unwrap);
+    assert!(phases.iter().all(|&phase| phase >= 0.0) && seconds.cross_validation > Some(0.0));
+    assert!(phases.iter().sum::<f64>() <= seconds.total + 1e-6);
+    assert!(seconds.total <= left().report.simulation.seconds);
+}
+
+#[test]
+fn the_closing_table_is_printed_in_plain_lines() {
+    let Left { report, stdout, .. } = left();
+    assert!(stdout.contains(&report.to_string()), "{stdout}");
+    for line in ["federated training: 0/63 ", "federated training: finished (", "report: "] {
+        assert!(
+            stdout.lines().any(|printed| printed.starts_with(line)),
+            "`{line}` is missing from\n{stdout}"
+        );
+    }
+    // A file is no terminal: no colours, and no line is drawn over another.
+    assert!(!stdout.contains(['\x1b', '\r']), "{stdout:?}");
+}

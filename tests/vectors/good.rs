@@ -1,0 +1,61 @@
+//! A message and its bytes are each made from the other.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use consilium_domain::{Digest, StudyHash};
+use consilium_transport::frame::{decode, encode, encode_framed};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{to_coordinator, to_site};
+
+/// A message and how it looks.
+pub(crate) struct Vector<M> {
+    pub(crate) name: &'static str,
+    pub(crate) message: M,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl<M> Vector<M> {
+    pub(crate) const fn new(name: &'static str, message: M, bytes: Vec<u8>) -> Self {
+        Self { name, message, bytes }
+    }
+}
+
+/// A digest of 32 equal bytes.
+pub(crate) const fn digest(byte: u8) -> Digest {
+    Digest::from_bytes([byte; 32])
+}
+
+/// The same as a study's hash, which cannot be made of anything but a study, or read.
+pub(crate) fn study(byte: u8) -> StudyHash {
+    serde_json::from_value(serde_json::Value::String(digest(byte).to_string())).unwrap()
+}
+
+/// Checks `vectors`, and that they cover every message there is.
+fn check<M>(vectors: &[Vector<M>], number: impl Fn(&M) -> u32, messages: u32)
+where
+    M: Serialize + DeserializeOwned + PartialEq + Debug,
+{
+    let mut covered = BTreeSet::new();
+    for Vector { name, message, bytes } in vectors {
+        assert_eq!(encode(message).unwrap(), *bytes, "{name}");
+        assert_eq!(decode::<M>(bytes).unwrap(), *message, "{name}");
+        assert_eq!(bytes[..4], number(message).to_le_bytes(), "{name} begins with its number");
+        let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        assert_eq!(encode_framed(message).unwrap(), [&length[..], bytes].concat(), "{name}");
+        covered.insert(number(message));
+    }
+    assert!(covered.into_iter().eq(0..messages), "a message has no vector");
+}
+
+#[test]
+fn what_a_site_says_looks_like_this() {
+    check(&to_coordinator::vectors(), to_coordinator::number, 5);
+}
+
+#[test]
+fn what_the_coordinator_says_looks_like_this() {
+    check(&to_site::vectors(), to_site::number, 7);
+}

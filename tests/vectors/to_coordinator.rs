@@ -1,0 +1,75 @@
+//! What a site says, and how it looks.
+
+use consilium_domain::{BlobRef, ClassCounts, CohortSummary, Digest, Modality, ModalityCounts, OrderId};
+use consilium_metrics::ScoreHistogram;
+use consilium_protocol::{
+    FusionOutcome, GroupScores, Outcome, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
+};
+
+use crate::annotated::bytes;
+use crate::good::{Vector, digest, study};
+
+/// The number of the message on the wire. A new message breaks this, as it should: it needs a vector.
+pub(crate) const fn number(message: &ToCoordinator) -> u32 {
+    match message {
+        ToCoordinator::Hello { .. } => 0,
+        ToCoordinator::Enlist { .. } => 1,
+        ToCoordinator::Ready => 2,
+        ToCoordinator::Answer { .. } => 3,
+        ToCoordinator::Failed { .. } => 4,
+    }
+}
+
+fn histogram(positives: &[u32], negatives: &[u32]) -> ScoreHistogram {
+    ScoreHistogram::from_counts(positives.to_vec(), negatives.to_vec()).unwrap()
+}
+
+fn answer(outcome: Outcome) -> ToCoordinator {
+    ToCoordinator::Answer { order: OrderId(digest(0xaa)), outcome }
+}
+
+fn enlist() -> ToCoordinator {
+    let counts = |methylated, unmethylated| ClassCounts { methylated, unmethylated };
+    let t1gd = ModalityCounts { folds: vec![counts(3, 4), counts(2, 5)], holdout: counts(1, 6) };
+    let cohort = CohortSummary {
+        modalities: [(Modality::T1gd, t1gd), (Modality::Flair, ModalityCounts::default())].into(),
+        excluded: [("no tumour mask".to_owned(), 258)].into(),
+    };
+    ToCoordinator::Enlist { study: study(0xcc), cohort }
+}
+
+fn trained(tuned_share: Option<f64>) -> ToCoordinator {
+    let ascending = std::array::from_fn(|index| index as u8);
+    answer(Outcome::Trained(TrainingOutcome {
+        update: BlobRef { digest: Digest::from_bytes(ascending), bytes: 0x0102_0304_0506 },
+        cases: 42,
+        mean_loss: 0.5,
+        tuned_share,
+        norm: 1.5,
+        saturated: 7,
+        seconds: 2.0,
+    }))
+}
+
+fn fused() -> ToCoordinator {
+    let group = GroupScores { validation: histogram(&[1, 0], &[0, 2]), holdout: histogram(&[0, 3], &[4, 0]) };
+    answer(Outcome::Fused(FusionOutcome { groups: vec![group], seconds: 0.25 }))
+}
+
+pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
+    let hello =
+        ToCoordinator::Hello { versions: VersionRange { oldest: 1, newest: 258 }, software: "c 1".into() };
+    let scores = histogram(&[0, 1, 2], &[3, 0, 0x0001_0203]);
+    let scored = answer(Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }));
+    let failed = ToCoordinator::Failed { order: OrderId(digest(0xaa)), reason: "ill".into() };
+    vec![
+        Vector::new("hello", hello, bytes("00000000  0100 0201  0300000000000000 'c 1'")),
+        Vector::new("enlist", enlist(), bytes(include_str!("enlist.hex"))),
+        Vector::new("ready", ToCoordinator::Ready, bytes("02000000")),
+        Vector::new("trained", trained(None), bytes(include_str!("trained.hex"))),
+        Vector::new("trained with a policy", trained(Some(0.25)), bytes(include_str!("trained-policy.hex"))),
+        Vector::new("scored", scored, bytes(include_str!("scored.hex"))),
+        Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
+        Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
+    ]
+}

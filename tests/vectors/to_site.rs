@@ -1,0 +1,100 @@
+//! What the coordinator says, and how it looks.
+
+use consilium_domain::{Arm, BlobRef, ChosenModel, Fold, Lane, Modality, OrderId, Round, Task, WorkOrder};
+use consilium_protocol::{Rejection, ToSite};
+
+use crate::annotated::bytes;
+use crate::good::{Vector, digest, study};
+
+/// The number of the message on the wire. A new message breaks this, as it should: it needs a vector.
+pub(crate) const fn number(message: &ToSite) -> u32 {
+    match message {
+        ToSite::Welcome { .. } => 0,
+        ToSite::Enlisted => 1,
+        ToSite::Work(_) => 2,
+        ToSite::Accepted { .. } => 3,
+        ToSite::Rejected { .. } => 4,
+        ToSite::Finished => 5,
+        ToSite::Halted { .. } => 6,
+    }
+}
+
+const fn lane(arm: Arm, modality: Modality, fold: u8) -> Lane {
+    Lane { arm, modality, fold: Fold(fold) }
+}
+
+fn work(task: Task) -> ToSite {
+    ToSite::Work(WorkOrder { id: OrderId(digest(0xaa)), study: study(0xcc), task })
+}
+
+fn welcome(base: Option<BlobRef>) -> ToSite {
+    ToSite::Welcome {
+        version: 1,
+        site: "st-1".parse().unwrap(),
+        // The wire carries the plan as text; whether it is one is checked later.
+        study: "{}".into(),
+        base,
+        enlisted: base.is_some(),
+    }
+}
+
+fn fuse() -> ToSite {
+    let chosen =
+        |modality, fold, round| ChosenModel { lane: lane(Arm::Random, modality, fold), round: Round(round) };
+    let models = vec![chosen(Modality::T1gd, 0, 3), chosen(Modality::DscPsr, 1, 258)];
+    work(Task::Fuse { arm: Arm::Random, models })
+}
+
+/// Every rejection and what follows its number.
+fn rejections() -> [(Rejection, &'static str); 14] {
+    let other = Rejection::OtherStudy { theirs: study(0xdd), ours: study(0xcc) };
+    [
+        (Rejection::Version { ours: 1 }, "00000000 0100"),
+        (Rejection::OutOfTurn("a".into()), "01000000 0100000000000000 'a'"),
+        (Rejection::NotInvited, "02000000"),
+        (other, "03000000 dd*32 cc*32"),
+        (Rejection::Cohort("b".into()), "04000000 0100000000000000 'b'"),
+        (Rejection::RosterPinned, "05000000"),
+        (Rejection::AlreadyEnlisted, "06000000"),
+        (Rejection::NotEnlisted, "07000000"),
+        (Rejection::UnknownOrder, "08000000"),
+        (Rejection::Duplicate, "09000000"),
+        (Rejection::Late, "0a000000"),
+        (Rejection::Answer("c".into()), "0b000000 0100000000000000 'c'"),
+        (Rejection::Update("d".into()), "0c000000 0100000000000000 'd'"),
+        (Rejection::Over, "0d000000"),
+    ]
+}
+
+pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
+    let model = BlobRef { digest: digest(0xbb), bytes: 4096 };
+    let round = Round(2);
+    let train = work(Task::Train { lane: lane(Arm::Spottune, Modality::T1gd, 0), round, model });
+    let validate = work(Task::Validate { lane: lane(Arm::Medicalnet, Modality::Flair, 1), round, model });
+    let predict = work(Task::PredictHoldout { lane: lane(Arm::Random, Modality::T1, 19), round, model });
+    let order = OrderId(digest(0xaa));
+    let mut vectors = vec![
+        Vector::new("welcome", welcome(None), bytes(include_str!("welcome.hex"))),
+        Vector::new("welcome back", welcome(Some(model)), bytes(include_str!("welcome-back.hex"))),
+        Vector::new("enlisted", ToSite::Enlisted, bytes("01000000")),
+        Vector::new("train", train, bytes(include_str!("train.hex"))),
+        Vector::new("validate", validate, bytes(include_str!("validate.hex"))),
+        Vector::new("predict hold-out", predict, bytes(include_str!("predict-holdout.hex"))),
+        Vector::new("fuse", fuse(), bytes(include_str!("fuse.hex"))),
+        Vector::new("accepted", ToSite::Accepted { order }, bytes("03000000  aa*32")),
+        Vector::new("finished", ToSite::Finished, bytes("05000000")),
+        Vector::new(
+            "halted",
+            ToSite::Halted { reason: "ill".into() },
+            bytes("06000000  0300000000000000 'ill'"),
+        ),
+    ];
+    for (rejection, notes) in rejections() {
+        let name = rejection.code();
+        let of_order = ToSite::Rejected { order: Some(order), rejection: rejection.clone() };
+        vectors.push(Vector::new(name, of_order, bytes(&format!("04000000  01 aa*32  {notes}"))));
+        let of_session = ToSite::Rejected { order: None, rejection };
+        vectors.push(Vector::new(name, of_session, bytes(&format!("04000000  00  {notes}"))));
+    }
+    vectors
+}
