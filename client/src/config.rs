@@ -156,10 +156,13 @@ where
     text.parse().map_err(|error| problems.push(format!("{key}: {error}"))).ok()
 }
 
-/// The first address of `host:port`. Blocks on the system's resolver.
-pub(crate) fn resolve(coordinator: &str) -> std::io::Result<std::net::SocketAddr> {
-    let none = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    coordinator.to_socket_addrs()?.next().ok_or_else(none)
+/// The addresses of `host:port`, at least one. Blocks on the system's resolver.
+pub(crate) fn resolve(coordinator: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
+    let addresses: Vec<_> = coordinator.to_socket_addrs()?.collect();
+    if addresses.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
 }
 
 #[cfg(test)]

@@ -56,12 +56,20 @@ pub(crate) async fn reach(config: &Config, identity: &Identity, pauses: &mut Pau
     }
 }
 
+/// Tries every address of the name: a coordinator may listen on one of its two protocols only.
 async fn try_once(config: &Config, identity: &Identity) -> Result<Connection, String> {
     let name = config.coordinator.clone();
-    let address =
+    let addresses =
         tokio::task::spawn_blocking(move || resolve(&name)).await.map_err(|error| error.to_string())?;
-    let address = address.map_err(|error| format!("the name cannot be resolved: {error}"))?;
-    connect(address, identity, config.tuning).await.map_err(|error| error.to_string())
+    let addresses = addresses.map_err(|error| format!("the name cannot be resolved: {error}"))?;
+    let mut failures = Vec::new();
+    for address in addresses {
+        match connect(address, identity, config.tuning).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => failures.push(format!("{address}: {error}")),
+        }
+    }
+    Err(failures.join("; "))
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use consilium_domain::{BlobRef, OrderId, Role, SiteId};
+use consilium_protocol::ToSite;
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{ToCoordinator, ToSite};
 use consilium_transport::{
     BlobStore, CloseCode, Connection, ControlError, ControlSender, Identity, IdentityError, StoreError,
 };
@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::config::Config;
 use crate::connection::{Pauses, reach};
 use crate::model_cache::ModelCache;
+use crate::transfers::Transfers;
 use crate::worker::{Done, Job, Worker, Workplace};
 
 /// What this program calls itself.
@@ -69,7 +70,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         predictions: config.state.join("predictions"),
         device: config.device.clone(),
     });
-    let (transfers, transferred) = mpsc::unbounded_channel();
+    let (transfers, transferred) = Transfers::new(store.clone());
     let client = Client {
         participant: Participant::new(site.clone(), SOFTWARE.to_owned()),
         store,
@@ -79,13 +80,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         transferred,
         models: ModelCache::default(),
         base: None,
-        sent: None,
+        uploaded: None,
         ending: None,
     };
-    tokio::select! {
-        ending = client.live(&config, &identity, &site) => ending,
-        () = shutdown => Ok(Ending::Interrupted),
-    }
+    client.live(&config, &identity, &site, shutdown).await
 }
 
 struct Client {
@@ -93,13 +91,13 @@ struct Client {
     store: BlobStore,
     worker: Worker,
     results: mpsc::UnboundedReceiver<Done>,
-    transfers: mpsc::UnboundedSender<Input>,
+    transfers: Transfers,
     transferred: mpsc::UnboundedReceiver<Input>,
     models: ModelCache,
     /// The pretrained backbone, once fetched.
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// The update of the answer that waits for its acknowledgement.
-    sent: Option<(OrderId, BlobRef)>,
+    uploaded: Option<(OrderId, BlobRef)>,
     ending: Option<Ending>,
 }
 
@@ -115,36 +113,68 @@ impl Client {
         config: &Config,
         identity: &Identity,
         site: &SiteId,
+        shutdown: impl Future<Output = ()>,
     ) -> Result<Ending, DaemonError> {
+        let mut shutdown = std::pin::pin!(shutdown);
         let mut pauses = Pauses::new(site);
         loop {
-            let connection = tokio::select! {
-                connection = reach(config, identity, &mut pauses) => connection,
-                worked = self.work_offline() => return Err(worked),
+            let reached = tokio::select! {
+                reached = self.reach(config, identity, &mut pauses) => reached?,
+                () = &mut shutdown => return Ok(Ending::Interrupted),
             };
-            let reason = match self.session(&connection, &mut pauses).await? {
+            let connection = match reached {
+                Ok(connection) => connection,
+                Err(ending) => return Ok(ending),
+            };
+            let ended = tokio::select! {
+                ended = self.session(&connection, &mut pauses) => ended,
+                () = &mut shutdown => {
+                    self.ending = Some(Ending::Interrupted);
+                    Ok(Ok(()))
+                }
+            };
+            // Said whatever happened: without it the coordinator finds out by its idle timeout.
+            let goodbye = if self.ending.is_some() { "good-bye" } else { "the site gave the connection up" };
+            connection.close(CloseCode::DONE, goodbye);
+            connection.drained().await;
+            let reason = match ended? {
                 Ok(()) => "done".to_owned(),
                 Err(error) => error.to_string(),
             };
-            connection.close(CloseCode::DONE, "good-bye");
-            connection.drained().await;
             if let Some(ending) = self.ending {
                 return Ok(ending);
             }
             tracing::warn!(reason, "connection lost");
             self.participant.handle(Input::Disconnected);
-            tokio::time::sleep(pauses.next()).await;
+            tokio::select! {
+                () = tokio::time::sleep(pauses.next()) => {}
+                () = &mut shutdown => return Ok(Ending::Interrupted),
+            }
         }
     }
 
-    /// Takes in results while there is no connection. Only ever returns an error.
-    async fn work_offline(&mut self) -> DaemonError {
+    /// Connects, and takes in results until then. The inner error is the end of a site that cannot take part.
+    ///
+    /// A result that was received is always taken in to the end: the wait for the connection never cancels it.
+    async fn reach(
+        &mut self,
+        config: &Config,
+        identity: &Identity,
+        pauses: &mut Pauses,
+    ) -> Result<Result<Connection, Ending>, DaemonError> {
+        let mut reached = std::pin::pin!(reach(config, identity, pauses));
         loop {
-            let Some(done) = self.results.recv().await else { return DaemonError::WorkerDied };
-            match self.finished(done).await {
-                Ok(input) => self.participant.handle(input),
-                Err(error) => return error.into(),
+            let done = tokio::select! {
+                connection = &mut reached => return Ok(Ok(connection)),
+                done = self.results.recv() => done.ok_or(DaemonError::WorkerDied)?,
             };
+            let input = self.finished(done).await?;
+            for action in self.participant.handle(input) {
+                // There is nobody to talk to: all that is left to do is to give up.
+                if let Action::Stop { reason } = action {
+                    return Ok(Err(Ending::Stopped { reason }));
+                }
+            }
         }
     }
 
@@ -192,60 +222,33 @@ impl Client {
         link: &mut Link<'_>,
     ) -> Result<Result<(), ControlError>, DaemonError> {
         match action {
-            Action::Send(message) => {
-                if let ToCoordinator::Answer { order, outcome } = &message {
-                    self.sent = outcome.blob().map(|blob| (*order, blob));
-                }
-                return Ok(link.sender.send(&message).await);
-            }
+            Action::Send(message) => return Ok(link.sender.send(&message).await),
             Action::Prepare(study) => {
                 tracing::info!(study = study.name, hash = %study.hash(), "preparing the site's data");
                 self.worker.give(Job::Prepare(study));
             }
-            Action::Fetch(blob) => self.fetch(blob, link.connection),
+            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
                 let base = self.load_base().await?;
                 let model = match order.task.model() {
                     Some(model) => {
                         self.models.used(model, &self.store).await;
-                        Some(self.store.read(&model).await?)
+                        Some(self.read(model).await?)
                     }
                     None => None,
                 };
                 self.worker.give(Job::Execute { order, model, base });
             }
-            Action::Upload { order, blob } => self.upload(order, blob, link.connection),
+            Action::Upload { order, blob } => {
+                self.uploaded = Some((order, blob));
+                self.transfers.upload(order, blob, link.connection);
+            }
             Action::Note(note) => tracing::warn!("{note}"),
             Action::Finish => self.ending = Some(Ending::Finished),
             Action::Stop { reason } => self.ending = Some(Ending::Stopped { reason }),
         }
         Ok(Ok(()))
-    }
-
-    fn fetch(&self, blob: BlobRef, connection: &Connection) {
-        let (connection, store, transfers) = (connection.clone(), self.store.clone(), self.transfers.clone());
-        tokio::spawn(async move {
-            let input = match connection.fetch(blob, &store).await {
-                Ok(_) => Input::Fetched(blob),
-                // A lost connection is not the blob's fault: it is asked for again on the next one.
-                Err(_) if connection.close_reason().is_some() => return,
-                Err(error) => Input::FetchFailed { blob, reason: error.to_string() },
-            };
-            let _ = transfers.send(input);
-        });
-    }
-
-    fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
-        let (connection, store, transfers) = (connection.clone(), self.store.clone(), self.transfers.clone());
-        tokio::spawn(async move {
-            let input = match connection.upload(blob, &store).await {
-                Ok(_) => Input::Uploaded(order),
-                Err(_) if connection.close_reason().is_some() => return,
-                Err(error) => Input::UploadFailed { order, reason: error.to_string() },
-            };
-            let _ = transfers.send(input);
-        });
     }
 
     /// Turns a result of the worker into what the participant is told; an update is stored first.
@@ -267,13 +270,13 @@ impl Client {
         })
     }
 
-    /// An update that is accepted or refused is not kept.
+    /// An update that is accepted or refused is not kept, nor one whose upload was refused.
     async fn settle(&mut self, message: &ToSite) {
         let settled = match message {
             ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
             _ => return,
         };
-        if let Some((_, blob)) = self.sent.take_if(|(order, _)| *order == settled)
+        if let Some((_, blob)) = self.uploaded.take_if(|(order, _)| *order == settled)
             && let Err(error) = self.store.remove(&blob.digest).await
         {
             tracing::warn!(%error, "a sent update stays on the disk");
@@ -284,8 +287,17 @@ impl Client {
     async fn load_base(&mut self) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
         let Some(blob) = self.participant.base() else { return Ok(None) };
         if self.base.as_ref().is_none_or(|(loaded, _)| *loaded != blob) {
-            self.base = Some((blob, Arc::new(self.store.read(&blob).await?)));
+            self.base = Some((blob, Arc::new(self.read(blob).await?)));
         }
         Ok(self.base.as_ref().map(|(_, bytes)| bytes.clone()))
+    }
+
+    /// A blob that was fetched. A damaged one is deleted, so that it is fetched again after the error.
+    async fn read(&self, blob: BlobRef) -> Result<Vec<u8>, StoreError> {
+        let content = self.store.read(&blob).await;
+        if let Err(StoreError::Mismatch { .. } | StoreError::Length { .. }) = &content {
+            self.store.remove(&blob.digest).await?;
+        }
+        content
     }
 }

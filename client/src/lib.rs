@@ -10,6 +10,7 @@ mod daemon;
 mod model_cache;
 mod predictions;
 mod study_data;
+mod transfers;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};

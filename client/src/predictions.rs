@@ -15,7 +15,7 @@ use crate::study_data::CaseSet;
 /// One patient's probability under one model.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Scored {
-    /// Which.
+    /// The laboratory's result.
     pub(crate) label: Label,
     /// Predicted probability of methylation.
     pub(crate) probability: f32,

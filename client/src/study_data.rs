@@ -11,8 +11,10 @@ use consilium_data::{
 use consilium_domain::{CohortSummary, Label, Lane, Modality, Preprocessing, Seed, Study};
 use consilium_model::TrainingCases;
 
-/// The word for cases whose images cannot be used, in the cohort's numbers.
+/// The word for images that cannot be used, in the cohort's numbers. A case may have several, one a modality.
 const UNUSABLE_IMAGE: &str = "unusable image";
+/// The word for cases that have images, and none of a modality of the study.
+const OTHER_MODALITIES: &str = "no image of the study's modalities";
 
 /// A case's input to the network of one modality.
 pub(crate) struct Input {
@@ -29,8 +31,7 @@ pub(crate) struct StudyData {
 }
 
 /// Which of a lane's patients are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CaseSet {
     /// The lane's fold.
     Validation,
@@ -42,9 +43,10 @@ impl StudyData {
     /// Reads the cohort, deals it and preprocesses every image of the study's modalities, several at a time.
     ///
     /// An image that cannot be used is logged with its file and left out; the count is part of the summary. Cases
-    /// are dealt after that, so that folds hold usable cases only.
+    /// are dealt after that, so that folds hold only cases with an input for the study.
     pub(crate) fn prepare(study: &Study, layout: Layout, folders: &[PathBuf]) -> Result<Self, CohortError> {
         let mut cohort = Cohort::open(layout, folders)?;
+        let others = keep_studied(&mut cohort, &study.modalities);
         let wanted: Vec<(usize, Modality)> = (0..cohort.cases.len())
             .flat_map(|case| study.modalities.iter().map(move |&modality| (case, modality)))
             .filter(|&(case, modality)| cohort.cases[case].images.contains_key(&modality))
@@ -64,11 +66,13 @@ impl StudyData {
                 }
             }
         }
-        cohort.cases.retain(|case| !case.images.is_empty());
+        keep_studied(&mut cohort, &study.modalities);
         let split = Split::deal(&cohort, &study.evaluation, &study.seed());
         let mut summary = cohort.summary(&split, &study.modalities);
-        if unusable > 0 {
-            summary.excluded.insert(UNUSABLE_IMAGE.to_owned(), unusable);
+        for (reason, count) in [(UNUSABLE_IMAGE, unusable), (OTHER_MODALITIES, others)] {
+            if count > 0 {
+                summary.excluded.insert(reason.to_owned(), count);
+            }
         }
         Ok(Self { inputs: place(&cohort, &split, &study.modalities, usable), summary })
     }
@@ -96,6 +100,13 @@ impl StudyData {
         let inputs = self.inputs.get(&lane.modality).into_iter().flatten();
         inputs.filter(|input| wanted(input.placement)).collect()
     }
+}
+
+/// Leaves out the cases without any image of `modalities`, and counts them.
+fn keep_studied(cohort: &mut Cohort, modalities: &[Modality]) -> u32 {
+    let before = cohort.cases.len();
+    cohort.cases.retain(|case| modalities.iter().any(|modality| case.images.contains_key(modality)));
+    u32::try_from(before - cohort.cases.len()).unwrap_or(u32::MAX)
 }
 
 fn place(
@@ -167,5 +178,115 @@ impl TrainingCases for LaneCases<'_> {
     fn fill(&self, index: usize, epoch: u16, out: &mut [f32]) {
         out.copy_from_slice(&self.inputs[index].values);
         self.augmentation.apply(out, self.shape, &self.seed, index, epoch.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use consilium_data::phantom::{Grid, PhantomCohort};
+    use consilium_domain::{Arm, ClassCounts, Fold};
+
+    use super::*;
+
+    const CASES: usize = 12;
+
+    fn study(modalities: &[Modality]) -> Study {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml");
+        let mut study: Study = toml::from_str(&std::fs::read_to_string(sample).unwrap()).unwrap();
+        study.modalities = modalities.to_vec();
+        study.preprocessing = Preprocessing::TumourCrop { side: 8 };
+        study.evaluation.folds = 2;
+        study
+    }
+
+    /// A hospital of phantoms with two modalities.
+    fn hospital(out: &Path) -> PathBuf {
+        let cohort = PhantomCohort {
+            sites: 1,
+            cases_per_site: CASES,
+            signal: 1.0,
+            seed: Seed::from_number(1),
+            grid: Grid::Small,
+            modalities: vec![Modality::T1gd, Modality::Flair],
+        };
+        cohort.write_site(out, 0).unwrap().folder
+    }
+
+    /// The image of one modality of some patient.
+    fn image(folder: &Path, modality: Modality) -> PathBuf {
+        Cohort::open(Layout::UpennGbm, &[folder.to_owned()]).unwrap().cases[3].images[&modality].clone()
+    }
+
+    fn prepare(study: &Study, folder: &Path) -> StudyData {
+        StudyData::prepare(study, Layout::UpennGbm, &[folder.to_owned()]).unwrap()
+    }
+
+    fn lane(modality: Modality, fold: u8) -> Lane {
+        Lane { arm: Arm::Random, modality, fold: Fold(fold) }
+    }
+
+    fn names(inputs: &[&Input]) -> Vec<PatientId> {
+        inputs.iter().map(|input| input.patient.clone()).collect()
+    }
+
+    fn counts(inputs: &[&Input]) -> ClassCounts {
+        let mut counts = ClassCounts::default();
+        inputs.iter().for_each(|input| counts.count(input.label));
+        counts
+    }
+
+    #[test]
+    fn every_patient_is_trained_on_validated_or_held_out_as_the_summary_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = prepare(&study(&[Modality::T1gd]), &hospital(dir.path()));
+        let declared = data.summary().counts(Modality::T1gd);
+        assert!(data.summary().excluded.is_empty(), "{:?}", data.summary().excluded);
+        let mut held_out = Vec::new();
+        for fold in 0..2 {
+            let lane = lane(Modality::T1gd, fold);
+            let sets = [
+                data.training(&lane),
+                data.set(&lane, CaseSet::Validation),
+                data.set(&lane, CaseSet::Holdout),
+            ];
+            let expected = [declared.training(lane.fold), declared.validation(lane.fold), declared.holdout];
+            assert_eq!(sets.each_ref().map(|set| counts(set)), expected);
+            let everybody: std::collections::BTreeSet<_> = sets.iter().flat_map(|set| names(set)).collect();
+            assert_eq!((everybody.len(), sets.iter().map(Vec::len).sum::<usize>()), (CASES, CASES));
+            assert!(sets.iter().flatten().all(|input| input.values.len() == 8 * 8 * 8));
+            held_out.push(names(&sets[2]));
+        }
+        assert!(held_out[0] == held_out[1], "the hold-out is the same in every lane");
+    }
+
+    #[test]
+    fn an_unusable_image_is_left_out_and_counted_and_the_patients_other_image_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = hospital(dir.path());
+        std::fs::write(image(&folder, Modality::Flair), b"not an image").unwrap();
+        let data = prepare(&study(&[Modality::T1gd, Modality::Flair]), &folder);
+        assert_eq!(data.summary().excluded, [(UNUSABLE_IMAGE.to_owned(), 1)].into());
+        let patients = |modality| {
+            let lane = lane(modality, 0);
+            data.training(&lane).len()
+                + data.set(&lane, CaseSet::Validation).len()
+                + data.set(&lane, CaseSet::Holdout).len()
+        };
+        assert_eq!((patients(Modality::T1gd), patients(Modality::Flair)), (CASES, CASES - 1));
+    }
+
+    #[test]
+    fn patients_without_an_input_for_the_study_are_not_dealt() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = hospital(dir.path());
+        std::fs::remove_file(image(&folder, Modality::T1gd)).unwrap();
+        let data = prepare(&study(&[Modality::T1gd]), &folder);
+        assert_eq!(data.summary().excluded, [(OTHER_MODALITIES.to_owned(), 1)].into());
+        let declared = data.summary().counts(Modality::T1gd);
+        let totals: Vec<u32> = declared.folds.iter().map(|fold| fold.total()).collect();
+        assert_eq!(totals.iter().sum::<u32>() + declared.holdout.total(), CASES as u32 - 1);
+        assert!(totals[0].abs_diff(totals[1]) <= 1, "{totals:?}");
     }
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use consilium_domain::{BlobRef, Digest, SiteId};
+use consilium_protocol::coordinator::{Coordinator, RoundState};
 use consilium_transport::BlobAccess;
 
 use crate::conductor::Desk;
 
-/// Updates a site may have uploaded that no answer has settled: one under way and one cut off by a lost connection,
-/// twice over.
+/// Updates a site may have uploaded without replying to an order: one under way and one cut off by a lost
+/// connection, twice over.
 const MAX_UNSETTLED_UPDATES: usize = 4;
 
 /// The study's rules about blobs.
@@ -23,11 +24,17 @@ impl StudyAccess {
         Self { desk, unsettled: Mutex::default() }
     }
 
-    /// The answer that `digest` belongs to is settled, for better or worse.
-    pub(crate) fn settled(&self, site: &SiteId, digest: &Digest) {
-        if let Some(digests) = self.lock().get_mut(site) {
-            digests.remove(digest);
-        }
+    /// The site has replied to the one order it had: what it uploaded is part of a round by now or never will be.
+    /// Returns the blobs that nobody needs.
+    pub(crate) fn settle(&self, site: &SiteId) -> Vec<Digest> {
+        let mut unsettled = self.lock();
+        let digests = unsettled.remove(site).unwrap_or_default();
+        // Sites name digests, and may name those of blobs that are not theirs.
+        let wanted = |digest: &Digest| {
+            unsettled.values().any(|others| others.contains(digest))
+                || self.desk.read(|state| is_model(state, digest) || awaits_sum_of(state, digest))
+        };
+        digests.into_iter().filter(|digest| !wanted(digest)).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SiteId, BTreeSet<Digest>>> {
@@ -38,15 +45,7 @@ impl StudyAccess {
 impl BlobAccess for StudyAccess {
     /// Models of the study, for invited sites.
     fn may_read(&self, site: &SiteId, digest: &Digest) -> bool {
-        self.desk.read(|state| {
-            let invited = state.roster().member(site).is_some();
-            let first = state.first_models();
-            let known = first.base.iter().chain(first.initial.values()).any(|blob| blob.digest == *digest)
-                || state.lanes().iter().flat_map(|lane| &lane.rounds).any(|round| {
-                    round.start.digest == *digest || round.model.is_some_and(|model| model.digest == *digest)
-                });
-            invited && known
-        })
+        self.desk.read(|state| state.roster().member(site).is_some() && is_model(state, digest))
     }
 
     /// An update of the right size, from a site that has training to answer.
@@ -59,5 +58,91 @@ impl BlobAccess for StudyAccess {
         let digests = unsettled.entry(site.clone()).or_default();
         digests.contains(&blob.digest)
             || (digests.len() < MAX_UNSETTLED_UPDATES && digests.insert(blob.digest))
+    }
+}
+
+fn is_model(state: &Coordinator, digest: &Digest) -> bool {
+    let first = state.first_models();
+    first.base.iter().chain(first.initial.values()).any(|blob| blob.digest == *digest)
+        || rounds(state).any(|round| {
+            round.start.digest == *digest || round.model.is_some_and(|model| model.digest == *digest)
+        })
+}
+
+fn awaits_sum_of(state: &Coordinator, digest: &Digest) -> bool {
+    rounds(state)
+        .filter(|round| round.model.is_none())
+        .flat_map(|round| round.training.answers().values())
+        .any(|answer| answer.value.update.digest == *digest)
+}
+
+fn rounds(state: &Coordinator) -> impl Iterator<Item = &RoundState> {
+    state.lanes().iter().flat_map(|lane| &lane.rounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::Arm;
+    use consilium_protocol::coordinator::{Event, FirstModels};
+
+    use super::*;
+    use crate::scene::{Scene, UPDATE_BYTES, site};
+
+    fn update(content: u8) -> BlobRef {
+        BlobRef { digest: Digest::of(&[content]), bytes: UPDATE_BYTES }
+    }
+
+    #[tokio::test]
+    async fn models_are_for_invited_sites_and_nothing_else_is_for_anybody() {
+        let scene = Scene::running();
+        let FirstModels { initial, .. } = scene.state.first_models().clone();
+        let (access, _dir) = scene.access().await;
+        let model = initial[&Arm::Random].digest;
+        assert!(access.may_read(&site("a"), &model));
+        assert!(!access.may_read(&site("stranger"), &model));
+        assert!(!access.may_read(&site("a"), &update(1).digest));
+    }
+
+    #[tokio::test]
+    async fn only_updates_of_the_right_size_come_in_while_training_is_open() {
+        let (access, _dir) = Scene::running().access().await;
+        assert!(access.may_write(&site("a"), &update(1)));
+        assert!(access.may_write(&site("a"), &update(1)), "asked again for every chunk");
+        assert!(!access.may_write(&site("a"), &BlobRef { bytes: UPDATE_BYTES + 1, ..update(1) }));
+        assert!(!access.may_write(&site("stranger"), &update(1)));
+        let (access, _dir) = Scene::finished().access().await;
+        assert!(!access.may_write(&site("a"), &update(1)));
+    }
+
+    #[tokio::test]
+    async fn a_site_may_pile_up_few_updates_and_a_reply_makes_room() {
+        let (access, _dir) = Scene::running().access().await;
+        let most = MAX_UNSETTLED_UPDATES as u8;
+        assert!((0..most).all(|content| access.may_write(&site("a"), &update(content))));
+        assert!(!access.may_write(&site("a"), &update(most)));
+        assert!(access.may_write(&site("b"), &update(most)), "every site has its own room");
+        assert_eq!(access.settle(&site("a")).len(), MAX_UNSETTLED_UPDATES);
+        assert!(access.may_write(&site("a"), &update(most)));
+        assert_eq!(access.settle(&site("a")), [], "site b has uploaded the same and not replied yet");
+    }
+
+    #[tokio::test]
+    async fn a_reply_makes_no_blob_of_the_study_go() {
+        let mut scene = Scene::running();
+        let mut accepted = None;
+        scene.answer("b", |outcome| {
+            accepted = outcome.blob();
+            outcome
+        });
+        let accepted = accepted.expect("the first work is training");
+        let model = scene.state.first_models().initial[&Arm::Random].digest;
+        let (access, _dir) = scene.access().await;
+        for digest in [model, accepted.digest, update(9).digest] {
+            assert!(access.may_write(&site("a"), &BlobRef { digest, bytes: UPDATE_BYTES }));
+        }
+        assert_eq!(access.settle(&site("a")), [update(9).digest]);
+        let over = Event::Aborted { reason: "enough".into() };
+        assert_eq!(access.desk.submit(over).await, Ok(Ok(())));
+        assert!(!access.may_write(&site("a"), &update(1)));
     }
 }

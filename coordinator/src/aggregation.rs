@@ -122,3 +122,73 @@ fn add(
     sum.add(&payload, cases).map_err(|source| AggregationError::Add { site: site.clone(), source })?;
     Ok(sum)
 }
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::network::TensorKind;
+    use consilium_domain::{Arm, Fold, Modality};
+    use consilium_privacy::LocalUpdate;
+
+    use super::*;
+
+    const FIXED_POINT: FixedPoint = FixedPoint { clip: 64, fraction_bits: 24 };
+    const START: [f32; 3] = [1.0, -2.0, 0.5];
+
+    fn manifest() -> Arc<[TensorSpec]> {
+        vec![TensorSpec { name: "head".into(), shape: vec![3], kind: TensorKind::LinearBias }].into()
+    }
+
+    /// What a site sends after it has changed the model by `change`.
+    async fn contribution(name: &str, change: [f32; 3], cases: u32, store: &BlobStore) -> Contribution {
+        let after: Vec<f32> = START.iter().zip(change).map(|(start, change)| start + change).collect();
+        let update = LocalUpdate::between(&START, &after, cases).unwrap();
+        let (payload, _) = update.clip(Grid::new(FIXED_POINT).unwrap()).quantise().seal().into_parts();
+        let update = store.insert(payload).await.unwrap();
+        Contribution { site: name.parse().unwrap(), update, cases }
+    }
+
+    async fn aggregation(contributions: Vec<Contribution>, store: &BlobStore) -> Aggregation {
+        let start = Weights::new(manifest(), START.to_vec()).unwrap().to_safetensors();
+        Aggregation {
+            lane: Lane { arm: Arm::Random, modality: Modality::T1gd, fold: Fold(0) },
+            round: Round(1),
+            manifest: manifest(),
+            fixed_point: FIXED_POINT,
+            start: store.insert(start).await.unwrap(),
+            contributions,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_new_model_is_the_mean_weighted_by_cases_in_any_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let one = contribution("a", [0.5, 0.0, -1.0], 1, &store).await;
+        let three = contribution("b", [-0.5, 1.0, 0.25], 3, &store).await;
+        let forwards = aggregation(vec![one.clone(), three.clone()], &store).await.run(&store).await.unwrap();
+        let backwards = aggregation(vec![three, one], &store).await.run(&store).await.unwrap();
+        assert_eq!(forwards, backwards);
+        let model = Weights::from_safetensors(&store.read(&forwards).await.unwrap(), manifest()).unwrap();
+        // (1 * 0.5 - 3 * 0.5) / 4, (0 + 3 * 1) / 4, (-1 + 3 * 0.25) / 4, each added to the start.
+        assert_eq!(model.values(), [1.0 - 0.25, -2.0 + 0.75, 0.5 - 0.0625]);
+    }
+
+    #[tokio::test]
+    async fn an_altered_or_foreign_blob_is_no_part_of_a_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let good = contribution("a", [0.5, 0.0, -1.0], 1, &store).await;
+        let text = good.update.digest.to_string();
+        let hex = text.rsplit(':').next().unwrap();
+        let path = dir.path().join(&hex[..2]).join(&hex[2..]);
+        let mut content = std::fs::read(&path).unwrap();
+        *content.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, content).unwrap();
+        let error = aggregation(vec![good.clone()], &store).await.run(&store).await.unwrap_err();
+        assert!(matches!(error, AggregationError::Store(StoreError::Mismatch { .. })), "{error}");
+        let foreign = store.insert(b"a text".to_vec()).await.unwrap();
+        let foreign = Contribution { update: foreign, ..good };
+        let error = aggregation(vec![foreign], &store).await.run(&store).await.unwrap_err();
+        assert!(matches!(error, AggregationError::Payload { .. }), "{error}");
+    }
+}

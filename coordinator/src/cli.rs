@@ -1,7 +1,7 @@
 //! The command line of `consilium-coordinator`.
 //!
-//! Exit codes: 0 the study is finished (or the command succeeded), 1 an error, 3 the study was halted, 4 stopped
-//! before its end (the same command goes on).
+//! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted, 4 stopped before its end (the
+//! same command goes on). `report` ends with the same codes, as the study stands.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -10,7 +10,7 @@ use consilium_domain::{BlobRef, Lane, Round, SiteId};
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_protocol::{Rejection, Timestamp};
 use consilium_transport::{BlobStore, StoreError, Traffic};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::aggregation::{Aggregation, AggregationError};
@@ -19,6 +19,9 @@ use crate::notice::{Notice, NoticeFormat, Progress};
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
 const PENDING_REQUESTS: usize = 2_000;
+/// Sums taken at once, each with a model, an update and an accumulator in memory: a second one computes while the
+/// first waits for the disk. Lanes may close in any number at once, after a restart above all.
+const SUMS_AT_ONCE: usize = 2;
 
 /// Why a coordinator stops although the study is not over.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +106,7 @@ pub(crate) struct Conductor {
     changes: watch::Sender<u64>,
     requests: mpsc::Receiver<Request>,
     sums: JoinSet<Result<Sum, ConductorError>>,
+    sum_places: Arc<Semaphore>,
     notices: NoticeFormat,
     shown: Option<Progress>,
 }
@@ -119,8 +123,8 @@ impl Conductor {
         let (changes, watching) = watch::channel(0);
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
         let desk = Desk { state: state.clone(), changes: watching, requests: sender };
-        let sums = JoinSet::new();
-        (Self { state, log, store, changes, requests, sums, notices, shown: None }, desk)
+        let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
+        (Self { state, log, store, changes, requests, sums, sum_places, notices, shown: None }, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -194,8 +198,9 @@ impl Conductor {
                 let updates = contributions.iter().map(|contribution| contribution.update).collect();
                 let sum =
                     self.read(|state| Aggregation::new(state.study(), lane, round, start, contributions));
-                let store = self.store.clone();
+                let (store, places) = (self.store.clone(), self.sum_places.clone());
                 self.sums.spawn(async move {
+                    let _place = places.acquire().await.expect("the semaphore is never closed");
                     let model = sum.run(&store).await?;
                     Ok(Sum { lane, round, model, updates })
                 });

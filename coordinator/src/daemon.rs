@@ -24,6 +24,11 @@ use crate::state_dir::{StateDir, StateDirError};
 const MAX_CONNECTIONS: usize = 1_000;
 /// How long sites that are just reconnecting may take to hear that the study is over.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long all sessions together may take to end: a silent hello and a slow farewell, and no site can hold up the
+/// report by not reading ours.
+const PARTING: Duration = Duration::from_secs(30);
+/// How long sessions may take to end when the coordinator is asked to stop: their sites are not waited for.
+const STOPPING: Duration = Duration::from_secs(2);
 
 /// Why a coordinator did not bring its study to an end. The state folder holds everything that happened before.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +79,9 @@ pub enum DaemonError {
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The report cannot be written.
-    #[error("the report {path} cannot be written: {source}")]
+    #[error(
+        "the report {path} cannot be written: {source}; nothing is lost: mend it and give the same command again"
+    )]
     WriteReport {
         /// Where.
         path: PathBuf,
@@ -104,13 +111,12 @@ pub async fn run(
     Notice::Listening(address).print(config.notices);
     let (conductor, desk) = Conductor::new(state, log, store.clone(), config.notices);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(listener, desk.clone(), store);
+    let serving = serve(listener, desk.clone(), store, shutdown);
     tokio::select! {
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }
         () = serving => {}
-        () = shutdown => tracing::info!("asked to stop; the same command goes on later"),
     }
     let state = desk.read(Clone::clone);
     drop(desk);
@@ -149,17 +155,32 @@ async fn resume(
     Ok(state)
 }
 
-/// Accepts connections until the study is over and every session has said farewell.
-async fn serve(mut listener: Listener, desk: Desk, store: BlobStore) {
+/// Accepts connections until the study is over and every session has said farewell, or until `shutdown`.
+async fn serve(
+    mut listener: Listener,
+    desk: Desk,
+    store: BlobStore,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let sessions = Sessions::new(desk.clone(), store);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut running = JoinSet::new();
     let mut over = std::pin::pin!(study_over(&desk));
+    let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let arrival = async {
+            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
         tokio::select! {
             () = &mut over => break,
-            arrival = listener.accept() => match arrival {
+            () = &mut shutdown => {
+                tracing::info!("asked to stop; the same command goes on later");
+                listener.close(CloseCode::DONE, "the coordinator was stopped");
+                // Each session notes what it cost and that its site is gone.
+                return part(&mut running, STOPPING).await;
+            }
+            (place, arrival) = arrival => match arrival {
                 Some(Ok(connection)) => {
                     let sessions = sessions.clone();
                     running.spawn(async move {
@@ -174,9 +195,17 @@ async fn serve(mut listener: Listener, desk: Desk, store: BlobStore) {
         while running.try_join_next().is_some() {}
     }
     tokio::time::sleep(LINGER).await;
-    while running.join_next().await.is_some() {}
+    part(&mut running, PARTING).await;
     listener.close(CloseCode::DONE, "the study is over");
     listener.drained().await;
+}
+
+/// Waits for the end of every session, but not for ever.
+async fn part(running: &mut JoinSet<()>, patience: Duration) {
+    let all = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(patience, all).await.is_err() {
+        tracing::warn!(sessions = running.len(), "cut off: their sites did not hang up");
+    }
 }
 
 async fn study_over(desk: &Desk) {

@@ -1,8 +1,8 @@
 //! The durable memory of a study: accepted events, hash-chained, in SQLite (WAL, synchronous FULL).
 //!
 //! An event is written before its effects happen, so state after a crash is a fold over this log. Each entry's hash
-//! covers the one before: an edited, removed or reordered entry is found when the log is opened. Deliberately not a
-//! place for anything that can be derived.
+//! covers the one before: an edited, removed or reordered entry is found when the log is opened, unless everything
+//! after it was rewritten or cut off too. Deliberately not a place for anything that can be derived.
 
 use std::path::{Path, PathBuf};
 

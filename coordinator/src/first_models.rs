@@ -55,3 +55,75 @@ pub(crate) async fn first_models(
     }
     Ok(models)
 }
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::network::{TUNED_PREFIX, initial_values};
+    use consilium_domain::{Arm, Seed};
+
+    use super::*;
+    use crate::scene::study;
+
+    fn all_arms() -> Study {
+        Study { arms: Arm::ALL.to_vec(), ..study() }
+    }
+
+    fn base(study: &Study) -> Weights {
+        let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
+        let seed = Seed::from_number(3);
+        let values = manifest.iter().flat_map(|tensor| initial_values(tensor, &seed)).collect();
+        Weights::new(manifest, values).unwrap()
+    }
+
+    fn store() -> (BlobStore, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (BlobStore::open(dir.path()).unwrap(), dir)
+    }
+
+    #[tokio::test]
+    async fn a_pretrained_arm_without_weights_is_refused_and_the_random_arm_needs_none() {
+        let (store, _dir) = store();
+        let refused = first_models(&all_arms(), None, &store).await;
+        assert!(matches!(refused, Err(FirstModelsError::NoWeights)));
+        let models = first_models(&study(), None, &store).await.unwrap();
+        assert_eq!((models.base, models.initial.len()), (None, 1));
+        let file = base(&study()).to_safetensors();
+        let same = first_models(&study(), Some(&file), &store).await.unwrap();
+        assert_eq!(same, models, "nobody fetches a backbone that no arm uses");
+    }
+
+    #[tokio::test]
+    async fn weights_of_another_network_are_refused() {
+        let (store, _dir) = store();
+        let mut wide = all_arms();
+        wide.network.width = 2;
+        let file = base(&wide).to_safetensors();
+        let refused = first_models(&all_arms(), Some(&file), &store).await;
+        assert!(matches!(refused, Err(FirstModelsError::Weights(WeightsError::Shape { .. }))));
+    }
+
+    #[tokio::test]
+    async fn pretrained_arms_start_as_copies_of_the_backbone_and_every_blob_is_stored() {
+        let (store, _dir) = store();
+        let study = all_arms();
+        let base = base(&study);
+        let models = first_models(&study, Some(&base.to_safetensors()), &store).await.unwrap();
+        let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
+        let stored = store.read(&models.base.unwrap()).await.unwrap();
+        assert!(Weights::from_safetensors(&stored, manifest).unwrap() == base);
+        for arm in study.arms {
+            let bytes = store.read(&models.initial[&arm]).await.unwrap();
+            let model =
+                Weights::from_safetensors(&bytes, study.network.trainable_tensors(arm).into()).unwrap();
+            let tuned = model.iter().filter_map(|(tensor, values)| {
+                Some((base.tensor(tensor.name.strip_prefix(TUNED_PREFIX)?)?, values))
+            });
+            let copies = tuned.map(|(base, values)| base == values).collect::<Vec<_>>();
+            assert!(
+                !copies.is_empty() && copies.iter().all(|copy| *copy == arm.is_pretrained())
+                    || !arm.is_pretrained()
+            );
+            assert_eq!(models.update_bytes[&arm], UpdatePayload::bytes(model.values().len()) as u64);
+        }
+    }
+}

@@ -14,6 +14,8 @@ mod event_log;
 mod first_models;
 mod notice;
 pub mod report;
+#[cfg(test)]
+mod scene;
 mod session;
 mod state_dir;
 

@@ -1,5 +1,6 @@
 //! What a running coordinator tells whoever started it: one JSON object a line, or words.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -83,13 +84,15 @@ impl Progress {
 }
 
 impl Notice {
-    /// Prints the notice to standard output.
+    /// Prints the notice to standard output. That nobody reads it any more is no reason to stop a study.
     pub fn print(&self, format: NoticeFormat) {
-        match format {
-            NoticeFormat::Json => {
-                println!("{}", serde_json::to_string(self).expect("notices are plain data"));
-            }
-            NoticeFormat::Plain => println!("{self}"),
+        let line = match format {
+            NoticeFormat::Json => serde_json::to_string(self).expect("notices are plain data"),
+            NoticeFormat::Plain => self.to_string(),
+        };
+        let mut output = std::io::stdout().lock();
+        if let Err(error) = writeln!(output, "{line}").and_then(|()| output.flush()) {
+            tracing::warn!(%error, line, "standard output takes no notices");
         }
     }
 }
@@ -118,4 +121,37 @@ fn validated(lane: &LaneState) -> u32 {
         round.validation.as_ref().is_some_and(|validation| validation.closing().is_some())
     };
     lane.rounds.iter().filter(closed).count() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scene::Scene;
+
+    #[test]
+    fn progress_grows_with_every_step_and_ends_at_its_total() {
+        let mut scene = Scene::enrolling();
+        let mut steps = vec![Progress::of(&scene.state)];
+        assert_eq!((steps[0].phase.as_str(), steps[0].done), ("enrolling", 0));
+        while scene.step() {
+            steps.push(Progress::of(&scene.state));
+        }
+        assert!(steps.is_sorted_by_key(|progress| progress.done));
+        assert!(steps.iter().all(|progress| progress.total == steps[0].total));
+        let last = steps.last().unwrap();
+        assert_eq!(
+            (last.phase.as_str(), last.done, last.lanes_complete),
+            ("finished", last.total, last.lanes)
+        );
+    }
+
+    #[test]
+    fn notices_survive_their_json() {
+        let progress = Notice::Progress(Progress::of(&Scene::running().state));
+        for notice in [progress, Notice::Warning("a\nb".into()), Notice::Report("r.json".into())] {
+            let line = serde_json::to_string(&notice).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<Notice>(&line).unwrap(), notice);
+        }
+    }
 }

@@ -1,23 +1,24 @@
 //! One connection of one site: greet, hand out work, take answers.
 //!
 //! What is said is checked here only as far as the conversation goes; whether it may happen is the conductor's to
-//! say. A site that connects again replaces its older session.
+//! say. A site that connects again has two sessions until its older connection is found dead: the latest one that
+//! said hello speaks for its presence.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use consilium_domain::{OrderId, Role, SiteId, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    MAX_REASON_BYTES, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange,
-    bounded_reason,
+    Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
 };
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
     serve_blobs,
 };
+use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
 use crate::conductor::{Desk, Stopped};
@@ -35,7 +36,9 @@ pub(crate) struct Sessions {
     desk: Desk,
     store: BlobStore,
     access: Arc<StudyAccess>,
-    current: Arc<Mutex<BTreeMap<SiteId, u64>>>,
+    /// The number of every site's latest session. Locked while the conductor is told of one, so that it hears of
+    /// them in their order.
+    latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -60,50 +63,66 @@ impl Sessions {
     /// Sessions over one study.
     pub(crate) fn new(desk: Desk, store: BlobStore) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, current: Arc::default() }
+        Self { desk, store, access, latest: Arc::default() }
     }
 
     /// Serves one connection to its end.
     pub(crate) async fn serve(self, connection: Connection) {
         let Role::Site(site) = connection.peer().clone() else { return };
-        let generation = self.enter(&site);
-        let mut session = Session { site: site.clone(), sessions: &self, ready: false };
+        let mut session = Session { site: site.clone(), sessions: &self, number: None, ready: false };
         let ended = session.converse(&connection).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
         tracing::info!(%site, reason, "session ended");
         connection.close(CloseCode::DONE, &reason);
+        let number = session.number;
         let _ = self.desk.account(site.clone(), connection.traffic()).await;
-        if self.leave(&site, generation) {
-            let reason = bounded_reason(&reason);
-            let _ = self.desk.submit(Event::SiteGone { site, reason }).await;
+        if let Some(number) = number {
+            self.leave(site, number, &reason).await;
         }
     }
 
-    fn enter(&self, site: &SiteId) -> u64 {
-        let mut current = self.current.lock().expect("no session panics while it holds the lock");
-        let generation = current.get(site).map_or(0, |generation| generation + 1);
-        current.insert(site.clone(), generation);
-        generation
+    /// Tells the conductor that `site` is there; the number of its session.
+    async fn enter(&self, site: &SiteId) -> Result<Result<u64, Rejection>, Stopped> {
+        let mut latest = self.latest.lock().await;
+        let connected = Event::SiteConnected { site: site.clone() };
+        if let Err(rejection) = self.desk.submit(connected).await? {
+            return Ok(Err(rejection));
+        }
+        let number = latest.entry(site.clone()).or_default();
+        *number += 1;
+        Ok(Ok(*number))
     }
 
-    /// Whether this was the site's latest session.
-    fn leave(&self, site: &SiteId, generation: u64) -> bool {
-        let current = self.current.lock().expect("no session panics while it holds the lock");
-        current.get(site) == Some(&generation)
+    /// Tells the conductor that `site` is gone, unless it has a later session.
+    async fn leave(&self, site: SiteId, number: u64, reason: &str) {
+        let latest = self.latest.lock().await;
+        if latest.get(&site) == Some(&number) {
+            let reason = bounded_reason(reason);
+            // Refused or not heard: the study is over, and presence means nothing any more.
+            let _ = self.desk.submit(Event::SiteGone { site, reason }).await;
+        }
     }
 }
 
 struct Session<'a> {
     site: SiteId,
     sessions: &'a Sessions,
+    /// Its place among the site's sessions, once the site has said hello.
+    number: Option<u64>,
     /// The site asked for work and there was none yet.
     ready: bool,
 }
 
 impl Session<'_> {
     async fn converse(&mut self, connection: &Connection) -> Result<(), SessionError> {
-        let greeting = tokio::time::timeout(HELLO_TIMEOUT, self.greet(connection));
-        let (mut sender, mut receiver) = greeting.await.map_err(|_| SessionError::Silent)??;
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, hear_hello(connection));
+        let (hello, mut sender, mut receiver) = hello.await.map_err(|_| SessionError::Silent)??;
+        if let Err(rejection) = self.admit(&hello).await? {
+            sender.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
+            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
+            return Err(SessionError::Refused(rejection));
+        }
+        sender.send(&self.welcome()).await?;
         let Sessions { store, access, .. } = self.sessions;
         let conversation = self.work(connection, &mut sender, &mut receiver);
         tokio::select! {
@@ -142,31 +161,28 @@ impl Session<'_> {
         }
     }
 
-    async fn greet(&self, connection: &Connection) -> Result<(ControlSender, ControlReceiver), SessionError> {
-        let desk = &self.sessions.desk;
-        let (mut sender, mut receiver) = connection.accept_control().await?;
-        let hello = receive(&mut receiver).await?;
-        let refusal = match &hello {
+    /// Whether the site may talk to us. It is present from here on.
+    async fn admit(&mut self, hello: &ToCoordinator) -> Result<Result<(), Rejection>, SessionError> {
+        match hello {
             ToCoordinator::Hello { versions, software } if software.len() <= MAX_SOFTWARE_BYTES => {
-                match VersionRange::OURS.common(*versions) {
-                    Some(_) => None,
-                    None => Some(Rejection::Version { ours: VersionRange::OURS.newest }),
+                tracing::info!(site = %self.site, ?software, "hello");
+                if VersionRange::OURS.common(*versions).is_none() {
+                    return Ok(Err(Rejection::Version { ours: VersionRange::OURS.newest }));
                 }
             }
-            _ => Some(Rejection::OutOfTurn("say hello first, with a short name".into())),
-        };
-        let refusal = match refusal {
-            None if desk.read(|state| state.is_over()) => None,
-            None => desk.submit(Event::SiteConnected { site: self.site.clone() }).await?.err(),
-            refusal => refusal,
-        };
-        if let Some(rejection) = refusal {
-            sender.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
-            let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
-            return Err(SessionError::Refused(rejection));
+            _ => return Ok(Err(Rejection::OutOfTurn("say hello first, with a short name".into()))),
         }
-        sender.send(&self.welcome()).await?;
-        Ok((sender, receiver))
+        let desk = &self.sessions.desk;
+        if desk.read(|state| state.roster().member(&self.site).is_none()) {
+            return Ok(Err(Rejection::NotInvited));
+        }
+        match self.sessions.enter(&self.site).await? {
+            Ok(number) => self.number = Some(number),
+            // Nothing happens any more, and the site is to hear how the study ended.
+            Err(Rejection::Over) => {}
+            Err(rejection) => return Ok(Err(rejection)),
+        }
+        Ok(Ok(()))
     }
 
     fn welcome(&self) -> ToSite {
@@ -212,13 +228,14 @@ impl Session<'_> {
             }
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
+                self.discard_unused().await;
                 sender.send(&settle(order, answer)).await?;
             }
             ToCoordinator::Failed { order, reason } => {
-                tracing::warn!(%site, %order, reason, "the site could not do its work");
-                let reason = reason.chars().take(MAX_REASON_BYTES).collect::<String>();
                 let reason = bounded_reason(&reason);
+                tracing::warn!(%site, %order, reason, "the site could not do its work");
                 let answer = desk.submit(Event::OrderFailed { site, order, reason }).await?;
+                self.discard_unused().await;
                 sender.send(&settle(order, answer)).await?;
             }
         }
@@ -235,13 +252,17 @@ impl Session<'_> {
         {
             return Ok(Err(rejection));
         }
-        let blob = outcome.blob();
         let event = Event::OrderAnswered { site: self.site.clone(), order, outcome };
-        let answer = self.sessions.desk.submit(event).await?;
-        if let Some(blob) = blob {
-            self.sessions.access.settled(&self.site, &blob.digest);
+        Ok(self.sessions.desk.submit(event).await?)
+    }
+
+    /// Deletes what the site uploaded for the order it has just replied to and no round took: late or bad updates.
+    async fn discard_unused(&self) {
+        for digest in self.sessions.access.settle(&self.site) {
+            if let Err(error) = self.sessions.store.remove(&digest).await {
+                tracing::warn!(%error, "a refused update stays on the disk");
+            }
         }
-        Ok(answer)
     }
 
     /// Reads the whole update before it may count: a sum must never meet a bad one.
@@ -266,6 +287,14 @@ impl Session<'_> {
         };
         check.await.map_err(|reason| Rejection::Update(bounded_reason(&reason)))
     }
+}
+
+async fn hear_hello(
+    connection: &Connection,
+) -> Result<(ToCoordinator, ControlSender, ControlReceiver), SessionError> {
+    let (sender, mut receiver) = connection.accept_control().await?;
+    let hello = receive(&mut receiver).await?;
+    Ok((hello, sender, receiver))
 }
 
 async fn receive(receiver: &mut ControlReceiver) -> Result<ToCoordinator, SessionError> {

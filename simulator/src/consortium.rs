@@ -53,6 +53,12 @@ impl Consortium {
         }
         let progress = Progress::start(title);
         let report = self.follow(&mut notices, &mut clients, &progress).await;
+        if report.is_none() && clients.is_empty() {
+            bail!(
+                "{title}: every site ended before the study did: {}",
+                self.look_into(self.sites[0].id.as_str())
+            );
+        }
         let ended = coordinator.ended().await.context("the coordinator's end was lost")?;
         let goodbye = async { while clients.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(CLIENTS_END, goodbye).await;
@@ -67,6 +73,9 @@ impl Consortium {
     }
 
     /// Shows progress until the coordinator closes its output; the path of the report, if there is one.
+    ///
+    /// A coordinator is patient and waits for sites that may come back. Here none will once every client process has
+    /// ended, so it is not waited for.
     async fn follow(
         &self,
         notices: &mut Lines<BufReader<ChildStdout>>,
@@ -75,6 +84,7 @@ impl Consortium {
     ) -> Option<PathBuf> {
         let mut report = None;
         loop {
+            let deserted = clients.is_empty();
             tokio::select! {
                 line = notices.next_line() => match line.ok().flatten().map(|line| serde_json::from_str(&line)) {
                     None => return report,
@@ -94,6 +104,7 @@ impl Consortium {
                     Ok(status) => progress.say(&format!("warning: {name} ended: {status}; {}", self.look_into(&name))),
                     Err(error) => progress.say(&format!("warning: {name} was lost: {error}")),
                 },
+                () = tokio::time::sleep(CLIENTS_END), if deserted => return report,
             }
         }
     }

@@ -10,9 +10,9 @@ use consilium_data::phantom::Grid;
 /// Where a study's settings come from before options change them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Preset {
-    /// Three synthetic hospitals and a tiny network: two to three minutes on two cores.
+    /// Three synthetic hospitals and a tiny network: minutes on two cores.
     Demo,
-    /// Four larger synthetic hospitals and a small network: an hour or so on two cores.
+    /// Four larger synthetic hospitals and a larger network: for an evening.
     Small,
     /// The network, modalities and training of Schmitz, Guo and Wang: for real data and much time.
     Paper,
@@ -52,7 +52,7 @@ impl Preset {
                 sites,
                 training_sites: Vec::new(),
                 quorum,
-                enrolment_secs: 3_600,
+                enrolment_secs: self.enrolment_secs(),
                 deadline_secs: self.deadline_secs(),
                 absence_grace_secs: 5,
                 fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
@@ -96,7 +96,7 @@ impl Preset {
             rounds: 8,
             local_epochs: 2,
             batch_size: 8,
-            learning_rate: 3e-4,
+            learning_rate: 1e-3,
             policy_learning_rate: 1e-3,
             weight_decay: 1e-4,
             temperature: 5.0,
@@ -117,6 +117,15 @@ impl Preset {
                 temperature: 100.0,
                 ..demo
             },
+        }
+    }
+
+    /// Every site is on this machine: only reading its scans takes time.
+    const fn enrolment_secs(self) -> u32 {
+        match self {
+            Self::Demo => 120,
+            Self::Small => 600,
+            Self::Paper => 7_200,
         }
     }
 

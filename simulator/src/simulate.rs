@@ -99,7 +99,12 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
 /// take its place.
 fn given_weights(args: &SimulateArgs, study: &Study) -> anyhow::Result<Option<PathBuf>> {
     if !study.needs_base() {
-        return Ok(None);
+        return match &args.weights {
+            Some(_) => bail!(
+                "--weights is of no use: no pretrained arm is compared; leave it out, or name other --arms"
+            ),
+            None => Ok(None),
+        };
     }
     let Some(path) = &args.weights else {
         stand_in::input_side(study)?;

@@ -98,14 +98,14 @@ mod tests {
             model(Modality::Flair, 1),
         ];
         keep(&predictions, models[0], CaseSet::Holdout, &[("a", 0.2), ("b", 0.9)]);
-        keep(&predictions, models[1], CaseSet::Holdout, &[("a", 0.4), ("b", 0.7)]);
-        keep(&predictions, models[2], CaseSet::Holdout, &[("a", 0.9)]);
-        keep(&predictions, models[3], CaseSet::Holdout, &[("a", 0.9)]);
+        keep(&predictions, models[1], CaseSet::Holdout, &[("a", 0.4), ("b", 0.8)]);
+        keep(&predictions, models[2], CaseSet::Holdout, &[("a", 0.8)]);
+        keep(&predictions, models[3], CaseSet::Holdout, &[("a", 0.8)]);
         let means = over_folds(&predictions, &models, CaseSet::Holdout).unwrap();
         assert!((means["a"].1[&Modality::T1] - 0.3).abs() < 1e-6);
         let fused = over_modalities(&means, &[Modality::T1, Modality::Flair], 10).unwrap();
-        // a: (0.3 + 0.9) / 2 = 0.6; b has T1 only: 0.8.
-        assert_eq!((fused.positives()[6], fused.positives()[8]), (1, 1), "{:?}", fused.positives());
+        // a: (0.3 + 0.8) / 2 = 0.55; b has T1 only: 0.85. Both are the middle of a bin.
+        assert_eq!((fused.positives()[5], fused.positives()[8]), (1, 1), "{:?}", fused.positives());
     }
 
     #[test]

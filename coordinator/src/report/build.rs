@@ -211,3 +211,72 @@ fn warnings(state: &Coordinator) -> Vec<String> {
     }
     warnings
 }
+
+#[cfg(test)]
+mod tests {
+    use consilium_protocol::Outcome;
+
+    use super::*;
+    use crate::scene::{Scene, site};
+
+    fn report(scene: &Scene) -> Report {
+        Report::of(&scene.state, Timestamp(100_000)).unwrap()
+    }
+
+    #[test]
+    fn a_complete_study_reports_every_lane_round_and_group() {
+        let report = report(&Scene::finished());
+        assert_eq!((report.outcome.status.as_str(), report.warnings.len()), ("finished", 0));
+        let arm = &report.arms[0];
+        assert_eq!((arm.lanes.len(), arm.groups.len()), (2, 1));
+        for lane in &arm.lanes {
+            assert_eq!(lane.rounds.len(), 2);
+            assert!(lane.rounds.iter().all(|round| round.contributors.len() == 2 && round.model.is_some()));
+            // All rounds score alike: the earliest represents the lane.
+            assert_eq!(
+                (lane.chosen_round, lane.chosen_model),
+                (Some(lane.rounds[0].round), lane.rounds[0].model)
+            );
+        }
+        let holdout = &arm.groups[0].holdout;
+        assert_eq!((holdout.pooled.positives, holdout.pooled.negatives), (6, 6), "3 of each at two sites");
+        assert_eq!(holdout.pooled.auc.as_ref().map(|auc| auc.value), Some(1.0));
+        assert_eq!(holdout.sites.len(), 2);
+        let seconds = report.seconds;
+        let phases = [seconds.enrolment, seconds.cross_validation, seconds.holdout, seconds.fusion];
+        let sum: f64 = phases.into_iter().map(Option::unwrap).sum();
+        assert!((sum - seconds.total).abs() < 1e-9, "{seconds:?}");
+        // Two rounds of two lanes; two validations of two lanes; two hold-outs; one fusion.
+        let busy = report.sites[0].busy_seconds;
+        assert_eq!((busy.train, busy.validate, busy.predict_holdout, busy.fuse), (4.0, 8.0, 4.0, 3.0));
+    }
+
+    #[test]
+    fn a_site_that_could_not_train_is_missing_with_its_reason() {
+        let mut scene = Scene::running();
+        scene.fail("b", "no disk");
+        while scene.step() {}
+        let report = report(&scene);
+        let round = &report.arms[0].lanes[0].rounds[0];
+        assert_eq!(round.contributors.len(), 1);
+        assert!(round.missing[&site("b")].contains("no disk"), "{:?}", round.missing);
+        assert_eq!(report.warnings.len(), 1);
+        assert!(report.warnings[0].contains("went on without b"), "{}", report.warnings[0]);
+    }
+
+    #[test]
+    fn an_unfinished_study_reports_what_there_is_and_nothing_else() {
+        let mut scene = Scene::running();
+        scene.answer("a", |outcome| match outcome {
+            Outcome::Trained(trained) => Outcome::Trained(trained),
+            other => panic!("{other:?}"),
+        });
+        let report = report(&scene);
+        assert_eq!(report.outcome.status, "running");
+        assert_eq!(report.seconds.total, 99.0);
+        assert_eq!((report.seconds.cross_validation, report.seconds.fusion), (None, None));
+        let lane = &report.arms[0].lanes[0];
+        assert_eq!((lane.rounds[0].contributors.len(), lane.rounds[0].model), (1, None));
+        assert!(lane.chosen_model.is_none() && lane.validation.is_none() && report.arms[0].groups.is_empty());
+    }
+}

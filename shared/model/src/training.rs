@@ -98,7 +98,7 @@ pub(crate) fn train(
                 return Err(ModelError::Diverged { epoch, step: steps });
             }
             steps += 1;
-            last.add(&found, batch.len() as f64 / cases.len() as f64);
+            last.add(&found, batch.len());
             let epochs = recipe.local_epochs;
             let progress =
                 TrainingProgress { epoch, epochs, step, steps: batches.len() as u32, loss: found.loss };
@@ -107,7 +107,8 @@ pub(crate) fn train(
             }
         }
     }
-    Ok(TrainingSummary { loss: last.loss, steps, cases: cases.len() as u32, tuned_share: last.tuned_share })
+    let (loss, tuned_share) = last.means(cases.len());
+    Ok(TrainingSummary { loss, steps, cases: cases.len() as u32, tuned_share })
 }
 
 impl Trainer<'_> {
@@ -145,10 +146,39 @@ impl Trainer<'_> {
 }
 
 impl Epoch {
-    fn add(&mut self, step: &Step, weight: f64) {
-        self.loss += weight * step.loss;
+    fn add(&mut self, step: &Step, cases: usize) {
+        self.loss += cases as f64 * step.loss;
         if let Some(share) = step.tuned_share {
-            *self.tuned_share.get_or_insert(0.0) += weight * share;
+            *self.tuned_share.get_or_insert(0.0) += cases as f64 * share;
+        }
+    }
+
+    /// Loss a case and share of tuned routing. Divided once, at the end: weights that each are rounded need not
+    /// add up to one, and a share above one is nonsense that the coordinator refuses.
+    fn means(&self, cases: usize) -> (f64, Option<f64>) {
+        let cases = cases as f64;
+        (self.loss / cases, self.tuned_share.map(|share| share / cases))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shares used to be weighted one by one; with 126 cases in batches of 8 their sum came out above one.
+    #[test]
+    fn a_share_of_one_stays_one_whatever_the_batches() {
+        for cases in 2..400 {
+            for size in [3, 7, 8, 12] {
+                let mut epoch = Epoch::default();
+                let mut rest = cases;
+                while rest > 0 {
+                    let batch = rest.min(size);
+                    epoch.add(&Step { loss: 0.5, tuned_share: Some(1.0) }, batch);
+                    rest -= batch;
+                }
+                assert_eq!(epoch.means(cases), (0.5, Some(1.0)), "{cases} cases in batches of {size}");
+            }
         }
     }
 }

@@ -34,15 +34,15 @@ const FINE_MM: f32 = 6.0;
 const COARSE_MM: f32 = 14.0;
 /// One unit of the grain cue multiplies the fine grain by e to the first and divides the coarse by e to the
 /// second.
-const FINE_RATE: f32 = 0.55;
-const COARSE_RATE: f32 = 0.3;
+const FINE_RATE: f32 = 0.4;
+const COARSE_RATE: f32 = 0.15;
 
 /// Width of the oedema's border in millimetres when the rim cue is 0, and the cue's logarithmic effect on it.
 const EDGE_MM: f32 = 6.0;
-const EDGE_RATE: f32 = 0.4;
+const EDGE_RATE: f32 = 0.3;
 
 /// Standard deviation of the nuisance that separates the two cues.
-const CUE_NUISANCE: f64 = 0.6;
+const CUE_NUISANCE: f64 = 0.8;
 /// Cues are clipped here, five standard deviations out, so that no image leaves its plausible range.
 const CUE_LIMIT: f64 = 5.0;
 

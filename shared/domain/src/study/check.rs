@@ -135,7 +135,6 @@ fn is_nonempty_set<T: Ord>(items: &[T]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::{Evaluation, sample};
-    use super::*;
 
     #[test]
     fn the_sample_is_sensible() {

@@ -1,0 +1,169 @@
+//! A tiny study driven through the protocol machine, for the tests of this crate: two sites, one arm, one modality.
+
+use std::path::Path;
+
+use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::{
+    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Modality, ModalityCounts, ModalityGroup, SiteId, Study,
+    Task,
+};
+use consilium_metrics::ScoreHistogram;
+use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
+use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp, TrainingOutcome};
+use consilium_transport::BlobStore;
+
+use crate::access::StudyAccess;
+use crate::conductor::Conductor;
+use crate::event_log::EventLog;
+use crate::notice::NoticeFormat;
+
+/// The length of an update.
+pub(crate) const UPDATE_BYTES: u64 = 100;
+
+const SITES: [&str; 2] = ["a", "b"];
+/// Patients of each class in every fold and in the hold-out.
+const EACH: u32 = 3;
+
+pub(crate) fn site(name: &str) -> SiteId {
+    name.parse().unwrap()
+}
+
+/// The sample study, cut down.
+pub(crate) fn study() -> Study {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml");
+    let mut study: Study = toml::from_str(&std::fs::read_to_string(sample).unwrap()).unwrap();
+    study.arms = vec![Arm::Random];
+    study.modalities = vec![Modality::T1gd];
+    study.network = NetworkSpec { depth: Depth::D10, width: 1 };
+    study.training.rounds = 2;
+    study.evaluation.folds = 2;
+    study.evaluation.bins = 4;
+    study.federation.sites = SITES.map(site).to_vec();
+    study.federation.quorum = 1;
+    study
+}
+
+/// A coordinator and its clock.
+pub(crate) struct Scene {
+    pub(crate) state: Coordinator,
+    now: Timestamp,
+}
+
+impl Scene {
+    /// Nobody has come yet.
+    pub(crate) fn enrolling() -> Self {
+        let model = BlobRef::of(b"the first model");
+        let models = FirstModels {
+            base: None,
+            initial: [(Arm::Random, model)].into(),
+            update_bytes: [(Arm::Random, UPDATE_BYTES)].into(),
+        };
+        let now = Timestamp(1_000);
+        Self { state: Coordinator::open(now, Opening { study: study(), models }), now }
+    }
+
+    /// Both sites train.
+    pub(crate) fn running() -> Self {
+        let mut scene = Self::enrolling();
+        for name in SITES {
+            scene.enlist(name);
+        }
+        scene
+    }
+
+    /// The study is complete.
+    pub(crate) fn finished() -> Self {
+        let mut scene = Self::running();
+        while scene.step() {}
+        scene
+    }
+
+    /// One more thing happens, a second later; false when nothing is left to happen.
+    pub(crate) fn step(&mut self) -> bool {
+        let absent = SITES.into_iter().find(|&name| {
+            self.state.roster().member(&site(name)).is_some_and(|member| member.cohort.is_none())
+        });
+        if let Some(name) = absent {
+            self.enlist(name);
+            return true;
+        }
+        let Some(name) = SITES.into_iter().find(|&name| self.state.next_order(&site(name)).is_some()) else {
+            return false;
+        };
+        self.answer(name, |outcome| outcome);
+        true
+    }
+
+    /// `name` does the work that waits for it; `change` may alter the result.
+    pub(crate) fn answer(&mut self, name: &str, change: impl FnOnce(Outcome) -> Outcome) {
+        let order = self.state.next_order(&site(name)).unwrap();
+        let outcome = match &order.task {
+            Task::Train { round, .. } => Outcome::Trained(self.trained(name, round.0)),
+            Task::Validate { .. } | Task::PredictHoldout { .. } => {
+                Outcome::Scored(ScoringOutcome { scores: scores(EACH), loss_sum: 1.0, seconds: 2.0 })
+            }
+            Task::Fuse { .. } => {
+                let group = GroupScores { validation: scores(2 * EACH), holdout: scores(EACH) };
+                let groups = ModalityGroup::of_study(&self.state.study().modalities).len();
+                Outcome::Fused(FusionOutcome { groups: vec![group; groups], seconds: 3.0 })
+            }
+        };
+        let outcome = change(outcome);
+        self.happen(Event::OrderAnswered { site: site(name), order: order.id, outcome });
+    }
+
+    /// `name` cannot do the work that waits for it.
+    pub(crate) fn fail(&mut self, name: &str, reason: &str) {
+        let order = self.state.next_order(&site(name)).unwrap().id;
+        self.happen(Event::OrderFailed { site: site(name), order, reason: reason.into() });
+    }
+
+    /// What `name` says of its training.
+    pub(crate) fn trained(&self, name: &str, round: u16) -> TrainingOutcome {
+        let digest = Digest::of(format!("{name} {round}").as_bytes());
+        TrainingOutcome {
+            update: BlobRef { digest, bytes: UPDATE_BYTES },
+            cases: 2 * EACH,
+            mean_loss: 0.5,
+            tuned_share: None,
+            norm: 1.0,
+            saturated: 0,
+            seconds: 1.0,
+        }
+    }
+
+    /// The blob rules over this state, with a conductor behind them; and the folder it writes to.
+    pub(crate) async fn access(self) -> (StudyAccess, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = EventLog::open(&dir.path().join("log.sqlite")).await.unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let (conductor, desk) = Conductor::new(self.state, log, store, NoticeFormat::Json);
+        tokio::spawn(conductor.run());
+        (StudyAccess::new(desk), dir)
+    }
+
+    fn enlist(&mut self, name: &str) {
+        self.happen(Event::SiteConnected { site: site(name) });
+        let each = ClassCounts { methylated: EACH, unmethylated: EACH };
+        let counts = ModalityCounts { folds: vec![each; 2], holdout: each };
+        let modalities = [(Modality::T1gd, counts)].into();
+        let cohort = CohortSummary { modalities, excluded: Default::default() };
+        self.happen(Event::SiteEnlisted { site: site(name), cohort });
+    }
+
+    /// Sums are taken at once: every model is as new as its round.
+    fn happen(&mut self, event: Event) {
+        self.now = self.now.plus_secs(1);
+        for effect in self.state.handle(self.now, event).unwrap() {
+            if let Effect::Aggregate { lane, round, .. } = effect {
+                let model = BlobRef::of(format!("{lane} {round}").as_bytes());
+                self.happen(Event::RoundAggregated { lane, round, model });
+            }
+        }
+    }
+}
+
+/// Scores of `each` patients of either class, all on the right side of one half.
+fn scores(each: u32) -> ScoreHistogram {
+    ScoreHistogram::from_counts(vec![0, 0, 0, each], vec![each, 0, 0, 0]).unwrap()
+}
