@@ -102,6 +102,7 @@ impl Preset {
             temperature: 5.0,
             norm: NormMode::Batch,
             flips: vec![Flip::Depth, Flip::Height, Flip::Width],
+            precision: Precision::F32,
         };
         match self {
             Self::Demo => demo,

@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 6] = [
     &["consilium-simulator"],
     &["consilium-coordinator", "consilium-client", "consilium-certs"],
     &["consilium-transport", "consilium-protocol", "consilium-data", "consilium-model", "consilium-process"],
-    &["consilium-weights", "consilium-privacy", "consilium-metrics"],
+    &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d"],
     &["consilium-domain"],
 ];
 

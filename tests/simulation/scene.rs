@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
     Arm, ClassCounts, CohortSummary, Evaluation, Federation, FixedPoint, Modality, ModalityCounts, NormMode,
-    Preprocessing, SiteId, Study, Training,
+    Precision, Preprocessing, SiteId, Study, Training,
 };
 use consilium_protocol::Timestamp;
 
@@ -91,6 +91,7 @@ impl Scene {
             temperature: 1.0,
             norm: NormMode::Batch,
             flips: Vec::new(),
+            precision: Precision::F32,
         }
     }
 

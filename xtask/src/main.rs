@@ -3,6 +3,7 @@
 //! Deliberately depends on no other crate of the workspace: it builds in seconds, and it reads a report as a
 //! stranger would.
 
+mod bench_train;
 mod place;
 mod report;
 
@@ -26,11 +27,14 @@ enum Chore {
         /// The report.
         file: PathBuf,
     },
+    /// Time training and evaluation, ours and PyTorch's, and print the ratios. Takes many minutes on a quiet machine.
+    BenchTrain(bench_train::Options),
 }
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().chore {
         Chore::CheckReport { file } => check_report(&file),
+        Chore::BenchTrain(options) => bench_train::run(&options).map(|()| ExitCode::SUCCESS),
     }
 }
 

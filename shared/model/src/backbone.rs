@@ -6,11 +6,11 @@ use consilium_domain::network::NetworkSpec;
 
 use crate::block::Block;
 use crate::convolution::Geometry;
+use crate::features::Features;
 use crate::layer::{Folded, Layer, Trained};
 use crate::parameters::Writer;
-use crate::pooling::global_average;
 use crate::stem::Stem;
-use crate::volumes::{STEM, Volumes};
+use crate::volumes::STEM;
 
 /// A network from a single-channel volume to features.
 #[derive(Module, Debug)]
@@ -28,13 +28,13 @@ impl<L: Layer> Backbone<L> {
     }
 
     /// Computes volumes to pooled features `[batch, spec.features()]`.
-    pub(crate) fn features(&self, input: &Volumes) -> Tensor<2> {
-        global_average(self.blocks.iter().fold(self.stem.forward(input), |x, block| block.forward(x)))
+    pub(crate) fn features(&self, input: Features) -> Tensor<2> {
+        self.blocks.iter().fold(self.stem.forward(input), |x, block| block.forward(x)).average()
     }
 }
 
 impl Backbone<Trained> {
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         if let Stem::Tuned(layer) = &self.stem {
             layer.write(writer);
         }

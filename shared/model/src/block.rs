@@ -1,11 +1,10 @@
 //! A residual block (arXiv:1512.03385), basic or bottleneck, with shortcuts of type A or B.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 use consilium_domain::network::{BlockSpec, Shortcut};
 
-use crate::convolution::{Geometry, subsample};
+use crate::convolution::Geometry;
+use crate::features::{Features, Finish};
 use crate::layer::{Folded, Layer, Trained};
 
 /// `relu(layers(x) + shortcut(x))`, with a ReLU between the layers.
@@ -33,15 +32,15 @@ impl<L: Layer> Block<L> {
     }
 
     /// Computes `[batch, in_channels, ..]` to `[batch, out_channels, ..]`.
-    pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
-        let shortcut = self.shortcut(input.clone());
+    pub(crate) fn forward(&self, input: Features) -> Features {
+        let residual = Some(self.shortcut(input.clone()));
         let (last, before) = self.layers.split_last().expect("a block has layers");
-        let inner = before.iter().fold(input, |x, layer| relu(layer.forward(x)));
-        relu(last.forward(inner) + shortcut)
+        let inner = before.iter().fold(input, |x, layer| layer.forward(x, Finish::relu()));
+        last.forward(inner, Finish { residual, relu: true })
     }
 
     /// The same block with other layers.
-    pub(crate) fn map<M: Layer>(&self, layer: impl FnMut(&L) -> M) -> Block<M> {
+    pub(crate) fn with_layers<M: Layer>(&self, layer: impl FnMut(&L) -> M) -> Block<M> {
         let mut layers: Vec<M> = self.layers().map(layer).collect();
         let projection = self.projection.as_ref().and_then(|_| layers.pop());
         Block { layers, projection, spec: self.spec }
@@ -58,12 +57,10 @@ impl<L: Layer> Block<L> {
         &self.spec
     }
 
-    fn shortcut(&self, input: Tensor<5>) -> Tensor<5> {
+    fn shortcut(&self, input: Features) -> Features {
         match (&self.projection, self.spec.shortcut) {
-            (Some(projection), _) => projection.forward(input),
-            (None, Shortcut::ZeroPad) => {
-                pad_channels(subsample(input, self.spec.stride), self.spec.out_channels)
-            }
+            (Some(projection), _) => projection.forward(input, Finish::default()),
+            (None, Shortcut::ZeroPad) => input.subsample(self.spec.stride, self.spec.out_channels),
             (None, _) => input,
         }
     }
@@ -72,13 +69,6 @@ impl<L: Layer> Block<L> {
 impl Block<Trained> {
     /// The block for prediction.
     pub(crate) fn fold(&self) -> Block<Folded> {
-        self.map(Trained::fold)
+        self.with_layers(Trained::fold)
     }
-}
-
-/// Appends channels of zeros up to `channels`.
-fn pad_channels(input: Tensor<5>, channels: usize) -> Tensor<5> {
-    let [batch, present, depth, height, width] = input.dims();
-    let zeros = Tensor::zeros([batch, channels - present, depth, height, width], &input.device());
-    Tensor::cat(vec![input, zeros], 1)
 }

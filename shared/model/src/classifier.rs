@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use consilium_domain::network::{NetworkSpec, TensorSpec};
-use consilium_domain::{Arm, NormMode, Seed, Training};
+use consilium_domain::{Arm, NormMode, Precision, Seed, Training};
 use consilium_weights::Weights;
 
 use crate::ModelError;
@@ -15,14 +15,25 @@ use crate::network::Network;
 use crate::parameters::Writer;
 use crate::pool::in_pool;
 use crate::prediction::{Prediction, check_input};
-use crate::training::{TrainingProgress, TrainingSummary, train};
-use crate::volumes::Volumes;
+use crate::training::{TrainingProgress, TrainingSummary, loss_and_gradients, train};
+use crate::volumes::volumes;
 
 /// A network of one arm that predicts MGMT methylation from a volume.
 pub struct Classifier {
     network: Network<Trained>,
     manifest: Arc<[TensorSpec]>,
     device: ComputeDevice,
+}
+
+/// What one batch says about the weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LossAndGradients {
+    /// Mean loss a case.
+    pub loss: f64,
+    /// In the order and shapes of [`Classifier::trainable`], zero for running statistics.
+    pub gradients: Weights,
+    /// Gumbel noise of the fine-tuned choice minus that of the frozen one, `[cases][blocks]`.
+    pub noise: Vec<f32>,
 }
 
 impl Classifier {
@@ -73,8 +84,9 @@ impl Classifier {
         let (network, device) = (self.network.fold(), self.device.plain());
         let mut predictions = Vec::with_capacity(inputs.len());
         for rows in inputs.chunks(batch.max(1)) {
-            let input = Volumes::new(rows.len(), shape, &device, |row, out| out.copy_from_slice(rows[row]));
-            predictions.extend(in_pool(|| network.predict(&input)));
+            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(rows[row]);
+            let input = volumes(rows.len(), shape, &device, self.device.arithmetic(Precision::F32), fill);
+            predictions.extend(in_pool(|| network.predict(input)));
         }
         match predictions.iter().position(|prediction| !prediction.logit.is_finite()) {
             Some(case) => Err(ModelError::NotFinite { case }),
@@ -99,6 +111,26 @@ impl Classifier {
         observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
     ) -> Result<TrainingSummary, ModelError> {
         train(&mut self.network, cases, recipe, seed, &self.device, observe)
+    }
+
+    /// The loss of the cases `batch` and its gradients, without a step: for comparison with other frameworks.
+    ///
+    /// Running statistics move as in training.
+    ///
+    /// # Errors
+    /// When a gradient is not finite.
+    pub fn loss_and_gradients(
+        &mut self,
+        cases: &dyn TrainingCases,
+        batch: &[usize],
+        recipe: &Training,
+        seed: Seed,
+    ) -> Result<LossAndGradients, ModelError> {
+        let (loss, noise, gradients) =
+            loss_and_gradients(&mut self.network, cases, batch, recipe, seed, &self.device);
+        let mut writer = Writer::of_gradients(&gradients);
+        self.network.write(&mut writer);
+        Ok(LossAndGradients { loss, gradients: writer.finish(self.manifest.clone())?, noise })
     }
 }
 
@@ -180,9 +212,11 @@ mod tests {
             let device = classifier.device.plain();
             let blobs = Blobs::new(4);
             let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(blobs.inputs()[row]);
-            let x = network.trunk.stem.forward(&Volumes::new(4, [Blobs::SIDE; 3], &device, fill));
+            let input =
+                volumes(4, [Blobs::SIDE; 3], &device, classifier.device.arithmetic(Precision::F32), fill);
+            let x = network.trunk.stem.forward(input);
             let routing = network.routing.expect("spottune routes");
-            routing.frozen.iter().fold(x, |x, block| block.forward(x)).into_data()
+            routing.frozen.iter().fold(x, |x, block| block.forward(x)).into_planar().into_data()
         };
         let mut classifier = sample::classifier(Depth::D18, Arm::Spottune, NormMode::Batch);
         let before = frozen(&classifier);

@@ -63,6 +63,13 @@ pub(crate) fn subsample(input: Tensor<5>, stride: usize) -> Tensor<5> {
     input.slice(s![.., .., ..;step, ..;step, ..;step])
 }
 
+/// Appends channels of zeros up to `channels`.
+pub(crate) fn pad_channels(input: Tensor<5>, channels: usize) -> Tensor<5> {
+    let [batch, present, depth, height, width] = input.dims();
+    let zeros = Tensor::zeros([batch, channels - present, depth, height, width], &input.device());
+    Tensor::cat(vec![input, zeros], 1)
+}
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::{Device, TensorData};

@@ -4,18 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
-use consilium_domain::NormMode;
+use burn::tensor::{Tensor, TensorData};
 use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec};
+use consilium_domain::{NormMode, Precision};
 use consilium_weights::Weights;
 use serde_json::Value;
 
 use crate::backbone::Backbone;
+use crate::device::ComputeDevice;
+use crate::features::{Features, Finish};
 use crate::layer::{Folded, Layer, Trained};
 use crate::parameters::Reader;
-use crate::pooling::global_average;
 use crate::stem::Stem;
-use crate::volumes::Volumes;
+use crate::volumes::{STEM, volumes};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -43,14 +44,15 @@ fn formula_weights(spec: NetworkSpec) -> Weights {
     Weights::new(manifest, values).unwrap()
 }
 
-fn formula_input(device: &Device) -> Volumes {
+fn formula_input(device: &ComputeDevice) -> Features {
     let value = |i: usize| ((0.05 * i as f64).sin() + 0.5 * (0.013 * i as f64).cos()) as f32;
-    Volumes::new(1, [16, 20, 18], device, |_, out| {
+    volumes(1, [16, 20, 18], &device.plain(), device.arithmetic(Precision::F32), |_, out| {
         out.iter_mut().enumerate().for_each(|(i, x)| *x = value(i));
     })
 }
 
-fn assert_stage(what: &str, found: Tensor<5>, expected: &Value) {
+fn assert_stage(what: &str, found: Features, expected: &Value) {
+    let found = found.into_planar();
     let shape: Vec<usize> = found.dims().to_vec();
     assert_eq!(serde_json::to_value(shape).unwrap(), expected["shape"], "{what}");
     let data = found.into_data();
@@ -70,20 +72,10 @@ fn assert_stage(what: &str, found: Tensor<5>, expected: &Value) {
     }
 }
 
-fn assert_network<L: Layer>(what: &str, network: &Backbone<L>, input: &Volumes, expected: &Value) {
+fn assert_network<L: Layer>(what: &str, network: &Backbone<L>, input: &Features, expected: &Value) {
     let Stem::Tuned(stem) = &network.stem else { unreachable!("it was read as tuned") };
-    let mut convolved = None;
-    let normalised = stem.apply(|kernel, bias| {
-        let output = input.convolve(kernel, bias);
-        convolved = Some(output.clone());
-        output
-    });
-    // A folded layer's convolution is normalised already.
-    if what == "trained" {
-        assert_stage("conv1", convolved.unwrap(), &expected["conv1"]);
-    }
-    assert_stage("bn1", normalised, &expected["bn1"]);
-    let mut x = network.stem.forward(input);
+    assert_stage("bn1", stem.forward(input.clone(), Finish::default()), &expected["bn1"]);
+    let mut x = network.stem.forward(input.clone());
     assert_stage("maxpool", x.clone(), &expected["maxpool"]);
     for (position, block) in network.blocks.iter().enumerate() {
         x = block.forward(x);
@@ -93,7 +85,7 @@ fn assert_network<L: Layer>(what: &str, network: &Backbone<L>, input: &Volumes, 
             assert_stage(&format!("{what} {stage}"), x.clone(), &expected[&stage]);
         }
     }
-    let pooled = global_average(x).into_data();
+    let pooled = x.average().into_data();
     let pooled = pooled.as_slice::<f32>().unwrap();
     let expected = &expected["global_avg_pool_layer4"];
     let (sum, wanted) =
@@ -113,14 +105,25 @@ fn the_forward_pass_equals_the_upstream_network() {
         return;
     };
     let golden: Value = serde_json::from_str(&text).unwrap();
-    let device = Device::flex();
+    for device in [ComputeDevice::cpu(), ComputeDevice::reference()] {
+        assert_device(&golden, &device);
+    }
+}
+
+fn assert_device(golden: &Value, device: &ComputeDevice) {
     for (depth, name) in [(Depth::D10, "resnet10"), (Depth::D18, "resnet18"), (Depth::D50, "resnet50")] {
         let spec = NetworkSpec { depth, width: 64 };
-        let (weights, input) = (formula_weights(spec), formula_input(&device));
-        let mut reader = Reader::new(&weights, device.clone());
+        let (weights, input) = (formula_weights(spec), formula_input(device));
+        let kernel = weights.iter().next().expect("the stem's kernel is first");
+        let kernel =
+            Tensor::from_data(TensorData::new(kernel.1.to_vec(), kernel.0.shape.clone()), &device.plain());
+        let convolved =
+            input.clone().convolve(kernel, Tensor::zeros([64], &device.plain()), STEM, Finish::default());
+        assert_stage("conv1", convolved, &golden["models"][name]["conv1"]);
+        let mut reader = Reader::new(&weights, device.plain());
         let trained = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Fixed));
         assert_network("trained", &trained, &input, &golden["models"][name]);
-        let mut reader = Reader::new(&weights, device.clone());
+        let mut reader = Reader::new(&weights, device.plain());
         let folded = Backbone::new(spec, |geometry| Folded::read(&mut reader, geometry));
         assert_network("folded", &folded, &input, &golden["models"][name]);
         assert_network("folded after training", &trained.fold(), &input, &golden["models"][name]);
@@ -135,10 +138,10 @@ fn parameters_are_as_many_as_in_the_released_networks() {
         let manifest: Arc<[TensorSpec]> = spec.backbone_tensors().into();
         let count = manifest.iter().map(TensorSpec::values).sum();
         let weights = Weights::new(manifest, vec![0.5; count]).unwrap();
-        let mut reader = Reader::new(&weights, Device::flex());
+        let mut reader = Reader::new(&weights, ComputeDevice::cpu().plain());
         let trained = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Batch));
         assert_eq!(trained.num_params(), expected);
-        let mut reader = Reader::new(&weights, Device::flex());
+        let mut reader = Reader::new(&weights, ComputeDevice::cpu().plain());
         let folded = Backbone::new(spec, |geometry| Folded::read(&mut reader, geometry));
         assert_eq!(folded.num_params(), 0, "a frozen network has nothing to train");
     }

@@ -6,21 +6,14 @@ use consilium_domain::NormMode;
 use consilium_domain::network::TensorKind;
 
 use crate::convolution::Geometry;
+use crate::features::{Features, Finish};
 use crate::norm::{Affine, Norm};
 use crate::parameters::{Reader, Writer};
 
 /// What residual blocks are made of.
 pub(crate) trait Layer {
-    /// Convolves and normalises `input` `[batch, in, depth, height, width]`.
-    fn forward(&self, input: Tensor<5>) -> Tensor<5> {
-        self.apply(|kernel, bias| self.geometry().convolve(input, kernel, bias))
-    }
-
-    /// Normalises what `convolve` makes of the layer's kernel and bias.
-    fn apply(&self, convolve: impl FnOnce(Tensor<5>, Option<Tensor<1>>) -> Tensor<5>) -> Tensor<5>;
-
-    /// How the layer convolves.
-    fn geometry(&self) -> Geometry;
+    /// Convolves, normalises and finishes `input`.
+    fn forward(&self, input: Features, finish: Finish) -> Features;
 }
 
 /// A layer whose kernel, scale and shift are learned.
@@ -45,22 +38,14 @@ pub(crate) struct Folded {
 }
 
 impl Layer for Trained {
-    fn apply(&self, convolve: impl FnOnce(Tensor<5>, Option<Tensor<1>>) -> Tensor<5>) -> Tensor<5> {
-        self.norm.forward(convolve(self.kernel.val(), None))
-    }
-
-    fn geometry(&self) -> Geometry {
-        self.geometry
+    fn forward(&self, input: Features, finish: Finish) -> Features {
+        self.norm.forward(input, self.kernel.val(), self.geometry, finish)
     }
 }
 
 impl Layer for Folded {
-    fn apply(&self, convolve: impl FnOnce(Tensor<5>, Option<Tensor<1>>) -> Tensor<5>) -> Tensor<5> {
-        convolve(self.kernel.clone(), Some(self.bias.clone()))
-    }
-
-    fn geometry(&self) -> Geometry {
-        self.geometry
+    fn forward(&self, input: Features, finish: Finish) -> Features {
+        input.convolve(self.kernel.clone(), self.bias.clone(), self.geometry, finish)
     }
 }
 
@@ -70,9 +55,14 @@ impl Trained {
         Self { kernel, norm: Norm::read(reader, mode), geometry }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.put(self.kernel.val());
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.put_learned(&self.kernel, |kernel| kernel);
         self.norm.write(writer);
+    }
+
+    /// The same layer, the running statistics of which are not those of this one.
+    pub(crate) fn with_own_statistics(&self) -> Self {
+        Self { kernel: self.kernel.clone(), norm: self.norm.with_own_statistics(), geometry: self.geometry }
     }
 
     /// The same layer with the stored statistics, for prediction.
@@ -90,9 +80,8 @@ impl Folded {
     }
 
     fn new(kernel: Tensor<5>, normalisation: Affine, geometry: Geometry) -> Self {
-        let out = kernel.dims()[0];
-        let kernel = kernel * normalisation.factor.reshape([out, 1, 1, 1, 1]);
-        Self { kernel, bias: normalisation.summand, geometry }
+        let (kernel, bias) = normalisation.fold(kernel);
+        Self { kernel, bias, geometry }
     }
 
     /// The same layer for tensors that are only computed forward.

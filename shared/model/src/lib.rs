@@ -8,11 +8,14 @@
 mod backbone;
 mod batches;
 mod block;
+mod checkpointing;
 mod classifier;
 mod convolution;
 mod device;
 mod error;
+mod features;
 mod gumbel;
+mod kernels;
 mod layer;
 mod linear;
 mod loss;
@@ -30,6 +33,8 @@ mod training;
 mod volumes;
 
 #[cfg(test)]
+mod equivalence;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod routing;
@@ -37,7 +42,7 @@ mod routing;
 mod sample;
 
 pub use batches::TrainingCases;
-pub use classifier::Classifier;
+pub use classifier::{Classifier, LossAndGradients};
 pub use device::{ComputeDevice, ComputeDeviceError};
 pub use error::ModelError;
 pub use prediction::Prediction;

@@ -20,9 +20,9 @@ impl Linear {
         Self { weight: Param::from_tensor(weight), bias: reader.take_trained(TensorKind::LinearBias) }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.put(self.weight.val().transpose());
-        writer.put(self.bias.val());
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.put_learned(&self.weight, Tensor::transpose);
+        writer.put_learned(&self.bias, |bias| bias);
     }
 
     /// Computes `[batch, in]` to `[batch, out]`.

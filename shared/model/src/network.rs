@@ -1,7 +1,7 @@
 //! The three arms as one network: a trunk that every arm trains, and SpotTune's routing around it.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use consilium_domain::network::NetworkSpec;
 use consilium_domain::{Arm, NormMode};
 use consilium_weights::Weights;
@@ -10,20 +10,21 @@ use crate::ModelError;
 use crate::block::Block;
 use crate::convolution::Geometry;
 use crate::device::ComputeDevice;
+use crate::features::Features;
 use crate::layer::{Folded, Layer, Trained};
 use crate::linear::Linear;
+use crate::optimiser::Optimiser;
 use crate::parameters::{Reader, Writer, check_manifest};
 use crate::policy::Policy;
-use crate::pooling::global_average;
 use crate::stem::Stem;
-use crate::volumes::{STEM, Volumes};
+use crate::volumes::STEM;
 
 /// Stem, fine-tuned blocks and classifier: what trains at the network's step size.
 #[derive(Module, Debug)]
 pub(crate) struct Trunk<L> {
     pub(crate) stem: Stem<L>,
     pub(crate) blocks: Vec<Block<L>>,
-    head: Linear,
+    pub(crate) head: Linear,
 }
 
 /// SpotTune's alternative to every block of the trunk, and who chooses.
@@ -40,34 +41,47 @@ pub(crate) struct Network<L> {
 
 impl<L: Layer> Trunk<L> {
     /// Logits `[batch]` from the last block's output.
-    pub(crate) fn classify(&self, features: Tensor<5>) -> Tensor<1> {
-        self.head.forward(global_average(features)).squeeze_dim(1)
+    pub(crate) fn classify(&self, features: Features) -> Tensor<1> {
+        self.head.forward(features.average()).squeeze_dim(1)
+    }
+}
+
+/// Computes the block at `position` by both paths, or by the tuned one where there is no other.
+pub(crate) fn forward_block<L: Layer>(
+    tuned: &Block<L>,
+    frozen: Option<&Block<Folded>>,
+    input: Features,
+    gates: Option<&Tensor<2>>,
+    position: usize,
+) -> Features {
+    match (frozen, gates) {
+        (Some(frozen), Some(gates)) => {
+            let gates = gates.clone().narrow(1, position, 1).squeeze_dim(1);
+            Features::route(tuned.forward(input.clone()), frozen.forward(input), gates)
+        }
+        _ => tuned.forward(input),
     }
 }
 
 impl<L: Layer> Network<L> {
-    /// Computes both paths of every block for every row, as training needs it.
-    ///
-    /// `decide` turns the policy's preferences `[batch, blocks]` into
-    /// gates of the same shape, 1 for the fine-tuned path. Returns the logits `[batch]` and the gates.
-    pub(crate) fn forward_dense(
-        &self,
-        input: &Volumes,
-        decide: impl FnOnce(Tensor<2>) -> Tensor<2>,
-    ) -> (Tensor<1>, Option<Tensor<2>>) {
-        let gates = self.routing.as_ref().map(|routing| decide(routing.policy.preferences(input)));
+    /// Logits `[batch]`, computing both paths of every block for every row, as training needs it. `gates`
+    /// `[batch, blocks]` are 1 for the fine-tuned path.
+    pub(crate) fn forward_dense(&self, input: Features, gates: Option<&Tensor<2>>) -> Tensor<1> {
         let mut x = self.trunk.stem.forward(input);
-        match (&self.routing, &gates) {
-            (Some(routing), Some(gates)) => {
-                for (position, (tuned, frozen)) in self.trunk.blocks.iter().zip(&routing.frozen).enumerate() {
-                    let gate = gates.clone().narrow(1, position, 1).reshape([-1, 1, 1, 1, 1]);
-                    let frozen = frozen.forward(x.clone()) * gate.clone().neg().add_scalar(1.0);
-                    x = tuned.forward(x) * gate + frozen;
-                }
-            }
-            _ => x = self.trunk.blocks.iter().fold(x, |x, block| block.forward(x)),
+        for (position, tuned) in self.trunk.blocks.iter().enumerate() {
+            let frozen = self.routing.as_ref().map(|routing| &routing.frozen[position]);
+            x = forward_block(tuned, frozen, x, gates, position);
         }
-        (self.trunk.classify(x), gates)
+        self.trunk.classify(x)
+    }
+}
+
+impl Trunk<Trained> {
+    /// Moves the trunk against its gradients.
+    pub(crate) fn step(&mut self, optimiser: &mut Optimiser, gradients: &mut Gradients) {
+        optimiser.step(&mut self.stem, gradients);
+        optimiser.step_each(&mut self.blocks, gradients);
+        optimiser.step(&mut self.head, gradients);
     }
 }
 
@@ -103,7 +117,7 @@ impl Network<Trained> {
     }
 
     /// Writes the trainable tensors in manifest order.
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         if let Stem::Tuned(layer) = &self.trunk.stem {
             layer.write(writer);
         }
@@ -122,7 +136,7 @@ impl Network<Trained> {
             head: self.trunk.head.valid(),
         };
         let routing = self.routing.as_ref().map(|routing| Routing {
-            frozen: routing.frozen.iter().map(|block| block.map(Folded::unrecorded)).collect(),
+            frozen: routing.frozen.iter().map(|block| block.with_layers(Folded::unrecorded)).collect(),
             policy: routing.policy.fold(),
         });
         Network { trunk, routing }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::batch_norm_train;
 use consilium_domain::NormMode;
 use consilium_domain::network::TensorKind;
 
+use crate::convolution::Geometry;
+use crate::features::{Features, Finish, Normalised};
 use crate::parameters::{Reader, Writer};
 
 /// Added to the variance, as in MedicalNet.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 /// Share of a batch in the running statistics, as in MedicalNet.
 const MOMENTUM: f64 = 0.1;
 
@@ -55,6 +56,12 @@ impl Affine {
         Self { factor, summand }
     }
 
+    /// The normalisation behind a convolution as one convolution: its kernel `[out, in, ..]` and bias `[out]`.
+    pub(crate) fn fold(self, kernel: Tensor<5>) -> (Tensor<5>, Tensor<1>) {
+        let out = kernel.dims()[0];
+        (kernel * self.factor.reshape([out, 1, 1, 1, 1]), self.summand)
+    }
+
     /// The next four tensors of a manifest, as a normalisation that never changes.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let [scale, shift, mean, variance] =
@@ -73,22 +80,33 @@ impl Norm {
         Self { scale, shift, statistics: Arc::new(Mutex::new(Statistics { mean, variance })), mode }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
-        writer.put(self.scale.val());
-        writer.put(self.shift.val());
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.put_learned(&self.scale, |scale| scale);
+        writer.put_learned(&self.shift, |shift| shift);
         let Statistics { mean, variance } = self.statistics().clone();
         writer.put(mean);
         writer.put(variance);
     }
 
-    /// Normalises `input` `[batch, channels, ..]` as in training.
-    pub(crate) fn forward(&self, input: Tensor<5>) -> Tensor<5> {
+    /// Convolves `input` with `kernel` and normalises the result as in training.
+    pub(crate) fn forward(
+        &self,
+        input: Features,
+        kernel: Tensor<5>,
+        geometry: Geometry,
+        finish: Finish,
+    ) -> Features {
         match self.mode {
-            NormMode::Batch => self.forward_by_batch(input),
+            NormMode::Batch => {
+                let (scale, shift) = (self.scale.val(), self.shift.val());
+                let Normalised { features, mean, variance } =
+                    input.convolve_and_normalise(kernel, scale, shift, geometry, finish);
+                self.blend(mean, variance);
+                features
+            }
             NormMode::Fixed => {
-                let Affine { factor, summand } = self.affine();
-                let shape = [1, factor.dims()[0], 1, 1, 1];
-                input * factor.reshape(shape) + summand.reshape(shape)
+                let (kernel, bias) = self.affine().fold(kernel);
+                input.convolve(kernel, bias, geometry, finish)
             }
         }
     }
@@ -99,23 +117,26 @@ impl Norm {
         Affine::new(self.scale.val(), self.shift.val(), mean, variance)
     }
 
-    fn forward_by_batch(&self, input: Tensor<5>) -> Tensor<5> {
-        let batch = batch_norm_train(input, self.scale.val(), self.shift.val(), EPSILON);
+    /// The same normalisation with statistics of its own.
+    pub(crate) fn with_own_statistics(&self) -> Self {
+        let statistics = Arc::new(Mutex::new(self.statistics().clone()));
+        Self { scale: self.scale.clone(), shift: self.shift.clone(), statistics, mode: self.mode }
+    }
+
+    /// Gives the running statistics their share of a batch's.
+    fn blend(&self, mean: Tensor<1>, variance: Tensor<1>) {
+        let share = |running: Tensor<1>, batch: Tensor<1>| {
+            running.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM)
+        };
         let mut running = self.statistics();
-        let Statistics { mean, variance } = running.clone();
-        *running = Statistics { mean: blend(mean, batch.mean), variance: blend(variance, batch.variance) };
-        batch.output
+        let Statistics { mean: old_mean, variance: old_variance } = running.clone();
+        *running = Statistics { mean: share(old_mean, mean), variance: share(old_variance, variance) };
     }
 
     fn statistics(&self) -> MutexGuard<'_, Statistics> {
         // Statistics are replaced as a whole, so a panic elsewhere cannot have left half of them.
         self.statistics.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Running statistics with their share of a batch's.
-fn blend(running: Tensor<1>, batch: Tensor<1>) -> Tensor<1> {
-    running.mul_scalar(1.0 - MOMENTUM) + batch.detach().mul_scalar(MOMENTUM)
 }
 
 #[cfg(test)]
@@ -138,6 +159,15 @@ mod tests {
         }
     }
 
+    /// What `norm` makes of feature maps `[batch, 2, voxels, 1, 1]` behind a convolution that changes nothing.
+    fn forward(norm: &Norm, values: &[f32], batch: usize, device: &Device) -> Tensor<5> {
+        let data = TensorData::new(values.to_vec(), [batch, 2, values.len() / 2 / batch, 1, 1]);
+        let kernel = TensorData::new(vec![1.0f32, 0.0, 0.0, 1.0], [2, 2, 1, 1, 1]);
+        let input = Features::Planar(Tensor::from_data(data, device), None);
+        let kernel = Tensor::from_data(kernel, device);
+        norm.forward(input, kernel, Geometry::pointwise(1), Finish::default()).into_planar()
+    }
+
     fn floats<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
         tensor.to_data().try_to_vec().unwrap()
     }
@@ -147,7 +177,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let norm = norm(NormMode::Batch, &device);
         let values = [1.0, 3.0, 10.0, 10.0, 5.0, 7.0, 10.0, 14.0];
-        norm.forward(Tensor::<5>::from_data(TensorData::new(values.to_vec(), [2, 2, 2, 1, 1]), &device));
+        forward(&norm, &values, 2, &device);
         // Channel 0 holds 1, 3, 5, 7 (mean 4, variance 5), channel 1 10, 10, 10, 14 (mean 11, variance 3).
         sample::assert_close(
             &norm.statistics().mean.clone().into_data(),
@@ -165,8 +195,7 @@ mod tests {
     fn fixed_statistics_normalise_and_scale_and_shift_still_learn() {
         let device = Device::flex().autodiff();
         let norm = norm(NormMode::Fixed, &device);
-        let input = Tensor::<5>::from_data(TensorData::new(vec![3.0, 2.5], [1, 2, 1, 1, 1]), &device);
-        let output = norm.forward(input);
+        let output = forward(&norm, &[3.0, 2.5], 1, &device);
         let expected = TensorData::new(vec![2.1f32, 0.4], [1, 2, 1, 1, 1]);
         sample::assert_close(&output.to_data(), &expected, 1e-4);
         let gradients = output.sum().backward();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use burn::module::Param;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use consilium_domain::network::{TensorKind, TensorSpec};
 use consilium_weights::{Weights, WeightsError};
 
@@ -58,19 +58,46 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Collects tensors in manifest order.
+/// Collects tensors in manifest order: their values or, given gradients, their gradients.
 #[derive(Default)]
-pub(crate) struct Writer(Vec<f32>);
+pub(crate) struct Writer<'a> {
+    values: Vec<f32>,
+    gradients: Option<&'a Gradients>,
+}
 
-impl Writer {
-    /// Appends a tensor's values.
+impl<'a> Writer<'a> {
+    /// Collects gradients, zeros for what is not learned.
+    pub(crate) fn of_gradients(gradients: &'a Gradients) -> Self {
+        Self { values: Vec::new(), gradients: Some(gradients) }
+    }
+
+    /// Appends a tensor that is not learned.
     pub(crate) fn put<const D: usize>(&mut self, tensor: Tensor<D>) {
+        let tensor = if self.gradients.is_some() { tensor.zeros_like() } else { tensor };
+        self.append(tensor);
+    }
+
+    /// Appends a learned tensor, laid out as in the manifest by `lay_out`.
+    pub(crate) fn put_learned<const D: usize>(
+        &mut self,
+        parameter: &Param<Tensor<D>>,
+        lay_out: impl FnOnce(Tensor<D>) -> Tensor<D>,
+    ) {
+        let value = parameter.val();
+        let written = match self.gradients {
+            None => value,
+            Some(gradients) => value.grad(gradients).unwrap_or_else(|| value.inner().zeros_like()),
+        };
+        self.append(lay_out(written));
+    }
+
+    fn append<const D: usize>(&mut self, tensor: Tensor<D>) {
         let data = tensor.into_data();
-        self.0.extend(data.as_slice::<f32>().expect("networks compute in 32-bit floats"));
+        self.values.extend(data.as_slice::<f32>().expect("networks compute in 32-bit floats"));
     }
 
     /// The weights, unless a value is not finite.
     pub(crate) fn finish(self, manifest: Arc<[TensorSpec]>) -> Result<Weights, WeightsError> {
-        Weights::new(manifest, self.0)
+        Weights::new(manifest, self.values)
     }
 }

@@ -1,15 +1,16 @@
 //! The policy network: which blocks should a patient's scan take?
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Gradients, Tensor};
 use consilium_domain::NormMode;
 use consilium_domain::network::NetworkSpec;
 
 use crate::backbone::Backbone;
+use crate::features::Features;
 use crate::layer::{Folded, Layer, Trained};
 use crate::linear::Linear;
+use crate::optimiser::Optimiser;
 use crate::parameters::{Reader, Writer};
-use crate::volumes::Volumes;
 
 /// A small backbone and two logits for each block of the main network.
 #[derive(Module, Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Policy<L> {
 
 impl<L: Layer> Policy<L> {
     /// How much the fine-tuned copy of each block is preferred: logit 1 minus logit 0, `[batch, blocks]`.
-    pub(crate) fn preferences(&self, input: &Volumes) -> Tensor<2> {
+    pub(crate) fn preferences(&self, input: Features) -> Tensor<2> {
         let logits = self.logits.forward(self.backbone.features(input));
         let [batch, outputs] = logits.dims();
         let logits = logits.reshape([batch, outputs / 2, 2]);
@@ -37,9 +38,16 @@ impl Policy<Trained> {
         Self { backbone, logits: Linear::read(reader) }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         self.backbone.write(writer);
         self.logits.write(writer);
+    }
+
+    /// Moves the policy against its gradients.
+    pub(crate) fn step(&mut self, optimiser: &mut Optimiser, gradients: &mut Gradients) {
+        optimiser.step(&mut self.backbone.stem, gradients);
+        optimiser.step_each(&mut self.backbone.blocks, gradients);
+        optimiser.step(&mut self.logits, gradients);
     }
 
     /// The policy for prediction.

@@ -1,13 +1,13 @@
 //! Answers for cases, with hard routing: every block computes, for each row, only the path that row takes.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::ModelError;
 use crate::block::Block;
+use crate::features::Features;
 use crate::layer::Folded;
 use crate::network::Network;
-use crate::volumes::Volumes;
 
 /// A network's answer for one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,9 +22,9 @@ pub struct Prediction {
 
 impl Network<Folded> {
     /// Answers for one batch.
-    pub(crate) fn predict(&self, input: &Volumes) -> Vec<Prediction> {
+    pub(crate) fn predict(&self, input: Features) -> Vec<Prediction> {
         let rows = input.rows();
-        let routes = self.routes(input);
+        let routes = self.routes(input.clone());
         let mut x = self.trunk.stem.forward(input);
         for (position, tuned) in self.trunk.blocks.iter().enumerate() {
             x = match &self.routing {
@@ -45,7 +45,7 @@ impl Network<Folded> {
     }
 
     /// For each row and block whether the fine-tuned copy is preferred; no rows without routing.
-    fn routes(&self, input: &Volumes) -> Vec<Vec<bool>> {
+    fn routes(&self, input: Features) -> Vec<Vec<bool>> {
         let Some(routing) = &self.routing else { return Vec::new() };
         let preferences = routing.policy.preferences(input);
         let blocks = preferences.dims()[1];
@@ -59,11 +59,11 @@ impl Network<Folded> {
 
 /// Sends each row of `input` through one of two blocks.
 pub(crate) fn forward_by_rows(
-    input: Tensor<5>,
+    input: Features,
     takes_tuned: &[bool],
     tuned: &Block<Folded>,
     frozen: &Block<Folded>,
-) -> Tensor<5> {
+) -> Features {
     let (to_tuned, to_frozen): (Vec<usize>, Vec<usize>) =
         (0..takes_tuned.len()).partition(|&row| takes_tuned[row]);
     if to_frozen.is_empty() {
@@ -72,19 +72,13 @@ pub(crate) fn forward_by_rows(
     if to_tuned.is_empty() {
         return frozen.forward(input);
     }
-    let device = input.device();
-    let select = |tensor: Tensor<5>, rows: &[usize]| {
-        let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let count = rows.len();
-        tensor.select(0, Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &device))
-    };
-    let through_tuned = tuned.forward(select(input.clone(), &to_tuned));
-    let through_frozen = frozen.forward(select(input, &to_frozen));
+    let through_tuned = tuned.forward(input.clone().select(&to_tuned));
+    let through_frozen = frozen.forward(input.select(&to_frozen));
     let mut place = vec![0; takes_tuned.len()];
     for (position, row) in to_tuned.into_iter().chain(to_frozen).enumerate() {
         place[row] = position;
     }
-    select(Tensor::cat(vec![through_tuned, through_frozen], 0), &place)
+    through_tuned.append(through_frozen).select(&place)
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use consilium_domain::network::{NetworkSpec, TensorKind, TensorSpec, initial_values};
-use consilium_domain::{NormMode, Seed};
+use consilium_domain::{NormMode, Precision, Seed};
 use consilium_weights::Weights;
 
 use crate::ModelError;
 use crate::backbone::Backbone;
 use crate::batches::shuffled;
 use crate::device::ComputeDevice;
+use crate::features::Features;
 use crate::layer::Trained;
 use crate::linear::Linear;
 use crate::loss::mean_squared_error;
@@ -24,7 +25,7 @@ use crate::parameters::{Reader, Writer};
 use crate::pool::in_pool;
 use crate::prediction::check_input;
 use crate::training::TrainingProgress;
-use crate::volumes::Volumes;
+use crate::volumes::volumes;
 
 /// How to pretrain.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,18 +64,17 @@ pub fn pretrain_backbone(
     let outputs = check(inputs, shape, targets)?;
     let recording = device.recording();
     let mut model = Regressor::new(spec, outputs, seed, device);
-    let mut optimiser = Optimiser::new(pretext.learning_rate, 0.0);
+    let mut optimiser = Optimiser::new(pretext.learning_rate, 0.0, device);
     let mut steps_done = 0;
     for epoch in 0..pretext.epochs {
         let mut order = seed.derive(&format!("batches/{epoch}")).stream();
         let batches = shuffled(inputs.len(), pretext.batch, &mut order);
         for (step, batch) in (1..).zip(&batches) {
-            let input = Volumes::new(batch.len(), shape, &recording, |row, out| {
-                out.copy_from_slice(inputs[batch[row]]);
-            });
+            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(inputs[batch[row]]);
+            let input = volumes(batch.len(), shape, &recording, device.arithmetic(Precision::F32), fill);
             let wanted = batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
             let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);
-            let loss = in_pool(|| model.step(&mut optimiser, &input, wanted));
+            let loss = in_pool(|| model.step(&mut optimiser, input, wanted));
             if !loss.is_finite() {
                 return Err(ModelError::Diverged { epoch, step: steps_done });
             }
@@ -124,7 +124,7 @@ impl Regressor {
     }
 
     /// One optimiser step, unless the loss is not finite.
-    fn step(&mut self, optimiser: &mut Optimiser, input: &Volumes, targets: Tensor<2>) -> f64 {
+    fn step(&mut self, optimiser: &mut Optimiser, input: Features, targets: Tensor<2>) -> f64 {
         let outputs = self.outputs.forward(self.backbone.features(input));
         let loss = mean_squared_error(outputs, targets);
         let value = f64::from(loss.clone().into_scalar::<f32>());

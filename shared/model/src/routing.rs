@@ -3,18 +3,24 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use consilium_domain::network::Depth;
-use consilium_domain::{Arm, NormMode};
+use consilium_domain::{Arm, NormMode, Precision};
 use consilium_weights::Weights;
 
 use crate::backbone::Backbone;
 use crate::device::ComputeDevice;
+use crate::features::Features;
 use crate::layer::Trained;
 use crate::network::Network;
 use crate::parameters::{Reader, Writer};
 use crate::sample::{self, Blobs};
-use crate::volumes::Volumes;
+use crate::volumes;
 
 const ROWS: usize = 6;
+
+/// The processor with its own kernels, and without.
+fn devices() -> [ComputeDevice; 2] {
+    [ComputeDevice::cpu(), ComputeDevice::reference()]
+}
 
 fn network(norm: NormMode) -> Network<Trained> {
     let spec = sample::spec(Depth::D18);
@@ -24,9 +30,10 @@ fn network(norm: NormMode) -> Network<Trained> {
     Network::read(spec, Arm::Spottune, norm, Some(&base), &trainable, &device).unwrap()
 }
 
-fn volumes(device: &Device) -> Volumes {
+fn volumes(tensors: &Device, device: &ComputeDevice) -> Features {
     let blobs = Blobs::new(ROWS);
-    Volumes::new(ROWS, [Blobs::SIDE; 3], device, |row, out| out.copy_from_slice(blobs.inputs()[row]))
+    let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(blobs.inputs()[row]);
+    volumes::volumes(ROWS, [Blobs::SIDE; 3], tensors, device.arithmetic(Precision::F32), fill)
 }
 
 fn gates(device: &Device, blocks: usize, gate: impl Fn(usize, usize) -> f32) -> Tensor<2> {
@@ -44,11 +51,15 @@ fn written(network: &Network<Trained>, arm: Arm) -> Weights {
 /// Checked against the finite difference of the loss over the gate itself.
 #[test]
 fn gate_gradients_equal_finite_differences() {
+    devices().iter().for_each(assert_gate_gradients);
+}
+
+fn assert_gate_gradients(processor: &ComputeDevice) {
     let network = network(NormMode::Fixed);
-    let device = ComputeDevice::cpu().recording();
-    let input = volumes(&device);
+    let device = processor.recording();
+    let input = volumes(&device, processor);
     let blocks = network.trunk.blocks.len();
-    let loss = |gates: Tensor<2>| network.forward_dense(&input, |_| gates).0.sum();
+    let loss = |gates: Tensor<2>| network.forward_dense(input.clone(), Some(&gates)).sum();
     let mixed = |row: usize, block: usize| if (row + block).is_multiple_of(3) { 1.0 } else { 0.0 };
     let tracked = gates(&device, blocks, mixed).require_grad();
     let gradients = loss(tracked.clone()).backward();
@@ -73,15 +84,16 @@ fn gate_gradients_equal_finite_differences() {
 fn the_frozen_path_passes_gradients_through() {
     let network = network(NormMode::Fixed);
     let routing = network.routing.as_ref().unwrap();
-    let device = ComputeDevice::cpu().recording();
+    let processor = ComputeDevice::cpu();
+    let device = processor.recording();
     let spec = sample::spec(Depth::D18);
     let base = sample::weights(spec.backbone_tensors(), 1);
     let mut reader = Reader::new(&base, device.clone());
     let twin = Backbone::new(spec, |geometry| Trained::read(&mut reader, geometry, NormMode::Fixed));
-    let start = network.trunk.stem.forward(&volumes(&device)).detach().require_grad();
-    let gradient = |end: Tensor<5>| {
+    let start = network.trunk.stem.forward(volumes(&device, &processor)).inner().into_leaf();
+    let gradient = |end: Features| {
         let gradients = network.trunk.classify(end).sum().backward();
-        start.grad(&gradients).unwrap().into_data()
+        start.slope(&gradients).into_planar().into_data()
     };
     let frozen = gradient(routing.frozen.iter().fold(start.clone(), |x, block| block.forward(x)));
     let trained = gradient(twin.blocks.iter().fold(start.clone(), |x, block| block.forward(x)));
@@ -91,17 +103,23 @@ fn the_frozen_path_passes_gradients_through() {
 
 #[test]
 fn rows_taking_their_path_give_what_the_dense_sum_gives() {
+    devices().iter().for_each(assert_rows_equal_dense);
+}
+
+fn assert_rows_equal_dense(processor: &ComputeDevice) {
     let network = network(NormMode::Fixed);
     let folded = network.fold();
-    let device = Device::flex();
-    let input = volumes(&device);
-    let predictions = folded.predict(&input);
+    let device = processor.plain();
+    let input = volumes(&device, processor);
+    let predictions = folded.predict(input.clone());
     let routes: Vec<_> = predictions.iter().map(|prediction| prediction.tuned_blocks.clone()).collect();
     assert!(routes.iter().flatten().any(|tuned| *tuned) && routes.iter().flatten().any(|tuned| !tuned));
     let gate = |row: usize, block: usize| f32::from(u8::from(routes[row][block]));
-    let (dense, _) = folded.forward_dense(&input, |preferences| gates(&device, preferences.dims()[1], gate));
-    let (recorded, _) =
-        network.forward_dense(&input, |preferences| gates(&device, preferences.dims()[1], gate));
+    let blocks = network.trunk.blocks.len();
+    let dense = folded.forward_dense(input, Some(&gates(&device, blocks, gate)));
+    let recording = processor.recording();
+    let decided = gates(&recording, blocks, gate);
+    let recorded = network.forward_dense(volumes(&recording, processor), Some(&decided));
     let by_rows: Vec<f32> = predictions.iter().map(|prediction| prediction.logit).collect();
     let by_rows = TensorData::new(by_rows, [ROWS]);
     sample::assert_close(&by_rows, &dense.into_data(), 1e-6);
@@ -110,9 +128,10 @@ fn rows_taking_their_path_give_what_the_dense_sum_gives() {
 
 #[test]
 fn every_mixture_of_routes_is_sent_back_to_its_row() {
+    let processor = ComputeDevice::cpu();
     let folded = network(NormMode::Fixed).fold();
     let routing = folded.routing.as_ref().unwrap();
-    let x = folded.trunk.stem.forward(&volumes(&Device::flex()));
+    let x = folded.trunk.stem.forward(volumes(&processor.plain(), &processor));
     let (tuned, frozen) = (&folded.trunk.blocks[0], &routing.frozen[0]);
     let [all_tuned, all_frozen] = [tuned, frozen].map(|block| block.forward(x.clone()));
     for pattern in 0..1u32 << ROWS {
@@ -120,7 +139,8 @@ fn every_mixture_of_routes_is_sent_back_to_its_row() {
         let found = crate::prediction::forward_by_rows(x.clone(), &takes, tuned, frozen);
         for (row, &tuned) in takes.iter().enumerate() {
             let expected = if tuned { &all_tuned } else { &all_frozen };
-            let [found, expected] = [&found, expected].map(|x| x.clone().narrow(0, row, 1).into_data());
+            let [found, expected] =
+                [&found, expected].map(|x| x.clone().select(&[row]).into_planar().into_data());
             sample::assert_close(&found, &expected, 1e-6);
         }
     }
@@ -131,8 +151,11 @@ fn fixed_normalisation_keeps_its_statistics_and_batch_normalisation_moves_them()
     for norm in [NormMode::Fixed, NormMode::Batch] {
         let network = network(norm);
         let before = written(&network, Arm::Spottune);
-        let device = ComputeDevice::cpu().recording();
-        let _ = network.forward_dense(&volumes(&device), |preferences| preferences.ones_like());
+        let processor = ComputeDevice::cpu();
+        let input = volumes(&processor.recording(), &processor);
+        let tuned = gates(&processor.recording(), network.trunk.blocks.len(), |_, _| 1.0);
+        let _ = network.routing.as_ref().unwrap().policy.preferences(input.clone());
+        let _ = network.forward_dense(input, Some(&tuned));
         let after = written(&network, Arm::Spottune);
         for ((tensor, before), (_, after)) in before.iter().zip(after.iter()) {
             let moved = norm == NormMode::Batch && !tensor.kind.is_parameter();

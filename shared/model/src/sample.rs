@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec, initial_values};
-use consilium_domain::{Arm, Label, NormMode, Seed, Training};
+use consilium_domain::{Arm, Label, NormMode, Precision, Seed, Training};
 use consilium_weights::Weights;
 
 use crate::{Classifier, ComputeDevice, TrainingCases};
@@ -110,5 +110,6 @@ pub(crate) fn recipe(norm: NormMode) -> Training {
         temperature: 5.0,
         norm,
         flips: vec![],
+        precision: Precision::F32,
     }
 }

@@ -1,12 +1,9 @@
 //! What comes before the first residual block.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
+use crate::features::{Features, Finish};
 use crate::layer::{Folded, Layer, Trained};
-use crate::pooling::max_pool;
-use crate::volumes::Volumes;
 
 /// The stem: pretrained and fixed, or trained.
 #[derive(Module, Debug)]
@@ -20,17 +17,24 @@ pub(crate) enum Stem<L> {
 
 impl<L: Layer> Stem<L> {
     /// Computes volumes to `[batch, width, ..]` at a quarter of the resolution.
-    pub(crate) fn forward(&self, input: &Volumes) -> Tensor<5> {
-        let convolve = |kernel, bias| input.convolve(kernel, bias);
+    pub(crate) fn forward(&self, input: Features) -> Features {
         let features = match self {
-            Self::Frozen(layer) => layer.apply(convolve),
-            Self::Tuned(layer) => layer.apply(convolve),
+            Self::Frozen(layer) => layer.forward(input, Finish::relu()),
+            Self::Tuned(layer) => layer.forward(input, Finish::relu()),
         };
-        max_pool(relu(features))
+        features.max_pool()
     }
 }
 
 impl Stem<Trained> {
+    /// The same stem, the running statistics of which are not those of this one.
+    pub(crate) fn with_own_statistics(&self) -> Self {
+        match self {
+            Self::Frozen(layer) => Self::Frozen(layer.clone()),
+            Self::Tuned(layer) => Self::Tuned(layer.with_own_statistics()),
+        }
+    }
+
     /// The stem for prediction.
     pub(crate) fn fold(&self) -> Stem<Folded> {
         match self {

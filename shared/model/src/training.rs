@@ -2,19 +2,21 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Tensor, TensorData};
-use consilium_domain::{RandomStream, Seed, Training};
+use burn::tensor::{Gradients, Tensor, TensorData};
+use consilium_domain::{Precision, RandomStream, Seed, Training};
 
 use crate::ModelError;
 use crate::batches::{TrainingCases, shuffled};
+use crate::checkpointing::Checkpointed;
 use crate::device::ComputeDevice;
+use crate::features::Features;
 use crate::gumbel::{decide, noise_differences};
 use crate::layer::Trained;
 use crate::loss::binary_cross_entropy;
 use crate::network::Network;
 use crate::optimiser::Optimiser;
 use crate::pool::in_pool;
-use crate::volumes::Volumes;
+use crate::volumes::volumes;
 
 /// Where training stands after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +66,7 @@ struct Trainer<'a> {
     policy: Optimiser,
     noise: RandomStream,
     temperature: f64,
+    precision: Precision,
     device: &'a ComputeDevice,
 }
 
@@ -79,14 +82,7 @@ pub(crate) fn train(
     if cases.is_empty() {
         return Err(ModelError::NoCases);
     }
-    let mut trainer = Trainer {
-        network,
-        trunk: Optimiser::new(recipe.learning_rate, recipe.weight_decay),
-        policy: Optimiser::new(recipe.policy_learning_rate, recipe.weight_decay),
-        noise: seed.derive("routing").stream(),
-        temperature: recipe.temperature,
-        device,
-    };
+    let mut trainer = Trainer::new(network, recipe, seed, device);
     let (mut steps, mut last) = (0, Epoch::default());
     for epoch in 0..recipe.local_epochs {
         let mut order = seed.derive(&format!("batches/{epoch}")).stream();
@@ -111,38 +107,97 @@ pub(crate) fn train(
     Ok(TrainingSummary { loss, steps, cases: cases.len() as u32, tuned_share })
 }
 
-impl Trainer<'_> {
-    /// One forward and backward pass and, if the loss is finite, one optimiser step.
-    fn step(&mut self, cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> Step {
-        let device = self.device.recording();
-        let input =
-            Volumes::new(batch.len(), cases.shape(), &device, |row, out| cases.fill(batch[row], epoch, out));
-        let targets: Vec<f32> = batch.iter().map(|&index| cases.label(index).as_target()).collect();
-        let targets = Tensor::<1>::from_data(TensorData::new(targets, [batch.len()]), &device);
-        in_pool(|| self.step_on(&input, targets))
+/// The loss of one batch of the first epoch and its gradients, without a step.
+pub(crate) fn loss_and_gradients(
+    network: &mut Network<Trained>,
+    cases: &dyn TrainingCases,
+    batch: &[usize],
+    recipe: &Training,
+    seed: Seed,
+    device: &ComputeDevice,
+) -> (f64, Vec<f32>, Gradients) {
+    let blocks = network.routing.as_ref().map_or(0, |routing| routing.frozen.len());
+    let mut trainer = Trainer::new(network, recipe, seed, device);
+    let noise = noise_differences(&mut seed.derive("routing").stream(), batch.len() * blocks);
+    let (input, targets) = trainer.batch(cases, 0, batch);
+    in_pool(|| {
+        let gates = trainer.gates(&input);
+        let (loss, step) = found(trainer.network.forward_dense(input, gates.as_ref()), targets, None);
+        (step.loss, noise, loss.backward())
+    })
+}
+
+impl<'a> Trainer<'a> {
+    fn new(
+        network: &'a mut Network<Trained>,
+        recipe: &Training,
+        seed: Seed,
+        device: &'a ComputeDevice,
+    ) -> Self {
+        Self {
+            network,
+            trunk: Optimiser::new(recipe.learning_rate, recipe.weight_decay, device),
+            policy: Optimiser::new(recipe.policy_learning_rate, recipe.weight_decay, device),
+            noise: seed.derive("routing").stream(),
+            temperature: recipe.temperature,
+            precision: recipe.precision,
+            device,
+        }
     }
 
-    fn step_on(&mut self, input: &Volumes, targets: Tensor<1>) -> Step {
-        let (noise, temperature, device) = (&mut self.noise, self.temperature, targets.device());
-        let (logits, gates) = self.network.forward_dense(input, |preferences| {
-            let [rows, blocks] = preferences.dims();
-            let noise = TensorData::new(noise_differences(noise, rows * blocks), [rows, blocks]);
-            decide(preferences, Tensor::from_data(noise, &device), temperature)
-        });
-        let loss = binary_cross_entropy(logits, targets);
-        let found = Step {
-            loss: loss.clone().into_scalar::<f32>().into(),
-            tuned_share: gates.map(|gates| gates.mean().into_scalar::<f32>().into()),
-        };
+    /// One forward and backward pass and, if the loss is finite, one optimiser step.
+    fn step(&mut self, cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> Step {
+        let (input, targets) = self.batch(cases, epoch, batch);
+        in_pool(|| self.step_on(input, targets))
+    }
+
+    /// Volumes and targets.
+    fn batch(&self, cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> (Features, Tensor<1>) {
+        let device = self.device.recording();
+        let fill = |row: usize, out: &mut [f32]| cases.fill(batch[row], epoch, out);
+        let input =
+            volumes(batch.len(), cases.shape(), &device, self.device.arithmetic(self.precision), fill);
+        let targets: Vec<f32> = batch.iter().map(|&index| cases.label(index).as_target()).collect();
+        (input, Tensor::from_data(TensorData::new(targets, [batch.len()]), &device))
+    }
+
+    /// The policy's decisions `[batch, blocks]`, if there is routing.
+    fn gates(&mut self, input: &Features) -> Option<Tensor<2>> {
+        let preferences = self.network.routing.as_ref()?.policy.preferences(input.clone());
+        let ([rows, blocks], device) = (preferences.dims(), preferences.device());
+        let noise = TensorData::new(noise_differences(&mut self.noise, rows * blocks), [rows, blocks]);
+        Some(decide(preferences, Tensor::from_data(noise, &device), self.temperature))
+    }
+
+    fn step_on(&mut self, input: Features, targets: Tensor<1>) -> Step {
+        let gates = self.gates(&input);
+        let share = gates.clone().map(|gates| gates.mean().into_scalar::<f32>().into());
+        if self.device.checkpointing() {
+            let pass = Checkpointed::forward(self.network, input, gates);
+            let logits = self.network.trunk.classify(pass.exit());
+            let (loss, found) = found(logits, targets, share);
+            if found.loss.is_finite() {
+                pass.backward(self.network, loss.backward(), &mut self.trunk, &mut self.policy);
+            }
+            return found;
+        }
+        let (loss, found) = found(self.network.forward_dense(input, gates.as_ref()), targets, share);
         if found.loss.is_finite() {
             let mut gradients = loss.backward();
-            self.trunk.step(&mut self.network.trunk, &mut gradients);
+            self.network.trunk.step(&mut self.trunk, &mut gradients);
             if let Some(routing) = &mut self.network.routing {
-                self.policy.step(&mut routing.policy, &mut gradients);
+                routing.policy.step(&mut self.policy, &mut gradients);
             }
         }
         found
     }
+}
+
+/// The loss of `logits`, and what to tell of it.
+fn found(logits: Tensor<1>, targets: Tensor<1>, tuned_share: Option<f64>) -> (Tensor<1>, Step) {
+    let loss = binary_cross_entropy(logits, targets);
+    let value = loss.clone().into_scalar::<f32>().into();
+    (loss, Step { loss: value, tuned_share })
 }
 
 impl Epoch {

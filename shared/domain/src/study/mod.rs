@@ -83,6 +83,17 @@ pub enum NormMode {
     Fixed,
 }
 
+/// How a processor's own kernels multiply. Sums, weights and everything else stay in 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit factors.
+    #[default]
+    F32,
+    /// Factors rounded to bfloat16: half the time where the processor multiplies them, slower elsewhere.
+    Bf16,
+}
+
 /// An axis along which a training input may be mirrored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,6 +126,9 @@ pub struct Training {
     pub norm: NormMode,
     /// Axes along which training inputs are mirrored at random.
     pub flips: Vec<Flip>,
+    /// Of the convolutions in training. Evaluation always computes in 32 bits.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 /// The fixed-point arithmetic of the aggregate.

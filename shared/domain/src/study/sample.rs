@@ -1,6 +1,6 @@
 //! A valid study for tests.
 
-use super::{Evaluation, Federation, FixedPoint, NormMode, Preprocessing, Study, Training};
+use super::{Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing, Study, Training};
 use crate::network::{Depth, NetworkSpec};
 use crate::{Arm, Modality};
 
@@ -23,6 +23,7 @@ pub(crate) fn study() -> Study {
             temperature: 5.0,
             norm: NormMode::Batch,
             flips: vec![],
+            precision: Precision::F32,
         },
         federation: Federation {
             sites: vec!["a".parse().unwrap(), "b".parse().unwrap()],

@@ -25,6 +25,7 @@ fn study() -> Study {
             temperature: 1.0,
             norm: NormMode::Batch,
             flips: vec![],
+            precision: Precision::F32,
         },
         federation: Federation {
             sites: vec!["a".parse().unwrap()],

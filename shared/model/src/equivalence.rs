@@ -1,0 +1,93 @@
+//! The processor's own kernels against burn's operations: the same network, the same loss, the same gradients.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+use consilium_domain::network::Depth;
+use consilium_domain::{Arm, NormMode, Precision};
+
+use crate::device::ComputeDevice;
+use crate::layer::Trained;
+use crate::network::Network;
+use crate::sample;
+use crate::volumes::volumes;
+
+const ROWS: usize = 4;
+/// No two extents are equal, and no map is a multiple of a register.
+const SHAPE: [usize; 3] = [26, 37, 45];
+
+/// Gradients of a module's parameters, in its order.
+struct Collected<'a> {
+    gradients: &'a Gradients,
+    found: Vec<TensorData>,
+}
+
+impl ModuleVisitor for Collected<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let gradient = parameter.val().grad(self.gradients).expect("every parameter has a gradient");
+        self.found.push(gradient.into_data());
+    }
+}
+
+/// The logits and the gradients of everything that is learned.
+fn computed(depth: Depth, arm: Arm, norm: NormMode, device: &ComputeDevice) -> Vec<TensorData> {
+    let spec = sample::spec(depth);
+    let base = sample::weights(spec.backbone_tensors(), 1);
+    let trainable = sample::weights(spec.trainable_tensors(arm), 2);
+    let network = Network::<Trained>::read(spec, arm, norm, Some(&base), &trainable, device).unwrap();
+    let recording = device.recording();
+    let voxels = SHAPE.iter().product::<usize>();
+    let values = sample::wave(ROWS * voxels, 0.73);
+    let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * voxels..][..voxels]);
+    let input = volumes(ROWS, SHAPE, &recording, device.arithmetic(Precision::F32), fill);
+    // Straight-through: zeros and ones forward, the policy's preferences backward.
+    let gates = network.routing.as_ref().map(|routing| {
+        let preferences = routing.policy.preferences(input.clone());
+        let [rows, blocks] = preferences.dims();
+        let hard = (0..rows * blocks).map(|i| f32::from(u8::from(i % 3 != 0))).collect::<Vec<_>>();
+        let hard = Tensor::from_data(TensorData::new(hard, [rows, blocks]), &recording);
+        hard + (preferences.clone() - preferences.detach())
+    });
+    let logits = network.forward_dense(input, gates.as_ref());
+    let weights = Tensor::from_data([1.0, -0.5, 0.25, 0.7], &recording);
+    let gradients = (logits.clone() * weights).sum().backward();
+    let mut collected = Collected { gradients: &gradients, found: vec![logits.into_data()] };
+    network.trunk.visit(&mut collected);
+    if let Some(routing) = &network.routing {
+        routing.policy.visit(&mut collected);
+    }
+    collected.found
+}
+
+/// The norm of the difference, relative to the norm of what is expected. Single values may differ more: where an input
+/// of a ReLU is next to zero, rounding decides.
+fn distance(found: &TensorData, expected: &TensorData) -> f64 {
+    assert_eq!(found.shape(), expected.shape());
+    let (found, expected) = (found.as_slice::<f32>().unwrap(), expected.as_slice::<f32>().unwrap());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let pairs = found.iter().zip(expected);
+    let difference = norm(&mut pairs.map(|(found, expected)| f64::from(found - expected)));
+    difference / norm(&mut expected.iter().map(|&x| x.into())).max(f64::MIN_POSITIVE)
+}
+
+/// A third of the gates are zero. Ours skip the backward pass of the paths that were not taken, and theirs compute it.
+#[test]
+fn kernels_compute_what_burns_operations_compute() {
+    // In the deep network, batch statistics over a few voxels magnify rounding from layer to layer.
+    for (depth, tolerance) in [(Depth::D10, 1e-3), (Depth::D50, 5e-3)] {
+        for arm in Arm::ALL {
+            for norm in [NormMode::Fixed, NormMode::Batch] {
+                let [kernels, reference] = [ComputeDevice::cpu(), ComputeDevice::reference()]
+                    .map(|device| computed(depth, arm, norm, &device));
+                assert_eq!(kernels.len(), reference.len());
+                for (ours, theirs) in kernels.iter().zip(&reference) {
+                    let error = distance(ours, theirs);
+                    assert!(
+                        error < tolerance,
+                        "{error} in {depth:?} {arm} under {norm:?}, {:?}",
+                        ours.shape()
+                    );
+                }
+            }
+        }
+    }
+}
