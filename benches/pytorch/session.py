@@ -11,7 +11,7 @@ from network import Network, gumbel_differences, preferred, straight_through
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last_3d}
 # Times each candidate of `tune` is run; the fastest counts, because the machine may be shared.
-TRIALS = 2
+TRIALS = 3
 
 
 class Session:

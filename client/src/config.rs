@@ -26,6 +26,9 @@ pub struct ConfigFile {
     /// The processor to train on.
     #[serde(default = "default_device")]
     pub device: String,
+    /// Train with less memory and more time: maps within a residual block are computed twice. The result is the same.
+    #[serde(default)]
+    pub checkpointing: bool,
     /// `cubic` or `bbr`.
     #[serde(default = "default_congestion")]
     pub congestion: String,
@@ -129,7 +132,7 @@ impl ConfigFile {
             problems.push("idle_timeout_secs: must be 2 to 600".to_owned());
         }
         let layout = parse("layout", &self.layout, &mut problems);
-        let device = parse("device", &self.device, &mut problems);
+        let device: Option<ComputeDevice> = parse("device", &self.device, &mut problems);
         let congestion = parse("congestion", &self.congestion, &mut problems);
         match (layout, device, congestion) {
             (Some(layout), Some(device), Some(congestion)) if problems.is_empty() => Ok(Config {
@@ -138,7 +141,7 @@ impl ConfigFile {
                 state: folder.join(self.state),
                 data: self.data.into_iter().map(|data| folder.join(data)).collect(),
                 layout,
-                device,
+                device: device.with_checkpointing(self.checkpointing),
                 tuning: Tuning {
                     congestion,
                     idle_timeout: Duration::from_secs(self.idle_timeout_secs.into()),
@@ -185,6 +188,7 @@ mod tests {
             data: vec!["absent".into()],
             layout: "shoebox".into(),
             device: "abacus".into(),
+            checkpointing: false,
             congestion: "reno".into(),
             idle_timeout_secs: 1,
         };

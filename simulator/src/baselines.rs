@@ -43,5 +43,6 @@ fn variant(federated: &Consortium, name: String, federation: Federation, sites: 
         layout: federated.layout,
         weights: federated.weights.clone(),
         device: federated.device.clone(),
+        checkpointing: federated.checkpointing,
     }
 }

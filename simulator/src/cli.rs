@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use consilium_data::Layout;
-use consilium_domain::{Arm, Modality};
+use consilium_domain::{Arm, Modality, Precision};
 use consilium_process::describe;
 
 use crate::preset::Preset;
@@ -77,6 +77,12 @@ pub(crate) struct SimulateArgs {
     /// Processor to train on: cpu or auto.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
+    /// Precision of the factors in training: f32 or bf16.
+    #[arg(long)]
+    pub(crate) precision: Option<Precision>,
+    /// Train with less memory and more time; the result is the same.
+    #[arg(long)]
+    pub(crate) checkpointing: bool,
     /// The number every random choice derives from.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,

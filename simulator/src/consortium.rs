@@ -33,6 +33,8 @@ pub(crate) struct Consortium {
     pub(crate) layout: Layout,
     pub(crate) weights: Option<PathBuf>,
     pub(crate) device: String,
+    /// Whether clients train with less memory.
+    pub(crate) checkpointing: bool,
 }
 
 impl Consortium {
@@ -152,6 +154,7 @@ impl Consortium {
             data: site.folders.clone(),
             layout: self.layout.to_string(),
             device: self.device.clone(),
+            checkpointing: self.checkpointing,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
         };

@@ -2,7 +2,8 @@
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, Evaluation, Federation, FixedPoint, Flip, Modality, NormMode, Preprocessing, SiteId, Study, Training,
+    Arm, Evaluation, Federation, FixedPoint, Flip, Modality, NormMode, Precision, Preprocessing, SiteId,
+    Study, Training,
 };
 
 use consilium_data::phantom::Grid;

@@ -54,8 +54,15 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let (sites, phantoms, (weights, source)) = prepared.await??;
     let lanes = study.lanes().len();
     println!("{} sites, {lanes} lanes of {} rounds", sites.len(), study.training.rounds);
-    let consortium =
-        Consortium { folder: out.clone(), study, sites, layout: args.layout, weights, device: args.device };
+    let consortium = Consortium {
+        folder: out.clone(),
+        study,
+        sites,
+        layout: args.layout,
+        weights,
+        device: args.device,
+        checkpointing: args.checkpointing,
+    };
     let federated = consortium.run("federated training").await?;
     let finished = federated.outcome.status == "finished";
     let baselines = match args.baselines && finished {
@@ -92,6 +99,7 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     study.evaluation.folds = args.folds.unwrap_or(study.evaluation.folds);
     study.training.rounds = args.rounds.unwrap_or(study.training.rounds);
     study.training.local_epochs = args.local_epochs.unwrap_or(study.training.local_epochs);
+    study.training.precision = args.precision.unwrap_or(study.training.precision);
     Ok(study)
 }
 

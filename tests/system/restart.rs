@@ -70,6 +70,7 @@ impl ByHand {
             data: vec![self.simulated.join("phantoms").join(site)],
             layout: "upenn-gbm".to_owned(),
             device: "cpu".to_owned(),
+            checkpointing: false,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
         };

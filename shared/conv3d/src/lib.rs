@@ -22,9 +22,9 @@ pub use convolution::{
     weight_gradient,
 };
 pub use elementwise::{
-    BlockedShape, Normalisation, NormaliseGradient, RouteGradient, average, average_gradient, channel_sums,
-    gather, normalise, normalise_gradient, place, relu_gradient, route, route_gradient, rows_with_gradient,
-    subsample, subsample_gradient,
+    BlockedShape, Normalisation, NormaliseGradient, RouteGradient, RoutedPaths, are_choices, average,
+    average_gradient, channel_sums, gather, normalise, normalise_gradient, place, relu_gradient, relu_mask,
+    route, route_gradient, rows_with_gradient, subsample, subsample_gradient,
 };
 pub use geometry::{Geometry, Problem};
 pub use instructions::InstructionSet;

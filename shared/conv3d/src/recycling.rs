@@ -62,6 +62,7 @@ impl Room for Block {
 impl Room for f32 {}
 impl<const N: usize> Room for [u8; N] {}
 impl Room for u8 {}
+impl Room for u16 {}
 impl Room for usize {}
 
 #[cfg(test)]

@@ -28,5 +28,6 @@ pub use role::{Role, UnknownRole};
 pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{
-    Evaluation, Federation, FixedPoint, Flip, NormMode, Precision, Preprocessing, Study, StudyError, StudyHash, Training,
+    Evaluation, Federation, FixedPoint, Flip, NormMode, Precision, Preprocessing, Study, StudyError,
+    StudyHash, Training, UnknownPrecision,
 };

@@ -36,6 +36,15 @@ pub struct LossAndGradients {
     pub noise: Vec<f32>,
 }
 
+/// Gives the memory that the kernels keep from step to step back to the system, however the work ends.
+struct ReleasedAtTheEnd;
+
+impl Drop for ReleasedAtTheEnd {
+    fn drop(&mut self) {
+        consilium_conv3d::release();
+    }
+}
+
 impl Classifier {
     /// Builds the network.
     ///
@@ -82,6 +91,7 @@ impl Classifier {
             check_input(case, input, shape)?;
         }
         let (network, device) = (self.network.fold(), self.device.plain());
+        let _memory = ReleasedAtTheEnd;
         let mut predictions = Vec::with_capacity(inputs.len());
         for rows in inputs.chunks(batch.max(1)) {
             let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(rows[row]);
@@ -110,6 +120,7 @@ impl Classifier {
         seed: Seed,
         observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
     ) -> Result<TrainingSummary, ModelError> {
+        let _memory = ReleasedAtTheEnd;
         train(&mut self.network, cases, recipe, seed, &self.device, observe)
     }
 

@@ -12,7 +12,8 @@ use super::workload::{Work, Workload};
 
 /// Largest relative difference of losses, of answers, and of each tensor of gradients by its norm.
 const TOLERANCE: f64 = 1e-3;
-/// Where PyTorch's own 32 bits are further than that from its 64 bits, ours may be this many times as far.
+/// Where PyTorch's own 32 bits are further than that from its 64 bits, ours may be this many times as far. That is so
+/// in deep networks only; the same code must keep to the tolerance in shallow ones.
 const OWN_ERRORS: f64 = 2.0;
 
 /// How near the two sides are.
@@ -111,18 +112,20 @@ fn differences(answer: &Value) -> Result<Vec<Difference<'_>>> {
     tensors.iter().map(Difference::read).collect()
 }
 
-/// The tensor that differs most, for what it may; as an error when it differs too much.
+/// The largest difference; as an error when it is too large.
+///
+/// What is allowed goes by the worst of PyTorch's own errors in all tensors, not in the same one: which tensor is hit
+/// by a ReLU whose sign is a matter of rounding is chance, how hard it is hit is a property of the network.
 fn judge(differences: &[Difference<'_>]) -> Result<String, String> {
-    let excess =
-        |difference: &Difference<'_>| difference.error / TOLERANCE.max(OWN_ERRORS * difference.own_error);
-    let Some(worst) = differences.iter().max_by(|a, b| excess(a).total_cmp(&excess(b))) else {
+    let Some(worst) = differences.iter().max_by(|a, b| a.error.total_cmp(&b.error)) else {
         return Err("there are none".to_owned());
     };
-    let Difference { tensor, error, own_error } = worst;
-    let own =
-        if *own_error > 0.0 { format!(", PyTorch's own in 32 bits {own_error:.1e}") } else { String::new() };
-    let text = format!("at most {error:.1e} ({tensor}{own})");
-    if excess(worst) <= 1.0 { Ok(text) } else { Err(text) }
+    let own_error = differences.iter().map(|difference| difference.own_error).fold(0.0, f64::max);
+    let mut text = format!("at most {:.1e} ({})", worst.error, worst.tensor);
+    if own_error > 0.0 {
+        text += &format!(", PyTorch's own in 32 bits {own_error:.1e}");
+    }
+    if worst.error <= TOLERANCE.max(OWN_ERRORS * own_error) { Ok(text) } else { Err(text) }
 }
 
 #[cfg(test)]
@@ -137,8 +140,8 @@ mod tests {
     #[test]
     fn what_pytorch_itself_cannot_tell_is_forgiven_and_no_more() {
         assert!(judged(&[("a", 9e-4, 0.0), ("b", 0.0, 0.0)]).is_ok_and(|text| text.contains("(a)")));
-        assert!(judged(&[("a", 1.9e-2, 1e-2), ("b", 9e-4, 1e-7)]).is_ok());
-        assert!(judged(&[("a", 2.1e-2, 1e-2), ("b", 9e-4, 1e-7)]).is_err_and(|text| text.contains("(a")));
+        assert!(judged(&[("a", 1.9e-2, 1e-7), ("b", 9e-4, 1e-2)]).is_ok());
+        assert!(judged(&[("a", 2.1e-2, 1e-2), ("b", 9e-4, 1e-7)]).is_err_and(|text| text.contains("(a)")));
         assert!(judged(&[("a", 1.1e-3, 1e-7)]).is_err());
         assert!(judged(&[("a", f64::INFINITY, 0.0)]).is_err());
         assert!(judged(&[("a", f64::NAN, 0.0), ("b", 1e-4, 0.0)]).is_err());

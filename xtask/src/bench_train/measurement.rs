@@ -94,6 +94,16 @@ impl Measurement {
         Some(self.ours.seconds.median() / self.torch.as_ref()?.seconds.median())
     }
 
+    /// Our shortest time as a share of PyTorch's shortest.
+    pub(crate) fn minimum_ratio(&self) -> Option<f64> {
+        Some(self.ours.seconds.minimum() / self.torch.as_ref()?.seconds.minimum())
+    }
+
+    /// Whether the machine was too busy for these times to be quoted.
+    pub(crate) fn is_disturbed(&self) -> bool {
+        [Some(&self.ours), self.torch.as_ref()].into_iter().flatten().any(|side| side.seconds.are_disturbed())
+    }
+
     /// Our memory as a share of PyTorch's.
     pub(crate) fn memory_ratio(&self) -> Option<f64> {
         Some(self.ours.memory_mib()? / self.torch.as_ref()?.memory_mib()?)
@@ -118,6 +128,8 @@ impl Measurement {
             "torch": self.torch.as_ref().map(Side::json),
             "torch_choice": self.torch_choice,
             "time_ratio": self.time_ratio(),
+            "minimum_ratio": self.minimum_ratio(),
+            "disturbed": self.is_disturbed(),
             "memory_ratio": self.memory_ratio(),
             "operations": self.operations,
             "gflops": self.gflops(),

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// On a quiet machine medians are within a few hundredths of the minima.
+const DISTURBED: f64 = 1.2;
+
 /// Seconds, in the order they were taken; never empty.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Samples(Vec<f64>);
@@ -25,6 +28,11 @@ impl Samples {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
+    /// Whether something else kept the machine busy: half of the samples took far longer than the shortest.
+    pub(crate) fn are_disturbed(&self) -> bool {
+        self.median() > DISTURBED * self.minimum()
+    }
+
     /// Everything about them.
     pub(crate) fn json(&self) -> Value {
         json!({ "median": self.median(), "minimum": self.minimum(), "all": self.0 })
@@ -42,5 +50,12 @@ mod tests {
         assert_eq!(of(&[9.0, 1.0, 2.0, 4.0]).median(), 3.0);
         assert_eq!(of(&[9.0, 1.0, 2.0]).minimum(), 1.0);
         assert_eq!(Samples::new(Vec::new()), None);
+    }
+
+    #[test]
+    fn one_slow_sample_disturbs_nothing_and_most_do() {
+        let of = |seconds: &[f64]| Samples::new(seconds.to_vec()).unwrap();
+        assert!(!of(&[1.0, 1.1, 9.0]).are_disturbed());
+        assert!(of(&[3.2, 20.3, 20.4]).are_disturbed());
     }
 }

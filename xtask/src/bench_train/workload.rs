@@ -37,8 +37,9 @@ pub(crate) struct Workload {
 /// The window of the paper (arXiv:2310.12373).
 const WINDOW: [usize; 3] = [70, 86, 86];
 const CUBE: [usize; 3] = [64, 64, 64];
-/// Uneven, so that an exchanged axis shows; deep enough for a tap of dilation 4.
-const TINY_SHAPE: [usize; 3] = [42, 36, 40];
+/// Uneven, so that an exchanged axis shows; deep enough for a tap of dilation 4. Small: the fewer sums before a ReLU, the
+/// fewer of them have a sign that is a matter of rounding.
+const TINY_SHAPE: [usize; 3] = [34, 20, 24];
 const FULL_WIDTH: u16 = 64;
 const TINY_WIDTH: u16 = 4;
 

@@ -6,7 +6,10 @@
 use rayon::prelude::*;
 
 use super::sums::{Sums, unblocked};
-use super::{Normalisation, Unwritten, Written, fresh_with, lanes, multiversion, of_block, shape::Slab};
+use super::{
+    Normalisation, Unwritten, Written, fresh_with, lanes, multiversion, of_block, relu_mask::Bits,
+    shape::Slab,
+};
 use crate::{Block, BlockedShape, CHANNELS, InstructionSet};
 
 /// Gradients of [`normalise`](super::normalise).
@@ -18,16 +21,17 @@ pub struct NormaliseGradient {
     pub dscale: Vec<f32>,
     /// Of the shift of each channel.
     pub dshift: Vec<f32>,
-    /// Of the residual, `dz` where `z > 0`, if it was asked for.
+    /// Of the residual, `dz` where the output is above zero, if it was asked for.
     pub dresidual: Option<Vec<Block>>,
 }
 
 /// Gradients of a normalisation by the mean and variance of `y` over volumes and voxels (arXiv:1502.03167).
 ///
-/// `z` is the output of [`normalise`](super::normalise) if it applied ReLU, `None` if it did not; the
-/// gradient of a residual is then `dz` itself, and only one through ReLU can be asked for.
+/// `mask` is the [`relu_mask`](super::relu_mask) of what [`normalise`](super::normalise) gave if it applied ReLU,
+/// `None` if it did not; the gradient of a residual is then `dz` itself, and only one through ReLU can be asked
+/// for.
 ///
-/// Over the `n` values of a channel, with `dz` masked by `z > 0`:
+/// Over the `n` values of a channel, with `dz` masked:
 /// ```text
 /// x      = (y - mean) / sqrt(variance + epsilon)
 /// dshift = sum(dz)
@@ -36,26 +40,29 @@ pub struct NormaliseGradient {
 /// ```
 ///
 /// # Shapes
-/// `y`, `z`, `dz`, `dy` and `dresidual` are blocked activations of `shape`.
+/// `y`, `dz`, `dy` and `dresidual` are blocked activations of `shape`, `mask` has one element for each voxel.
 ///
 /// # Panics
-/// When a slice has another length than `shape` asks for, or `want_residual` is set without `z`.
+/// When a slice has another length than `shape` asks for, or `want_residual` is set without `mask`.
 pub fn normalise_gradient(
     instructions: InstructionSet,
     shape: BlockedShape,
     y: &[f32],
-    z: Option<&[f32]>,
+    mask: Option<&[u16]>,
     dz: &[f32],
     normalisation: &Normalisation<'_>,
     want_residual: bool,
 ) -> NormaliseGradient {
-    assert!(z.is_some() || !want_residual, "without ReLU the gradient of the residual is `dz` itself");
+    assert!(mask.is_some() || !want_residual, "without ReLU the gradient of the residual is `dz` itself");
     normalisation.assert_fits(&shape);
+    if let Some(mask) = mask {
+        shape.assert_mask(mask);
+    }
     let inputs = Inputs {
         instructions,
         shape,
         y: shape.voxels_of("y", y),
-        z: z.map(|z| shape.voxels_of("z", z)),
+        mask,
         dz: shape.voxels_of("dz", dz),
         normalisation,
     };
@@ -106,7 +113,7 @@ struct Inputs<'a> {
     instructions: InstructionSet,
     shape: BlockedShape,
     y: &'a [[f32; CHANNELS]],
-    z: Option<&'a [[f32; CHANNELS]]>,
+    mask: Option<&'a [u16]>,
     dz: &'a [[f32; CHANNELS]],
     normalisation: &'a Normalisation<'a>,
 }
@@ -115,7 +122,7 @@ struct Inputs<'a> {
 #[derive(Clone, Copy)]
 struct SlabInputs<'a> {
     y: &'a [[f32; CHANNELS]],
-    z: Option<&'a [[f32; CHANNELS]]>,
+    mask: Option<&'a [u16]>,
     dz: &'a [[f32; CHANNELS]],
 }
 
@@ -123,7 +130,7 @@ impl Inputs<'_> {
     fn of(&self, slab: &Slab) -> SlabInputs<'_> {
         SlabInputs {
             y: &self.y[slab.voxels.clone()],
-            z: self.z.map(|z| &z[slab.voxels.clone()]),
+            mask: self.mask.map(|mask| &mask[slab.voxels.clone()]),
             dz: &self.dz[slab.voxels.clone()],
         }
     }
@@ -181,10 +188,19 @@ impl Backward {
     }
 }
 
-/// The gradient before ReLU.
-#[inline(always)]
-pub(crate) fn masked(z: f32, dz: f32) -> f32 {
-    if z > 0.0 { dz } else { 0.0 }
+/// Sums over a slab. Not a closure: that would be called for each voxel, with the sums in memory.
+#[derive(Default)]
+struct SlabSums {
+    shift: [f32; CHANNELS],
+    scale: [f32; CHANNELS],
+}
+
+impl SlabSums {
+    #[inline(always)]
+    fn add(&mut self, y: &[f32; CHANNELS], mean: &[f32; CHANNELS], dz: &[f32; CHANNELS]) {
+        self.shift = lanes(|lane| self.shift[lane] + dz[lane]);
+        self.scale = lanes(|lane| self.scale[lane] + dz[lane] * (y[lane] - mean[lane]));
+    }
 }
 
 multiversion! {
@@ -194,41 +210,39 @@ multiversion! {
         dresidual: Option<Unwritten<'out, Block>>,
         mean: &[f32; CHANNELS],
     ) -> (Option<Written<'out>>, ([f32; CHANNELS], [f32; CHANNELS])) {
-        let (mut shift, mut scale) = ([0.0; CHANNELS], [0.0; CHANNELS]);
-        let mut add = |y: &[f32; CHANNELS], dz: [f32; CHANNELS]| {
-            shift = lanes(|lane| shift[lane] + dz[lane]);
-            scale = lanes(|lane| scale[lane] + dz[lane] * (y[lane] - mean[lane]));
-            Block(dz)
-        };
+        let (bits, mut sums) = (Bits::new(), SlabSums::default());
         let both = inputs.y.iter().zip(inputs.dz);
-        let written = match (inputs.z, dresidual) {
+        let written = match (inputs.mask, dresidual) {
             (None, _) => {
                 for (y, dz) in both {
-                    add(y, *dz);
+                    sums.add(y, mean, dz);
                 }
                 None
             }
-            (Some(z), None) => {
-                for ((y, dz), z) in both.zip(z) {
-                    add(y, lanes(|lane| masked(z[lane], dz[lane])));
+            (Some(mask), None) => {
+                for ((y, dz), mask) in both.zip(mask) {
+                    sums.add(y, mean, &bits.masked(*mask, dz));
                 }
                 None
             }
-            (Some(z), Some(out)) => Some(out.write(both.zip(z).map(|((y, dz), z)| {
-                add(y, lanes(|lane| masked(z[lane], dz[lane])))
+            (Some(mask), Some(out)) => Some(out.write(both.zip(mask).map(|((y, dz), mask)| {
+                let dz = bits.masked(*mask, dz);
+                sums.add(y, mean, &dz);
+                Block(dz)
             }))),
         };
-        (written, (shift, scale))
+        (written, (sums.shift, sums.scale))
     }
 }
 
 multiversion! {
     fn dy_slab<'out>(out: Unwritten<'out, Block>, inputs: SlabInputs<'_>, back: &Backward) -> Written<'out> {
-        let both = inputs.y.iter().zip(inputs.dz);
-        match inputs.z {
+        let (bits, both) = (Bits::new(), inputs.y.iter().zip(inputs.dz));
+        match inputs.mask {
             None => out.write(both.map(|(y, dz)| Block(lanes(|lane| back.apply(y[lane], dz[lane], lane))))),
-            Some(z) => out.write(both.zip(z).map(|((y, dz), z)| {
-                Block(lanes(|lane| back.apply(y[lane], masked(z[lane], dz[lane]), lane)))
+            Some(mask) => out.write(both.zip(mask).map(|((y, dz), mask)| {
+                let dz = bits.masked(*mask, dz);
+                Block(lanes(|lane| back.apply(y[lane], dz[lane], lane)))
             })),
         }
     }
@@ -236,7 +250,7 @@ multiversion! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{normalise, trial};
+    use super::super::{normalise, relu_mask, trial};
     use super::*;
 
     const SHAPE: BlockedShape = BlockedShape { batch: 2, channels: 19, voxels: 300 };
@@ -281,9 +295,10 @@ mod tests {
         };
         for relu in [false, true] {
             let z = normalise(InstructionSet::best(), SHAPE, &y, &normalisation, Some(&residual), relu);
-            let z = relu.then(|| trial::floats(&z));
+            let mask = relu.then(|| relu_mask(InstructionSet::best(), trial::floats(&z)));
+            let mask = mask.as_deref();
             trial::each_way(
-                |instructions| normalise_gradient(instructions, SHAPE, &y, z, &dz, &normalisation, relu),
+                |instructions| normalise_gradient(instructions, SHAPE, &y, mask, &dz, &normalisation, relu),
                 |found| {
                     trial::assert_padding_is_zero(SHAPE, trial::floats(&found.dy));
                     assert_eq!(found.dresidual.is_some(), relu);
@@ -327,8 +342,9 @@ mod tests {
         let normalisation =
             Normalisation { mean: &mean, variance: &variance, epsilon: EPSILON, scale: &mean, shift: &mean };
         let best = InstructionSet::best();
-        let with = normalise_gradient(best, SHAPE, &y, Some(&z), &dz, &normalisation, true);
-        let without = normalise_gradient(best, SHAPE, &y, Some(&z), &dz, &normalisation, false);
+        let mask = relu_mask(best, &z);
+        let with = normalise_gradient(best, SHAPE, &y, Some(&mask), &dz, &normalisation, true);
+        let without = normalise_gradient(best, SHAPE, &y, Some(&mask), &dz, &normalisation, false);
         assert_eq!(without.dresidual, None);
         assert_eq!(NormaliseGradient { dresidual: None, ..with }, without);
     }

@@ -2,29 +2,30 @@
 
 use rayon::prelude::*;
 
-use super::normalise_gradient::masked;
-use super::{Unwritten, Written, fresh_with, lanes, multiversion, sums::Sums};
+use super::{Unwritten, Written, fresh_with, lanes, multiversion, relu_mask::Bits, sums::Sums};
 use crate::{Block, BlockedShape, CHANNELS, InstructionSet};
 
-/// `dz` where the output `z` of a ReLU is above zero, and its sum over volumes and voxels for each channel.
+/// `dz` where the output of a ReLU is above zero, and its sum over volumes and voxels for each channel.
 ///
 /// # Shapes
-/// `z`, `dz` and the first result are blocked activations of `shape`.
+/// `dz` and the first result are blocked activations of `shape`, `mask` is the [`relu_mask`](super::relu_mask) of
+/// such activations.
 ///
 /// # Panics
 /// When a slice has another length than `shape` asks for.
 pub fn relu_gradient(
     instructions: InstructionSet,
     shape: BlockedShape,
-    z: &[f32],
+    mask: &[u16],
     dz: &[f32],
 ) -> (Vec<Block>, Vec<f32>) {
-    let (z, dz) = (shape.voxels_of("z", z), shape.voxels_of("dz", dz));
+    shape.assert_mask(mask);
+    let dz = shape.voxels_of("dz", dz);
     fresh_with(shape.total_voxels(), |out| {
         let slabs = shape.cut(out).into_par_iter();
         let done = slabs.map(|(slab, out)| {
-            let (z, dz) = (&z[slab.voxels.clone()], &dz[slab.voxels.clone()]);
-            let (written, sums) = relu_slab(instructions, out, z, dz);
+            let (mask, dz) = (&mask[slab.voxels.clone()], &dz[slab.voxels.clone()]);
+            let (written, sums) = relu_slab(instructions, out, mask, dz);
             (written, (slab, sums))
         });
         let (written, sums): (Vec<_>, Vec<_>) = done.unzip();
@@ -52,12 +53,12 @@ pub fn channel_sums(instructions: InstructionSet, shape: BlockedShape, dz: &[f32
 multiversion! {
     fn relu_slab<'out>(
         out: Unwritten<'out, Block>,
-        z: &[[f32; CHANNELS]],
+        mask: &[u16],
         dz: &[[f32; CHANNELS]],
     ) -> (Written<'out>, [f32; CHANNELS]) {
-        let mut sums = [0.0; CHANNELS];
-        let written = out.write(z.iter().zip(dz).map(|(z, dz)| {
-            let dz = lanes(|lane| masked(z[lane], dz[lane]));
+        let (bits, mut sums) = (Bits::new(), [0.0; CHANNELS]);
+        let written = out.write(mask.iter().zip(dz).map(|(mask, dz)| {
+            let dz = bits.masked(*mask, dz);
             sums = lanes(|lane| sums[lane] + dz[lane]);
             Block(dz)
         }));
@@ -74,7 +75,7 @@ multiversion! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial;
+    use super::super::{relu_mask, trial};
     use super::*;
 
     const SHAPE: BlockedShape = BlockedShape { batch: 3, channels: 37, voxels: 611 };
@@ -84,13 +85,20 @@ mod tests {
         let (z, dz) = (trial::activations(SHAPE, 1), trial::activations(SHAPE, 2));
         let expected: Vec<f32> = z.iter().zip(&dz).map(|(z, dz)| if *z > 0.0 { *dz } else { 0.0 }).collect();
         trial::each_way(
-            |instructions| relu_gradient(instructions, SHAPE, &z, &dz),
+            |instructions| relu_gradient(instructions, SHAPE, &relu_mask(instructions, &z), &dz),
             |(found, sums)| {
                 assert_eq!(trial::floats(&found), expected);
                 check_sums(&sums, &expected);
             },
         );
         trial::each_way(|instructions| channel_sums(instructions, SHAPE, &dz), |sums| check_sums(&sums, &dz));
+    }
+
+    #[test]
+    #[should_panic(expected = "the mask does not have the voxels")]
+    fn a_mask_of_another_shape_is_refused() {
+        let shape = BlockedShape { batch: 1, channels: 1, voxels: 2 };
+        relu_gradient(InstructionSet::best(), shape, &[0], &[0.0; 32]);
     }
 
     fn check_sums(sums: &[f32], values: &[f32]) {

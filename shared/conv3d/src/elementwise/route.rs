@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Unwritten, Written, fresh, fresh_with, lanes, multiversion, sums::Sums};
+use super::{Unwritten, Written, fresh, fresh_with, lanes, multiversion, shape::Slab, sums::Sums};
 use crate::{Block, BlockedShape, CHANNELS, InstructionSet};
 
 /// Gradients of [`route`].
@@ -14,6 +14,30 @@ pub struct RouteGradient {
     pub frozen: Vec<Block>,
     /// Of each volume's gate, the sum of `dz * (tuned - frozen)`.
     pub gates: Vec<f32>,
+}
+
+/// What [`route_gradient`] needs of the two paths.
+#[derive(Debug, Clone, Copy)]
+pub enum RoutedPaths<'a> {
+    /// Both of them.
+    Both {
+        /// The tuned path.
+        tuned: &'a [f32],
+        /// The frozen path.
+        frozen: &'a [f32],
+    },
+    /// What was taken and what was not, for gates that [are choices](are_choices).
+    Chosen {
+        /// The result of [`route`].
+        output: &'a [f32],
+        /// Of each volume the path that was not taken: what [`route`] gives for exchanged paths.
+        other: &'a [f32],
+    },
+}
+
+/// Whether every gate is exactly 1 or 0, so that each volume takes one of the paths.
+pub fn are_choices(gates: &[f32]) -> bool {
+    gates.iter().all(|gate| matches!(gate, 0.0 | 1.0))
 }
 
 /// `gate * tuned + (1 - gate) * frozen` for each volume. Where the gate is exactly 1 or 0 the one path is
@@ -56,26 +80,24 @@ pub fn route(
 /// As for [`route`]; `dz` as its result.
 ///
 /// # Panics
-/// When a slice has another length.
+/// When a slice has another length, or for chosen paths with gates between 1 and 0.
 pub fn route_gradient(
     instructions: InstructionSet,
     batch: usize,
     volume_len: usize,
-    tuned: &[f32],
-    frozen: &[f32],
+    paths: RoutedPaths<'_>,
     gates: &[f32],
     dz: &[f32],
 ) -> RouteGradient {
     let shape = BlockedShape::of_rows(batch, volume_len);
-    let (tuned, frozen) = (shape.voxels_of("tuned", tuned), shape.voxels_of("frozen", frozen));
-    let dz = shape.voxels_of("dz", dz);
     assert_eq!(gates.len(), batch, "each volume needs one gate");
+    let (paths, dz) = (Voxels::new(&shape, paths, gates), shape.voxels_of("dz", dz));
     let (dtuned, (dfrozen, gates)) = fresh_with(shape.total_voxels(), |dtuned| {
         let (dfrozen, (dtuned, gates)) = fresh_with(shape.total_voxels(), |dfrozen| {
             let slabs = shape.cut(dtuned).into_par_iter().zip(shape.cut(dfrozen));
             let done = slabs.map(|((slab, dtuned), (_, dfrozen))| {
-                let paths = (&tuned[slab.voxels.clone()], &frozen[slab.voxels.clone()]);
                 let (gate, dz) = (gates[slab.row], &dz[slab.voxels.clone()]);
+                let paths = paths.of(&slab, gate);
                 let (written, sums) = split_slab(instructions, (dtuned, dfrozen), paths, gate, dz);
                 (written, (slab, sums))
             });
@@ -88,6 +110,40 @@ pub fn route_gradient(
         (dtuned, (dfrozen, gates))
     });
     RouteGradient { tuned: dtuned, frozen: dfrozen, gates }
+}
+
+/// The voxels of two paths.
+struct Voxels<'a> {
+    one: &'a [[f32; CHANNELS]],
+    two: &'a [[f32; CHANNELS]],
+    /// `one` is what was taken, not the tuned path.
+    chosen: bool,
+}
+
+impl<'a> Voxels<'a> {
+    fn new(shape: &BlockedShape, paths: RoutedPaths<'a>, gates: &[f32]) -> Self {
+        match paths {
+            RoutedPaths::Both { tuned, frozen } => Self {
+                one: shape.voxels_of("tuned", tuned),
+                two: shape.voxels_of("frozen", frozen),
+                chosen: false,
+            },
+            RoutedPaths::Chosen { output, other } => {
+                assert!(are_choices(gates), "between 1 and 0 no path was chosen: {gates:?} need both");
+                Self {
+                    one: shape.voxels_of("output", output),
+                    two: shape.voxels_of("other", other),
+                    chosen: true,
+                }
+            }
+        }
+    }
+
+    /// The tuned and the frozen path in `slab`.
+    fn of(&self, slab: &Slab, gate: f32) -> (&'a [[f32; CHANNELS]], &'a [[f32; CHANNELS]]) {
+        let (one, two) = (&self.one[slab.voxels.clone()], &self.two[slab.voxels.clone()]);
+        if self.chosen && gate == 0.0 { (two, one) } else { (one, two) }
+    }
 }
 
 multiversion! {
@@ -154,7 +210,10 @@ mod tests {
     fn gradients_are_those_of_the_mixture() {
         let [tuned, frozen, dz] = [1, 2, 3].map(|seed| trial::activations(ROWS, seed));
         trial::each_way(
-            |instructions| route_gradient(instructions, 4, VOLUME, &tuned, &frozen, &GATES, &dz),
+            |instructions| {
+                let paths = RoutedPaths::Both { tuned: &tuned, frozen: &frozen };
+                route_gradient(instructions, 4, VOLUME, paths, &GATES, &dz)
+            },
             |found| {
                 let (dtuned, dfrozen) = (trial::floats(&found.tuned), trial::floats(&found.frozen));
                 for (row, gate) in GATES.iter().enumerate() {
@@ -169,6 +228,41 @@ mod tests {
                 }
             },
         );
+    }
+
+    #[test]
+    fn what_was_taken_and_what_was_not_give_the_gradients_of_both() {
+        let [tuned, frozen, dz] = [1, 2, 3].map(|seed| trial::activations(ROWS, seed));
+        for gates in [[1.0, 0.0, -0.0, 1.0], [1.0; 4], [0.0; 4]] {
+            assert!(are_choices(&gates));
+            let best = InstructionSet::best();
+            let output = route(best, 4, VOLUME, &tuned, &frozen, &gates);
+            let other = route(best, 4, VOLUME, &frozen, &tuned, &gates);
+            let both = RoutedPaths::Both { tuned: &tuned, frozen: &frozen };
+            let expected = route_gradient(best, 4, VOLUME, both, &gates, &dz);
+            trial::each_way(
+                |instructions| {
+                    let paths =
+                        RoutedPaths::Chosen { output: trial::floats(&output), other: trial::floats(&other) };
+                    route_gradient(instructions, 4, VOLUME, paths, &gates, &dz)
+                },
+                |found| assert!(found == expected, "{gates:?}"),
+            );
+        }
+    }
+
+    #[test]
+    fn mixtures_are_not_choices() {
+        for gate in [0.5, 1.0 - f32::EPSILON / 2.0, f32::MIN_POSITIVE / 4.0, -1.0, f32::NAN] {
+            assert!(!are_choices(&[1.0, gate, 0.0]), "{gate}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "need both")]
+    fn chosen_paths_of_a_mixture_are_refused() {
+        let paths = RoutedPaths::Chosen { output: &[0.0; 16], other: &[0.0; 16] };
+        route_gradient(InstructionSet::best(), 1, 16, paths, &[0.5], &[0.0; 16]);
     }
 
     #[test]

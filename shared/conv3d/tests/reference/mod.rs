@@ -138,10 +138,10 @@ pub(crate) fn assert_close(found: f32, expected: Sum, place: impl Fn() -> String
 /// Random shapes with at most `most` input channels, small enough for the plain loops, and smaller still for Miri.
 pub(crate) fn problems(most: usize) -> impl Strategy<Value = Problem> {
     let (most, outputs, side) =
-        if cfg!(miri) { (most.min(17), 16..=18, 3usize) } else { (most, 30..=50, 12) };
+        if cfg!(miri) { (most.min(17), 16usize..=18, 3usize) } else { (most, 30..=50, 12) };
     let axis = (1..=side.min(3), 1usize..=3, 0usize..=side.min(4), 1..=side.min(4), 1..=side);
     let inputs = prop_oneof![1..=most.min(17), 1..=most];
-    let outputs = prop_oneof![1usize..=17usize, outputs];
+    let outputs = prop_oneof![1..=17usize, outputs];
     let axes = [axis.clone(), axis.clone(), axis];
     (1usize..=3, inputs, outputs, axes).prop_map(|(batch, inputs, outputs, axes)| {
         let geometry = Geometry {

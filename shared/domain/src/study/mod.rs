@@ -6,6 +6,7 @@
 mod check;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,23 @@ pub enum Precision {
     F32,
     /// Factors rounded to bfloat16: half the time where the processor multiplies them, slower elsewhere.
     Bf16,
+}
+
+/// A text that names no precision.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a precision: use `f32` or `bf16`")]
+pub struct UnknownPrecision(String);
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            other => Err(UnknownPrecision(other.to_owned())),
+        }
+    }
 }
 
 /// An axis along which a training input may be mirrored.

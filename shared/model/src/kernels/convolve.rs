@@ -2,6 +2,7 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, Backend, TensorMetadata};
+use burn::tensor::Shape;
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -20,12 +21,46 @@ struct Plain;
 
 /// What the backward pass of a convolution needs.
 #[derive(Debug, Clone)]
-struct Saved<B: Backend> {
-    input: FloatTensor<B>,
+struct Saved<B: Derivatives> {
+    input: Input<B>,
     kernel: FloatTensor<B>,
-    /// The output, if a ReLU made it.
-    output: Residual<B>,
+    /// If a ReLU followed.
+    mask: Option<B::Mask>,
     how: Convolution,
+}
+
+/// What is kept of an input.
+#[derive(Debug, Clone)]
+enum Input<B: Backend> {
+    /// All of it, for the gradient of the kernel.
+    Values(FloatTensor<B>),
+    /// For a kernel that is not learned: the gradient of the input depends on the kernel alone.
+    Shape(Shape),
+}
+
+impl<B: Derivatives> Input<B> {
+    fn of<C: CheckpointStrategy>(input: FloatTensor<B>, kernel: &FloatTensor<Autodiff<B, C>>) -> Self {
+        // An operation with this one parent is recorded if the parent needs a gradient. It is never finished.
+        let probe = Backward::<B, 1>::prepare::<C>(Convolve, [kernel.node()]);
+        match probe.compute_bound().stateful() {
+            OpsKind::Tracked(_) => Self::Values(input),
+            OpsKind::UnTracked(_) => Self::Shape(input.shape()),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        match self {
+            Self::Values(input) => input.shape(),
+            Self::Shape(shape) => shape.clone(),
+        }
+    }
+
+    fn into_values(self) -> FloatTensor<B> {
+        match self {
+            Self::Values(input) => input,
+            Self::Shape(_) => unreachable!("a kernel with a gradient had one when it was recorded"),
+        }
+    }
 }
 
 impl<B: Derivatives, const N: usize> Backward<B, N> for Convolve {
@@ -33,16 +68,16 @@ impl<B: Derivatives, const N: usize> Backward<B, N> for Convolve {
 
     fn backward(self, ops: Ops<Saved<B>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let Saved { input, kernel, output, how } = ops.state;
+        let Saved { input, kernel, mask, how } = ops.state;
         let (channels, instructions) = (kernel.shape()[0], how.arithmetic.instructions);
         let mut sums = None;
-        let gradient = match output {
-            Residual::Add(output) => {
-                let (masked, summed) = B::relu_gradient(output, gradient, channels, instructions);
+        let gradient = match mask {
+            Some(mask) => {
+                let (masked, summed) = B::relu_gradient(mask, gradient, channels, instructions);
                 sums = Some(summed);
                 masked
             }
-            Residual::None => gradient,
+            None => gradient,
         };
         let parent = |index: usize| ops.parents.get(index).and_then(Option::as_ref);
         if let Some(bias) = parent(2) {
@@ -52,12 +87,13 @@ impl<B: Derivatives, const N: usize> Backward<B, N> for Convolve {
         if let Some(residual) = parent(3) {
             gradients.register::<B>(residual.id, gradient.clone());
         }
+        let shape = input.shape();
         if let Some(node) = parent(1) {
-            let found = B::kernel_gradient(input.clone(), gradient.clone(), kernel.shape(), how);
+            let found = B::kernel_gradient(input.into_values(), gradient.clone(), kernel.shape(), how);
             gradients.register::<B>(node.id, found);
         }
         if let Some(node) = parent(0) {
-            gradients.register::<B>(node.id, B::input_gradient(gradient, kernel, input.shape(), how));
+            gradients.register::<B>(node.id, B::input_gradient(gradient, kernel, shape, how));
         }
     }
 }
@@ -71,7 +107,7 @@ impl<B: Derivatives> Backward<B, 2> for Plain {
         let [to_input, to_kernel] = ops.parents;
         let (shape, kernel_shape) = (input.shape(), kernel.shape());
         if let Some(node) = to_kernel {
-            let found = B::kernel_gradient(input, gradient.clone(), kernel_shape, how);
+            let found = B::kernel_gradient(input.into_values(), gradient.clone(), kernel_shape, how);
             gradients.register::<B>(node.id, found);
         }
         if let Some(node) = to_input {
@@ -89,63 +125,75 @@ pub(super) fn convolve<B: Derivatives, C: CheckpointStrategy>(
     how: Convolution,
     relu: bool,
 ) -> FloatTensor<Autodiff<B, C>> {
+    let kept = Input::of::<C>(input.primitive().clone(), &kernel);
     let [(input, to_input), (kernel, to_kernel), (bias, to_bias)] =
         [input, kernel, bias].map(|tensor| tensor.into_parts());
-    let saved = Saved { input, kernel, output: Residual::None, how };
+    let saved = Saved { input: kept, kernel: kernel.clone(), mask: None, how };
     match residual {
         Residual::None => {
-            let nodes = [to_input, to_kernel, to_bias];
-            record::<B, C, 3>(nodes, saved, relu, |saved| forward(saved, bias, Residual::None, relu))
+            let output = B::convolve(input, kernel, bias, Residual::None, how, relu);
+            record::<B, C, 3>([to_input, to_kernel, to_bias], saved, output, relu)
         }
         Residual::Add(residual) => {
             let (residual, to_residual) = residual.into_parts();
-            let nodes = [to_input, to_kernel, to_bias, to_residual];
-            record::<B, C, 4>(nodes, saved, relu, |saved| forward(saved, bias, Residual::Add(residual), relu))
+            let output = B::convolve(input, kernel, bias, Residual::Add(residual), how, relu);
+            record::<B, C, 4>([to_input, to_kernel, to_bias, to_residual], saved, output, relu)
         }
     }
-}
-
-fn forward<B: Derivatives>(
-    saved: &Saved<B>,
-    bias: FloatTensor<B>,
-    residual: Residual<B>,
-    relu: bool,
-) -> FloatTensor<B> {
-    B::convolve(saved.input.clone(), saved.kernel.clone(), bias, residual, saved.how, relu)
 }
 
 fn record<B: Derivatives, C: CheckpointStrategy, const N: usize>(
     nodes: [NodeGuard; N],
     mut saved: Saved<B>,
+    output: FloatTensor<B>,
     relu: bool,
-    forward: impl FnOnce(&Saved<B>) -> FloatTensor<B>,
 ) -> FloatTensor<Autodiff<B, C>> {
     match Backward::<B, N>::prepare::<C>(Convolve, nodes).compute_bound().stateful() {
         OpsKind::Tracked(operation) => {
-            let output = forward(&saved);
-            if relu {
-                saved.output = Residual::Add(output.clone());
-            }
+            saved.mask = relu.then(|| B::relu_mask(output.clone(), saved.how.arithmetic.instructions));
             operation.finish(saved, output)
         }
-        OpsKind::UnTracked(operation) => operation.finish(forward(&saved)),
+        OpsKind::UnTracked(operation) => operation.finish(output),
     }
 }
 
 /// Records [`super::Kernels::convolve_with_moments`].
+#[allow(clippy::type_complexity, reason = "three tensors; an alias would hide what they are")]
 pub(super) fn convolve_with_moments<B: Derivatives, C: CheckpointStrategy>(
     input: FloatTensor<Autodiff<B, C>>,
     kernel: FloatTensor<Autodiff<B, C>>,
     how: Convolution,
 ) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<Autodiff<B, C>>, FloatTensor<Autodiff<B, C>>) {
+    let kept = Input::of::<C>(input.primitive().clone(), &kernel);
     let [(input, to_input), (kernel, to_kernel)] = [input, kernel].map(|tensor| tensor.into_parts());
-    let (output, mean, variance) = B::convolve_with_moments(input.clone(), kernel.clone(), how);
+    let (output, mean, variance) = B::convolve_with_moments(input, kernel.clone(), how);
     let output = match Plain.prepare::<C>([to_input, to_kernel]).compute_bound().stateful() {
         OpsKind::Tracked(operation) => {
-            operation.finish(Saved { input, kernel, output: Residual::None, how }, output)
+            operation.finish(Saved { input: kept, kernel, mask: None, how }, output)
         }
         OpsKind::UnTracked(operation) => operation.finish(output),
     };
     let constant = <Autodiff<B, C> as AutodiffBackend>::from_inner;
     (output, constant(mean), constant(variance))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::ops::FloatTensorOps;
+    use burn::tensor::TensorData;
+    use burn_autodiff::checkpoint::strategy::NoCheckpointing;
+    use burn_flex::{Flex, FlexTensor};
+
+    use super::*;
+
+    #[test]
+    fn an_input_is_kept_only_for_a_kernel_that_is_learned() {
+        type Recording = Autodiff<Flex, NoCheckpointing>;
+        let tensor = || FlexTensor::from_data(TensorData::from([[1.0f32, 2.0]]));
+        let frozen = <Recording as AutodiffBackend>::from_inner(tensor());
+        let learned = Recording::float_set_require_grad(frozen.clone(), true);
+        assert!(matches!(Input::<Flex>::of::<NoCheckpointing>(tensor(), &learned), Input::Values(_)));
+        let kept = Input::<Flex>::of::<NoCheckpointing>(tensor(), &frozen);
+        assert!(matches!(&kept, Input::Shape(shape) if *shape == Shape::new([1, 2])), "{kept:?}");
+    }
 }

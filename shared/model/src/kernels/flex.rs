@@ -1,16 +1,18 @@
 //! Between burn's CPU tensors and slices, and the operations on them without derivatives.
 
+use std::sync::Arc;
+
 use burn::backend::TensorMetadata;
 use burn::tensor::{AllocationProperty, Bytes, DType, Shape};
 use burn_flex::{Flex, FlexTensor, Layout};
 use consilium_conv3d::{
-    Block, BlockedShape, CHANNELS, Finish, InstructionSet, Normalisation, Problem, average, average_gradient,
-    channel_sums, forward, forward_with_moments, input_gradient, max_pool, max_pool_gradient,
-    max_pool_with_winners, normalise, normalise_gradient, planar, recycle, relu_gradient, route,
-    route_gradient, rows_with_gradient, subsample, subsample_gradient, weight_gradient,
+    Block, BlockedShape, CHANNELS, Finish, InstructionSet, Normalisation, Problem, RoutedPaths, are_choices,
+    average, average_gradient, channel_sums, forward, forward_with_moments, input_gradient, max_pool,
+    max_pool_gradient, max_pool_with_winners, normalise, normalise_gradient, planar, recycle, relu_gradient,
+    relu_mask, route, route_gradient, rows_with_gradient, subsample, subsample_gradient, weight_gradient,
 };
 
-use super::{Convolution, Derivatives, Kernels, NormGradient, Residual};
+use super::{Convolution, Derivatives, Kernels, NormGradient, Paths, Residual};
 
 impl Kernels for Flex {
     fn convolve(
@@ -105,22 +107,30 @@ impl Kernels for Flex {
         let shape = tuned.shape();
         let [tuned, frozen, gates] = [tuned, frozen, gates].map(dense);
         let (batch, volume) = volumes(&shape);
+        if let Some(gate) = only_choice(floats(&gates)) {
+            return if gate { tuned } else { frozen };
+        }
         let output = route(instructions, batch, volume, floats(&tuned), floats(&frozen), floats(&gates));
         blocked_tensor(output, shape)
     }
 }
 
 impl Derivatives for Flex {
+    type Mask = Arc<Vec<u16>>;
+
+    fn relu_mask(output: FlexTensor, instructions: InstructionSet) -> Self::Mask {
+        Arc::new(relu_mask(instructions, floats(&dense(output))))
+    }
+
     fn relu_gradient(
-        output: FlexTensor,
+        mask: Self::Mask,
         gradient: FlexTensor,
         channels: usize,
         instructions: InstructionSet,
     ) -> (FlexTensor, FlexTensor) {
-        let shape = output.shape();
-        let [output, gradient] = [output, gradient].map(dense);
+        let (shape, gradient) = (gradient.shape(), dense(gradient));
         let blocked = blocked_shape(&shape, channels);
-        let (masked, sums) = relu_gradient(instructions, blocked, floats(&output), floats(&gradient));
+        let (masked, sums) = relu_gradient(instructions, blocked, &mask, floats(&gradient));
         (blocked_tensor(masked, shape), vector(sums))
     }
 
@@ -163,7 +173,7 @@ impl Derivatives for Flex {
 
     fn normalise_gradient(
         input: FlexTensor,
-        output: Residual<Self>,
+        mask: Option<Self::Mask>,
         gradient: FlexTensor,
         mean: FlexTensor,
         variance: FlexTensor,
@@ -175,7 +185,6 @@ impl Derivatives for Flex {
         let shape = input.shape();
         let [input, gradient, mean, variance, scale] = [input, gradient, mean, variance, scale].map(dense);
         let blocked = blocked_shape(&shape, floats(&mean).len());
-        let output = output.into_option().map(dense);
         let normalisation = Normalisation {
             mean: floats(&mean),
             variance: floats(&variance),
@@ -188,10 +197,10 @@ impl Derivatives for Flex {
             instructions,
             blocked,
             floats(&input),
-            output.as_ref().map(floats),
+            mask.as_ref().map(|mask| mask.as_slice()),
             floats(&gradient),
             &normalisation,
-            residual && output.is_some(),
+            residual && mask.is_some(),
         );
         let residual = match found.dresidual {
             Some(masked) => blocked_tensor(masked, shape.clone()),
@@ -232,25 +241,41 @@ impl Derivatives for Flex {
         blocked_tensor(found, input)
     }
 
-    fn route_gradient(
+    fn routed_paths(
         tuned: FlexTensor,
         frozen: FlexTensor,
+        gates: FlexTensor,
+        output: FlexTensor,
+        instructions: InstructionSet,
+    ) -> Paths<Self> {
+        let gates = dense(gates);
+        if are_choices(floats(&gates)) {
+            // By exchanged paths each volume takes the other one.
+            let other = <Self as Kernels>::route(frozen, tuned, gates, instructions);
+            Paths::Chosen { output, other }
+        } else {
+            Paths::Both { tuned: dense(tuned), frozen: dense(frozen) }
+        }
+    }
+
+    fn route_gradient(
+        paths: Paths<Self>,
         gates: FlexTensor,
         gradient: FlexTensor,
         instructions: InstructionSet,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (shape, gates_shape) = (tuned.shape(), gates.shape());
-        let [tuned, frozen, gates, gradient] = [tuned, frozen, gates, gradient].map(dense);
+        let (shape, gates_shape) = (gradient.shape(), gates.shape());
+        let [gates, gradient] = [gates, gradient].map(dense);
         let (batch, volume) = volumes(&shape);
-        let found = route_gradient(
-            instructions,
-            batch,
-            volume,
-            floats(&tuned),
-            floats(&frozen),
-            floats(&gates),
-            floats(&gradient),
-        );
+        let paths = match &paths {
+            Paths::Both { tuned, frozen } => {
+                RoutedPaths::Both { tuned: floats(tuned), frozen: floats(frozen) }
+            }
+            Paths::Chosen { output, other } => {
+                RoutedPaths::Chosen { output: floats(output), other: floats(other) }
+            }
+        };
+        let found = route_gradient(instructions, batch, volume, paths, floats(&gates), floats(&gradient));
         let tuned = blocked_tensor(found.tuned, shape.clone());
         (tuned, blocked_tensor(found.frozen, shape), tensor(found.gates, gates_shape))
     }
@@ -278,6 +303,18 @@ fn blocked_shape(shape: &Shape, channels: usize) -> BlockedShape {
 /// Number of volumes, and floats of each.
 fn volumes(shape: &Shape) -> (usize, usize) {
     (shape[0], shape.num_elements() / shape[0])
+}
+
+/// Whether all volumes take the tuned or all take the frozen path.
+fn only_choice(gates: &[f32]) -> Option<bool> {
+    let all = |choice: f32| gates.iter().all(|gate| *gate == choice);
+    if all(1.0) {
+        Some(true)
+    } else if all(0.0) {
+        Some(false)
+    } else {
+        None
+    }
 }
 
 fn all_channels(shape: &Shape) -> BlockedShape {

@@ -9,6 +9,8 @@ mod normalise;
 mod pool;
 mod route;
 
+use std::fmt::Debug;
+
 use burn::backend::{Backend, ExtensionType, backend_extension, tensor::FloatTensor};
 use burn::tensor::Shape;
 use burn_autodiff::Autodiff;
@@ -96,11 +98,27 @@ pub(crate) struct NormGradient<B: Backend> {
     residual: FloatTensor<B>,
 }
 
+/// What a route keeps of its paths. The output is the next layer's input and alive anyway, so where each volume took
+/// one path it is enough to keep the other.
+#[derive(Debug, Clone)]
+pub(crate) enum Paths<B: Backend> {
+    /// For gates between 0 and 1.
+    Both { tuned: FloatTensor<B>, frozen: FloatTensor<B> },
+    /// For gates of 0 and 1: of each volume what was taken and what was not.
+    Chosen { output: FloatTensor<B>, other: FloatTensor<B> },
+}
+
 /// What the backward passes compute. Rows of a gradient that are zero throughout are skipped where that is exact.
 pub(crate) trait Derivatives: Kernels {
-    /// The gradient where `output` is positive, and its sum over all voxels of each channel.
+    /// Where a ReLU's output is positive: a bit for each value, while the output itself takes 32.
+    type Mask: Clone + Debug + Send + 'static;
+
+    /// The mask of a ReLU's output.
+    fn relu_mask(output: FloatTensor<Self>, instructions: InstructionSet) -> Self::Mask;
+
+    /// The gradient where a ReLU's output is positive, and its sum over all voxels of each channel.
     fn relu_gradient(
-        output: FloatTensor<Self>,
+        mask: Self::Mask,
         gradient: FloatTensor<Self>,
         channels: usize,
         instructions: InstructionSet,
@@ -129,11 +147,11 @@ pub(crate) trait Derivatives: Kernels {
         how: Convolution,
     ) -> FloatTensor<Self>;
 
-    /// The shares of a normalisation; `output` is given if a ReLU made it, `residual` says whether it has one.
+    /// The shares of a normalisation; `mask` is given if a ReLU followed, `residual` says whether it has one.
     #[allow(clippy::too_many_arguments, reason = "a batch normalisation has that many")]
     fn normalise_gradient(
         input: FloatTensor<Self>,
-        output: Residual<Self>,
+        mask: Option<Self::Mask>,
         gradient: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
@@ -156,10 +174,18 @@ pub(crate) trait Derivatives: Kernels {
     /// The share of a subsampling's input.
     fn subsample_gradient(gradient: FloatTensor<Self>, stride: usize, input: Shape) -> FloatTensor<Self>;
 
-    /// The shares of the tuned path, the frozen path and the gates.
-    fn route_gradient(
+    /// What [`Derivatives::route_gradient`] needs to know about the paths that `output` was routed from.
+    fn routed_paths(
         tuned: FloatTensor<Self>,
         frozen: FloatTensor<Self>,
+        gates: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        instructions: InstructionSet,
+    ) -> Paths<Self>;
+
+    /// The shares of the tuned path, the frozen path and the gates.
+    fn route_gradient(
+        paths: Paths<Self>,
         gates: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         instructions: InstructionSet,

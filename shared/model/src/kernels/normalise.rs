@@ -1,6 +1,5 @@
 //! The derivative of a batch normalisation with its shortcut and ReLU (arXiv:1502.03167).
 
-use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::base::Checkpointer;
@@ -17,13 +16,13 @@ struct Normalise;
 
 /// What the backward pass needs.
 #[derive(Debug, Clone)]
-struct Saved<B: Backend> {
+struct Saved<B: Derivatives> {
     input: FloatTensor<B>,
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
     scale: FloatTensor<B>,
-    /// The output, if a ReLU made it.
-    output: Residual<B>,
+    /// If a ReLU followed.
+    mask: Option<B::Mask>,
     instructions: InstructionSet,
     epsilon: f32,
 }
@@ -33,12 +32,12 @@ impl<B: Derivatives, const N: usize> Backward<B, N> for Normalise {
 
     fn backward(self, ops: Ops<Saved<B>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let Saved { input, mean, variance, scale, output, instructions, epsilon } = ops.state;
+        let Saved { input, mean, variance, scale, mask, instructions, epsilon } = ops.state;
         let parent = |index: usize| ops.parents.get(index).and_then(Option::as_ref);
         let residual = parent(3).is_some();
         let found = B::normalise_gradient(
             input,
-            output,
+            mask,
             gradient,
             mean,
             variance,
@@ -72,7 +71,7 @@ pub(super) fn normalise<B: Derivatives, C: CheckpointStrategy>(
     let [(input, to_input), (scale, to_scale), (shift, to_shift)] =
         [input, scale, shift].map(|tensor| tensor.into_parts());
     let [mean, variance] = [mean, variance].map(|moment| moment.into_primitive());
-    let saved = Saved { input, mean, variance, scale, output: Residual::None, instructions, epsilon };
+    let saved = Saved { input, mean, variance, scale, mask: None, instructions, epsilon };
     match residual {
         Residual::None => {
             let nodes = [to_input, to_scale, to_shift];
@@ -107,9 +106,7 @@ fn record<B: Derivatives, C: CheckpointStrategy, const N: usize>(
     match Backward::<B, N>::prepare::<C>(Normalise, nodes).compute_bound().stateful() {
         OpsKind::Tracked(operation) => {
             let output = forward(&saved);
-            if relu {
-                saved.output = Residual::Add(output.clone());
-            }
+            saved.mask = relu.then(|| B::relu_mask(output.clone(), saved.instructions));
             operation.finish(saved, output)
         }
         OpsKind::UnTracked(operation) => operation.finish(forward(&saved)),
