@@ -31,7 +31,10 @@ pub(crate) struct Workload {
     arm: &'static str,
     shape: [usize; 3],
     batch: u16,
+    norm: &'static str,
     precision: &'static str,
+    /// Ours computes the maps within a block twice, to keep less; PyTorch does as always.
+    checkpointing: bool,
 }
 
 /// The window of the paper (arXiv:2310.12373).
@@ -44,7 +47,7 @@ const FULL_WIDTH: u16 = 64;
 const TINY_WIDTH: u16 = 4;
 
 /// Every workload.
-pub(crate) const ALL: [Workload; 6] = [
+pub(crate) const ALL: [Workload; 8] = [
     Workload {
         name: "spottune50-train",
         work: Work::Train,
@@ -52,7 +55,31 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "spottune",
         shape: WINDOW,
         batch: 2,
+        norm: "batch",
         precision: "f32",
+        checkpointing: false,
+    },
+    Workload {
+        name: "spottune50-train-fixed",
+        work: Work::Train,
+        depth: 50,
+        arm: "spottune",
+        shape: WINDOW,
+        batch: 2,
+        norm: "fixed",
+        precision: "f32",
+        checkpointing: false,
+    },
+    Workload {
+        name: "spottune50-train-checkpointed",
+        work: Work::Train,
+        depth: 50,
+        arm: "spottune",
+        shape: WINDOW,
+        batch: 2,
+        norm: "batch",
+        precision: "f32",
+        checkpointing: true,
     },
     Workload {
         name: "resnet10-train",
@@ -61,7 +88,9 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "medicalnet",
         shape: CUBE,
         batch: 4,
+        norm: "batch",
         precision: "f32",
+        checkpointing: false,
     },
     Workload {
         name: "resnet50-train",
@@ -70,7 +99,9 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "medicalnet",
         shape: CUBE,
         batch: 2,
+        norm: "batch",
         precision: "f32",
+        checkpointing: false,
     },
     Workload {
         name: "spottune50-evaluate",
@@ -79,7 +110,9 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "spottune",
         shape: WINDOW,
         batch: 2,
+        norm: "batch",
         precision: "f32",
+        checkpointing: false,
     },
     Workload {
         name: "spottune50-train-bf16",
@@ -88,7 +121,9 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "spottune",
         shape: WINDOW,
         batch: 2,
+        norm: "batch",
         precision: "bf16",
+        checkpointing: false,
     },
     Workload {
         name: "resnet10-train-bf16",
@@ -97,7 +132,9 @@ pub(crate) const ALL: [Workload; 6] = [
         arm: "medicalnet",
         shape: CUBE,
         batch: 4,
+        norm: "batch",
         precision: "bf16",
+        checkpointing: false,
     },
 ];
 
@@ -130,7 +167,8 @@ impl Workload {
             "depth": self.depth,
             "width": width,
             "arm": self.arm,
-            "norm": "batch",
+            "norm": self.norm,
+            "checkpointing": self.checkpointing,
             "precision": self.precision,
             "shape": shape,
             "batch": self.batch,

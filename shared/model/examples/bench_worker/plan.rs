@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) shape: [usize; 3],
     /// Cases of the one batch there is.
     pub(crate) batch: u16,
+    /// Whether maps within a block are computed twice.
+    pub(crate) checkpointing: bool,
     /// Folder of the files that both sides read.
     pub(crate) folder: PathBuf,
 }
@@ -46,6 +48,7 @@ impl Plan {
             recipe,
             shape: serde_json::from_value(field("shape"))?,
             batch,
+            checkpointing: serde_json::from_value(field("checkpointing"))?,
             folder: serde_json::from_value(field("weights"))?,
         })
     }

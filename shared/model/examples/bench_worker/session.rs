@@ -39,7 +39,7 @@ impl Session {
             None
         };
         let trainable = read(&plan, "trainable", plan.spec.trainable_tensors(plan.arm))?;
-        let device = ComputeDevice::cpu();
+        let device = ComputeDevice::cpu().with_checkpointing(plan.checkpointing);
         let (spec, arm, norm) = (plan.spec, plan.arm, plan.recipe.norm);
         let classifier = Classifier::new(spec, arm, norm, base.as_ref(), &trainable, &device)?;
         Ok(Self { plan, cases, network: Some(Network::Resting(Box::new(classifier))) })
