@@ -32,7 +32,13 @@ impl ModuleVisitor for Collected<'_> {
 }
 
 /// The logits and the gradients of everything that is learned.
-fn computed(depth: Depth, arm: Arm, norm: NormMode, device: &ComputeDevice) -> Vec<TensorData> {
+fn computed(
+    depth: Depth,
+    arm: Arm,
+    norm: NormMode,
+    device: &ComputeDevice,
+    precision: Precision,
+) -> Vec<TensorData> {
     let spec = sample::spec(depth);
     let base = sample::weights(spec.backbone_tensors(), 1);
     let trainable = sample::weights(spec.trainable_tensors(arm), 2);
@@ -41,7 +47,7 @@ fn computed(depth: Depth, arm: Arm, norm: NormMode, device: &ComputeDevice) -> V
     let voxels = SHAPE.iter().product::<usize>();
     let values = sample::wave(ROWS * voxels, 0.73);
     let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * voxels..][..voxels]);
-    let input = volumes(ROWS, SHAPE, &recording, device.arithmetic(Precision::F32), fill);
+    let input = volumes(ROWS, SHAPE, &recording, device.arithmetic(precision), fill);
     // Straight-through: zeros and ones forward, the policy's preferences backward.
     let gates = network.routing.as_ref().map(|routing| {
         let preferences = routing.policy.preferences(input.clone());
@@ -82,12 +88,24 @@ fn kernels_compute_what_burns_operations_compute() {
     {
         for arm in Arm::ALL {
             let [kernels, reference] = [ComputeDevice::cpu(), ComputeDevice::reference()]
-                .map(|device| computed(depth, arm, norm, &device));
+                .map(|device| computed(depth, arm, norm, &device, Precision::F32));
             assert_eq!(kernels.len(), reference.len());
             for (ours, theirs) in kernels.iter().zip(&reference) {
                 let error = distance(ours, theirs);
                 assert!(error < TOLERANCE, "{error} in {depth:?} {arm} under {norm:?}, {:?}", ours.shape());
             }
         }
+    }
+}
+
+/// The factors of a product are rounded to eight binary digits.
+#[test]
+fn bfloat16_moves_gradients_a_little() {
+    let device = ComputeDevice::cpu();
+    let [exact, rounded] = [Precision::F32, Precision::Bf16]
+        .map(|precision| computed(Depth::D10, Arm::Medicalnet, NormMode::Fixed, &device, precision));
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        let error = distance(rounded, exact);
+        assert!(error > 0.0 && error < 0.05, "{error} in {:?}", exact.shape());
     }
 }
