@@ -159,7 +159,16 @@ impl Authority {
         let mut params = blank(site.as_str(), &self.name, self.validity.site_days);
         params.subject_alt_names = vec![SanType::URI(Role::Site(site.clone()).to_string().try_into()?)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.sign(params)
+        Ok(Kit { fingerprint_key: Some(self.fingerprint_key()), ..self.sign(params)? })
+    }
+
+    /// One secret for all sites, derived from the authority's own: nothing more to keep, and nothing that the
+    /// coordinator, which never sees the authority's key, could derive.
+    fn fingerprint_key(&self) -> String {
+        let secret = self.issuer.key().serialize_der();
+        blake3::Hash::from(blake3::derive_key("Consilium 2026 fingerprint key of a consortium", &secret))
+            .to_hex()
+            .to_string()
     }
 
     /// A kit for the coordinator, with a fresh key, valid for [`Validity::coordinator_days`]. `names` are further
@@ -189,6 +198,7 @@ impl Authority {
             ca_pem: self.certificate_pem.clone(),
             certificate_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
+            fingerprint_key: None,
         })
     }
 }
@@ -284,6 +294,22 @@ mod tests {
         let (_, leaf) = x509_parser::pem::parse_x509_pem(kit.certificate_pem.as_bytes()).unwrap();
         let ca = ca.parse_x509().unwrap();
         leaf.parse_x509().unwrap().verify_signature(Some(ca.public_key())).unwrap();
+    }
+
+    #[test]
+    fn sites_of_one_consortium_share_a_fingerprint_key_that_the_coordinator_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create("North").unwrap();
+        authority.save(dir.path()).unwrap();
+        let loaded = Authority::load(dir.path()).unwrap();
+        let key_of = |authority: &Authority, site: &str| {
+            authority.issue_site(&site.parse().unwrap()).unwrap().fingerprint_key.unwrap()
+        };
+        let key = key_of(&authority, "a");
+        assert_eq!(key.len(), 64);
+        assert_eq!(key, key_of(&loaded, "b"));
+        assert_ne!(key, key_of(&Authority::create("North").unwrap(), "a"));
+        assert!(authority.issue_coordinator::<&str>(&[]).unwrap().fingerprint_key.is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A kit: the three files with which one party joins the consortium.
+//! A kit: the files with which one party joins the consortium.
 
 use std::fmt;
 use std::fs;
@@ -11,8 +11,9 @@ use crate::private_file::{Readers, create};
 pub(crate) const CA_FILE: &str = "ca.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";
 const KEY_FILE: &str = "key.pem";
+const FINGERPRINT_KEY_FILE: &str = "fingerprint.key";
 
-/// The three PEM texts one party needs. `Debug` does not show the key.
+/// The texts one party needs. `Debug` does not show the keys.
 #[derive(Clone)]
 pub struct Kit {
     /// The consortium authority's certificate: whom the holder trusts.
@@ -21,6 +22,9 @@ pub struct Kit {
     pub certificate_pem: String,
     /// The holder's private key (PKCS #8). Whoever has it *is* the holder.
     pub key_pem: String,
+    /// In the kit of a site, the key under which all sites of the consortium name duplicate patients: 64 hexadecimal
+    /// digits. The coordinator must never have it.
+    pub fingerprint_key: Option<String>,
 }
 
 /// Why a kit could not be written.
@@ -42,19 +46,19 @@ pub enum KitError {
 }
 
 impl Kit {
-    /// Writes `ca.pem`, `cert.pem` and `key.pem` (mode 0600) into `dir`, which is created where absent.
+    /// Writes `ca.pem`, `cert.pem`, `key.pem` and a site's `fingerprint.key` (keys with mode 0600) into `dir`, which is
+    /// created where absent.
     ///
     /// # Errors
-    /// Where one of the three is already there, nothing is written.
+    /// Where one of them is already there, nothing is written.
     pub fn write(&self, dir: &Path) -> Result<(), KitError> {
-        write_all(
-            dir,
-            &[
-                (KEY_FILE, &self.key_pem, Readers::Owner),
-                (CERTIFICATE_FILE, &self.certificate_pem, Readers::All),
-                (CA_FILE, &self.ca_pem, Readers::All),
-            ],
-        )
+        let mut files = vec![
+            (KEY_FILE, self.key_pem.as_str(), Readers::Owner),
+            (CERTIFICATE_FILE, &self.certificate_pem, Readers::All),
+            (CA_FILE, &self.ca_pem, Readers::All),
+        ];
+        files.extend(self.fingerprint_key.as_deref().map(|key| (FINGERPRINT_KEY_FILE, key, Readers::Owner)));
+        write_all(dir, &files)
     }
 }
 
