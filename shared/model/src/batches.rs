@@ -1,35 +1,67 @@
 //! What a site trains on, and in which order.
 
-use consilium_domain::{Label, RandomStream};
+use consilium_domain::{Label, RandomStream, Seed, Training};
+
+use crate::inputs::{InputError, Inputs};
 
 /// The cases a site trains on.
-pub trait TrainingCases {
-    /// How many.
-    fn len(&self) -> usize;
-
-    /// Whether there are none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
+pub trait TrainingCases: Inputs {
     /// The label of case `index`.
     fn label(&self, index: usize) -> Label;
 
-    /// Depth, height and width of every input, in voxels.
-    fn shape(&self) -> [usize; 3];
-
     /// Writes the input of case `index` as epoch `epoch` (from 0) sees it: augmentation happens here.
     ///
-    /// `out` has the voxels of [`shape`](Self::shape), width fastest. To be reproducible, the result must depend on
-    /// the arguments only.
-    fn fill(&self, index: usize, epoch: u16, out: &mut [f32]);
+    /// To be reproducible, the result must depend on the arguments only.
+    ///
+    /// # Errors
+    /// When the volume is not to be had.
+    fn sample(&self, index: usize, epoch: u16, out: &mut [f32]) -> Result<(), InputError> {
+        let _ = epoch;
+        self.read(index, out)
+    }
+
+    /// The cases that epoch `epoch` sees, at least one: all, unless classes are balanced by leaving some out.
+    fn chosen(&self, epoch: u16) -> Vec<usize> {
+        let _ = epoch;
+        (0..self.len()).collect()
+    }
+
+    /// What the loss of case `index` is multiplied by.
+    fn weight(&self, index: usize) -> f32 {
+        let _ = index;
+        1.0
+    }
 }
 
-/// Batches of `size` for one epoch over `count` cases, in random order.
+/// One optimiser step to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlannedStep {
+    /// Epoch, from 0.
+    pub(crate) epoch: u16,
+    /// Step of the epoch, from 1.
+    pub(crate) step: u32,
+    /// Steps of the epoch.
+    pub(crate) steps: u32,
+    /// The cases.
+    pub(crate) batch: Vec<usize>,
+}
+
+/// Every step of a training, in order.
+pub(crate) fn plan(cases: &dyn TrainingCases, recipe: &Training, seed: Seed) -> Vec<PlannedStep> {
+    (0..recipe.local_epochs)
+        .flat_map(|epoch| {
+            let mut order = seed.derive(&format!("batches/{epoch}")).stream();
+            let batches = shuffled(cases.chosen(epoch), recipe.batch_size.into(), &mut order);
+            let steps = batches.len() as u32;
+            (1..).zip(batches).map(move |(step, batch)| PlannedStep { epoch, step, steps, batch })
+        })
+        .collect()
+}
+
+/// Batches of `size` for one epoch over the cases `order`, in random order.
 ///
 /// A last batch of a single case is merged into the one before: batch statistics of one case say little.
-pub(crate) fn shuffled(count: usize, size: usize, stream: &mut RandomStream) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..count).collect();
+pub(crate) fn shuffled(mut order: Vec<usize>, size: usize, stream: &mut RandomStream) -> Vec<Vec<usize>> {
     stream.shuffle(&mut order);
     let mut batches: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
     if size > 1 && batches.len() > 1 && batches.last().is_some_and(|last| last.len() == 1) {
@@ -51,7 +83,7 @@ mod tests {
     fn every_case_is_seen_once_and_none_alone() {
         for count in 1..20 {
             for size in 2..7 {
-                let batches = shuffled(count, size, &mut Seed::from_number(1).stream());
+                let batches = shuffled((0..count).collect(), size, &mut Seed::from_number(1).stream());
                 let mut seen: Vec<usize> = batches.concat();
                 seen.sort_unstable();
                 assert_eq!(seen, (0..count).collect::<Vec<_>>());

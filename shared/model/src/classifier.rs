@@ -1,6 +1,6 @@
 //! The crate's surface: a network of one arm, from weights to weights.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use consilium_domain::network::{NetworkSpec, TensorSpec};
@@ -10,11 +10,13 @@ use consilium_weights::Weights;
 use crate::ModelError;
 use crate::batches::TrainingCases;
 use crate::device::ComputeDevice;
+use crate::inputs::Inputs;
 use crate::layer::Trained;
 use crate::network::Network;
 use crate::parameters::Writer;
 use crate::pool::in_pool;
-use crate::prediction::{Prediction, check_input};
+use crate::prediction::Prediction;
+use crate::read_ahead::read_ahead;
 use crate::training::{TrainingProgress, TrainingSummary, loss_and_gradients, train};
 use crate::volumes::volumes;
 
@@ -75,29 +77,27 @@ impl Classifier {
         Ok(writer.finish(self.manifest.clone())?)
     }
 
-    /// Answers for `inputs`, each of `shape` (depth, height, width; width fastest), `batch` at a time.
+    /// Answers for `inputs`, `batch` at a time; the next batches are read in the background.
     ///
     /// Deterministic: stored statistics, and every block takes the path its policy prefers.
     ///
     /// # Errors
-    /// When an input does not fill `shape`, or an answer is not finite.
-    pub fn predict(
-        &self,
-        inputs: &[&[f32]],
-        shape: [usize; 3],
-        batch: usize,
-    ) -> Result<Vec<Prediction>, ModelError> {
-        for (case, input) in inputs.iter().enumerate() {
-            check_input(case, input, shape)?;
-        }
+    /// When an input cannot be read, or an answer is not finite.
+    pub fn predict(&self, inputs: &dyn Inputs, batch: usize) -> Result<Vec<Prediction>, ModelError> {
         let (network, device) = (self.network.fold(), self.device.plain());
         let _memory = ReleasedAtTheEnd;
+        let (shape, batch) = (inputs.shape(), batch.max(1));
+        let batches = inputs.len().div_ceil(batch);
+        let rows = |number: usize| number * batch..((number + 1) * batch).min(inputs.len());
         let mut predictions = Vec::with_capacity(inputs.len());
-        for rows in inputs.chunks(batch.max(1)) {
-            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(rows[row]);
-            let input = volumes(rows.len(), shape, &device, self.device.arithmetic(Precision::F32), fill);
-            predictions.extend(in_pool(|| network.predict(input)));
-        }
+        read_ahead(batches, |number| read_rows(inputs, rows(number)), |values| {
+            for _ in 0..batches {
+                let arithmetic = self.device.arithmetic(Precision::F32);
+                let input = volumes(values.take()?, shape, &device, arithmetic);
+                predictions.extend(in_pool(|| network.predict(input)));
+            }
+            Ok::<(), ModelError>(())
+        })?;
         match predictions.iter().position(|prediction| !prediction.logit.is_finite()) {
             Some(case) => Err(ModelError::NotFinite { case }),
             None => Ok(predictions),
@@ -111,7 +111,7 @@ impl Classifier {
     /// may stop the training.
     ///
     /// # Errors
-    /// When there are no cases, the loss is not finite, or `observe` stops. The weights are then those of the last
+    /// When there are no cases, one cannot be read, the loss is not finite, or `observe` stops. The weights are then those of the last
     /// step that succeeded.
     pub fn train(
         &mut self,
@@ -129,7 +129,7 @@ impl Classifier {
     /// Running statistics move as in training.
     ///
     /// # Errors
-    /// When a gradient is not finite.
+    /// When an input cannot be read, or a gradient is not finite.
     pub fn loss_and_gradients(
         &mut self,
         cases: &dyn TrainingCases,
@@ -138,11 +138,21 @@ impl Classifier {
         seed: Seed,
     ) -> Result<LossAndGradients, ModelError> {
         let (loss, noise, gradients) =
-            loss_and_gradients(&mut self.network, cases, batch, recipe, seed, &self.device);
+            loss_and_gradients(&mut self.network, cases, batch, recipe, seed, &self.device)?;
         let mut writer = Writer::of_gradients(&gradients);
         self.network.write(&mut writer);
         Ok(LossAndGradients { loss, gradients: writer.finish(self.manifest.clone())?, noise })
     }
+}
+
+/// One volume after the other.
+fn read_rows(inputs: &dyn Inputs, rows: Range<usize>) -> Result<Vec<f32>, ModelError> {
+    let voxels = inputs.shape().iter().product();
+    let mut values = vec![0.0; rows.len() * voxels];
+    for (case, out) in rows.zip(values.chunks_exact_mut(voxels)) {
+        inputs.read(case, out).map_err(|cause| ModelError::Input { case, cause })?;
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -150,6 +160,7 @@ mod tests {
     use consilium_domain::network::Depth;
 
     use super::*;
+    use crate::inputs::InMemory;
     use crate::sample::{self, Blobs};
 
     fn train(classifier: &mut Classifier, recipe: &Training) -> TrainingSummary {
@@ -176,7 +187,7 @@ mod tests {
                 let summary = train(&mut classifier, &sample::recipe(norm));
                 (classifier.trainable().unwrap(), summary)
             });
-            assert_eq!(first_summary, second_summary);
+            assert_eq!((first_summary.loss, first_summary.steps), (second_summary.loss, second_summary.steps));
             assert!(
                 first.values().iter().map(|x| x.to_bits()).eq(second.values().iter().map(|x| x.to_bits()))
             );
@@ -222,9 +233,12 @@ mod tests {
             let network = classifier.network.fold();
             let device = classifier.device.plain();
             let blobs = Blobs::new(4);
-            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(blobs.inputs()[row]);
-            let input =
-                volumes(4, [Blobs::SIDE; 3], &device, classifier.device.arithmetic(Precision::F32), fill);
+            let input = volumes(
+                blobs.inputs().concat(),
+                blobs.shape(),
+                &device,
+                classifier.device.arithmetic(Precision::F32),
+            );
             let x = network.trunk.stem.forward(input);
             let routing = network.routing.expect("spottune routes");
             routing.frozen.iter().fold(x, |x, block| block.forward(x)).into_planar().into_data()
@@ -249,7 +263,7 @@ mod tests {
                 })
                 .unwrap();
             assert!(summary.loss < 0.5 * losses[0], "{arm}: {} from {}", summary.loss, losses[0]);
-            let predictions = classifier.predict(&blobs.inputs(), [Blobs::SIDE; 3], 5).unwrap();
+            let predictions = classifier.predict(&blobs, 5).unwrap();
             let right = predictions.iter().enumerate().filter(|(i, p)| (p.probability > 0.5) == (i % 2 == 1));
             assert!(right.count() >= 22, "{arm}");
         }
@@ -261,7 +275,7 @@ mod tests {
         let classifier = sample::classifier(Depth::D10, Arm::Spottune, NormMode::Batch);
         let blobs = Blobs::new(7);
         let [alone, together] =
-            [1, 7].map(|batch| classifier.predict(&blobs.inputs(), [Blobs::SIDE; 3], batch).unwrap());
+            [1, 7].map(|batch| classifier.predict(&blobs, batch).unwrap());
         for (alone, together) in alone.iter().zip(&together) {
             assert!((alone.logit - together.logit).abs() < 1e-4);
             assert_eq!(alone.tuned_blocks, together.tuned_blocks);
@@ -284,10 +298,12 @@ mod tests {
 
         let mut classifier = sample::classifier(Depth::D10, Arm::Random, NormMode::Batch);
         let shape = [Blobs::SIDE; 3];
-        let short = classifier.predict(&[&[0.0; 5]], shape, 1);
-        assert_eq!(short, Err(ModelError::InputSize { case: 0, found: 5, shape }));
+        let right = vec![0.5; Blobs::SIDE.pow(3)];
+        let short = classifier.predict(&InMemory { volumes: &[&right, &[0.0; 5]], shape }, 1);
+        assert!(matches!(short, Err(ModelError::Input { case: 1, .. })), "{short:?}");
         let damaged = vec![f32::NAN; Blobs::SIDE.pow(3)];
-        assert_eq!(classifier.predict(&[&damaged], shape, 1), Err(ModelError::NotFinite { case: 0 }));
+        let damaged = classifier.predict(&InMemory { volumes: &[&damaged], shape }, 1);
+        assert_eq!(damaged, Err(ModelError::NotFinite { case: 0 }));
         let recipe = sample::recipe(NormMode::Batch);
         let seed = Seed::from_number(1);
         let none = classifier.train(&Blobs::new(0), &recipe, seed, &mut |_| ControlFlow::Continue(()));

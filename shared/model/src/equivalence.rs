@@ -44,10 +44,8 @@ fn computed(
     let trainable = sample::weights(spec.trainable_tensors(arm), 2);
     let network = Network::<Trained>::read(spec, arm, norm, Some(&base), &trainable, device).unwrap();
     let recording = device.recording();
-    let voxels = SHAPE.iter().product::<usize>();
-    let values = sample::wave(ROWS * voxels, 0.73);
-    let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(&values[row * voxels..][..voxels]);
-    let input = volumes(ROWS, SHAPE, &recording, device.arithmetic(precision), fill);
+    let values = sample::wave(ROWS * SHAPE.iter().product::<usize>(), 0.73);
+    let input = volumes(values, SHAPE, &recording, device.arithmetic(precision));
     // Straight-through: zeros and ones forward, the policy's preferences backward.
     let gates = network.routing.as_ref().map(|routing| {
         let preferences = routing.policy.preferences(input.clone());

@@ -3,6 +3,8 @@
 use consilium_domain::Arm;
 use consilium_weights::WeightsError;
 
+use crate::inputs::InputError;
+
 /// Why a network cannot be built, trained or asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
@@ -19,15 +21,13 @@ pub enum ModelError {
         /// The first tensor that is missing, unexpected or misshapen.
         tensor: String,
     },
-    /// An input with the wrong number of voxels.
-    #[error("case {case} has {found} voxels where the shape {shape:?} needs {}: preprocess it again", shape.iter().product::<usize>())]
-    InputSize {
+    /// A volume that is not to be had.
+    #[error("the input of case {case} cannot be read: {cause}")]
+    Input {
         /// Position of the case among the given ones.
         case: usize,
-        /// Voxels given.
-        found: usize,
-        /// Depth, height and width expected.
-        shape: [usize; 3],
+        /// Why. May name a file.
+        cause: InputError,
     },
     /// Pretext targets that do not pair with the inputs.
     #[error("case {case} has {found} targets where {expected} are needed")]

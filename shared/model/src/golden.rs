@@ -46,9 +46,8 @@ fn formula_weights(spec: NetworkSpec) -> Weights {
 
 fn formula_input(device: &ComputeDevice) -> Features {
     let value = |i: usize| ((0.05 * i as f64).sin() + 0.5 * (0.013 * i as f64).cos()) as f32;
-    volumes(1, [16, 20, 18], &device.plain(), device.arithmetic(Precision::F32), |_, out| {
-        out.iter_mut().enumerate().for_each(|(i, x)| *x = value(i));
-    })
+    let (shape, arithmetic) = ([16, 20, 18], device.arithmetic(Precision::F32));
+    volumes((0..shape.iter().product()).map(value).collect(), shape, &device.plain(), arithmetic)
 }
 
 fn assert_stage(what: &str, found: Features, expected: &Value) {

@@ -84,13 +84,3 @@ pub(crate) fn forward_by_rows(
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("networks compute in 32-bit floats")
 }
-
-/// Checks that `input` fills `shape`.
-pub(crate) fn check_input(case: usize, input: &[f32], shape: [usize; 3]) -> Result<(), ModelError> {
-    let expected: usize = shape.iter().product();
-    if input.len() == expected {
-        Ok(())
-    } else {
-        Err(ModelError::InputSize { case, found: input.len(), shape })
-    }
-}

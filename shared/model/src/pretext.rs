@@ -17,13 +17,13 @@ use crate::backbone::Backbone;
 use crate::batches::shuffled;
 use crate::device::ComputeDevice;
 use crate::features::Features;
+use crate::inputs::InputError;
 use crate::layer::Trained;
 use crate::linear::Linear;
 use crate::loss::mean_squared_error;
 use crate::optimiser::Optimiser;
 use crate::parameters::{Reader, Writer};
 use crate::pool::in_pool;
-use crate::prediction::check_input;
 use crate::training::TrainingProgress;
 use crate::volumes::volumes;
 
@@ -68,10 +68,10 @@ pub fn pretrain_backbone(
     let mut steps_done = 0;
     for epoch in 0..pretext.epochs {
         let mut order = seed.derive(&format!("batches/{epoch}")).stream();
-        let batches = shuffled(inputs.len(), pretext.batch, &mut order);
+        let batches = shuffled((0..inputs.len()).collect(), pretext.batch, &mut order);
         for (step, batch) in (1..).zip(&batches) {
-            let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(inputs[batch[row]]);
-            let input = volumes(batch.len(), shape, &recording, device.arithmetic(Precision::F32), fill);
+            let values = batch.iter().flat_map(|&index| inputs[index].iter().copied()).collect();
+            let input = volumes(values, shape, &recording, device.arithmetic(Precision::F32));
             let wanted = batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
             let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);
             let loss = in_pool(|| model.step(&mut optimiser, input, wanted));
@@ -98,7 +98,11 @@ fn check(inputs: &[&[f32]], shape: [usize; 3], targets: &[Vec<f32>]) -> Result<u
         return Err(ModelError::NoCases);
     }
     for (case, input) in inputs.iter().enumerate() {
-        check_input(case, input, shape)?;
+        let (found, needed) = (input.len(), shape.iter().product::<usize>());
+        if found != needed {
+            let cause = InputError(format!("{found} voxels where the shape {shape:?} needs {needed}"));
+            return Err(ModelError::Input { case, cause });
+        }
         let found = targets.get(case).map_or(0, Vec::len);
         if found != expected {
             return Err(ModelError::Targets { case, found, expected });

@@ -32,8 +32,7 @@ fn network(norm: NormMode) -> Network<Trained> {
 
 fn volumes(tensors: &Device, device: &ComputeDevice) -> Features {
     let blobs = Blobs::new(ROWS);
-    let fill = |row: usize, out: &mut [f32]| out.copy_from_slice(blobs.inputs()[row]);
-    volumes::volumes(ROWS, [Blobs::SIDE; 3], tensors, device.arithmetic(Precision::F32), fill)
+    volumes::volumes(blobs.inputs().concat(), [Blobs::SIDE; 3], tensors, device.arithmetic(Precision::F32))
 }
 
 fn gates(device: &Device, blocks: usize, gate: impl Fn(usize, usize) -> f32) -> Tensor<2> {

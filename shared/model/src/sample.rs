@@ -7,7 +7,7 @@ use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec, init
 use consilium_domain::{Arm, Label, NormMode, Precision, Seed, Training};
 use consilium_weights::Weights;
 
-use crate::{Classifier, ComputeDevice, TrainingCases};
+use crate::{Classifier, ComputeDevice, InputError, Inputs, TrainingCases};
 
 /// Deterministic values without structure that a bug could hide in.
 pub(crate) fn wave(count: usize, frequency: f64) -> Vec<f32> {
@@ -80,21 +80,24 @@ impl Blobs {
     }
 }
 
-impl TrainingCases for Blobs {
+impl Inputs for Blobs {
     fn len(&self) -> usize {
         self.inputs.len()
-    }
-
-    fn label(&self, index: usize) -> Label {
-        Label::ALL[index % 2]
     }
 
     fn shape(&self) -> [usize; 3] {
         [Self::SIDE; 3]
     }
 
-    fn fill(&self, index: usize, _epoch: u16, out: &mut [f32]) {
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<(), InputError> {
         out.copy_from_slice(&self.inputs[index]);
+        Ok(())
+    }
+}
+
+impl TrainingCases for Blobs {
+    fn label(&self, index: usize) -> Label {
+        Label::ALL[index % 2]
     }
 }
 

@@ -1,12 +1,13 @@
 //! Local training: epochs of shuffled batches, one optimiser step each.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use burn::tensor::{Gradients, Tensor, TensorData};
 use consilium_domain::{Precision, RandomStream, Seed, Training};
 
 use crate::ModelError;
-use crate::batches::{TrainingCases, shuffled};
+use crate::batches::{PlannedStep, TrainingCases, plan};
 use crate::checkpointing::Checkpointed;
 use crate::device::ComputeDevice;
 use crate::features::Features;
@@ -16,6 +17,7 @@ use crate::loss::binary_cross_entropy;
 use crate::network::Network;
 use crate::optimiser::Optimiser;
 use crate::pool::in_pool;
+use crate::read_ahead::read_ahead;
 use crate::volumes::volumes;
 
 /// Where training stands after a step.
@@ -44,6 +46,25 @@ pub struct TrainingSummary {
     pub cases: u32,
     /// Mean share of blocks routed to their fine-tuned copy in the last epoch; `None` without routing.
     pub tuned_share: Option<f64>,
+    /// Share of the time that was spent waiting for inputs to be read.
+    pub waiting_share: f64,
+}
+
+/// The cases of a step, read.
+struct Batch {
+    shape: [usize; 3],
+    /// One volume after the other.
+    values: Vec<f32>,
+    targets: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+/// What the loss compares the logits with.
+struct Wanted {
+    /// `[batch]`, 0 or 1.
+    targets: Tensor<1>,
+    /// `[batch]`, where they are not all 1.
+    weights: Option<Tensor<1>>,
 }
 
 /// What one step found.
@@ -55,6 +76,7 @@ struct Step {
 /// Sums over an epoch.
 #[derive(Default)]
 struct Epoch {
+    cases: usize,
     loss: f64,
     tuned_share: Option<f64>,
 }
@@ -82,29 +104,45 @@ pub(crate) fn train(
     if cases.is_empty() {
         return Err(ModelError::NoCases);
     }
+    let began = Instant::now();
+    let plan = plan(cases, recipe, seed);
     let mut trainer = Trainer::new(network, recipe, seed, device);
-    let (mut steps, mut last) = (0, Epoch::default());
-    for epoch in 0..recipe.local_epochs {
-        let mut order = seed.derive(&format!("batches/{epoch}")).stream();
-        let batches = shuffled(cases.len(), recipe.batch_size.into(), &mut order);
-        last = Epoch::default();
-        for (step, batch) in (1..).zip(&batches) {
-            let found = trainer.step(cases, epoch, batch);
-            if !found.loss.is_finite() {
-                return Err(ModelError::Diverged { epoch, step: steps });
+    let (last, waited) = read_ahead(
+        plan.len(),
+        |number| Batch::read(cases, plan[number].epoch, &plan[number].batch),
+        |batches| -> Result<_, ModelError> {
+            let mut last = Epoch::default();
+            for (number, planned) in (0..).zip(&plan) {
+                if planned.step == 1 {
+                    last = Epoch::default();
+                }
+                let found = trainer.step(batches.take()?);
+                if !found.loss.is_finite() {
+                    return Err(ModelError::Diverged { epoch: planned.epoch, step: number });
+                }
+                last.add(&found, planned.batch.len());
+                if observe(planned.progress(recipe, found.loss)).is_break() {
+                    return Err(ModelError::Stopped { epoch: planned.epoch });
+                }
             }
-            steps += 1;
-            last.add(&found, batch.len());
-            let epochs = recipe.local_epochs;
-            let progress =
-                TrainingProgress { epoch, epochs, step, steps: batches.len() as u32, loss: found.loss };
-            if observe(progress).is_break() {
-                return Err(ModelError::Stopped { epoch });
-            }
-        }
+            Ok((last, batches.waited()))
+        },
+    )?;
+    let (loss, tuned_share) = last.means();
+    Ok(TrainingSummary {
+        loss,
+        steps: plan.len() as u32,
+        cases: cases.len() as u32,
+        tuned_share,
+        waiting_share: waited.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE),
+    })
+}
+
+impl PlannedStep {
+    const fn progress(&self, recipe: &Training, loss: f64) -> TrainingProgress {
+        let Self { epoch, step, steps, .. } = *self;
+        TrainingProgress { epoch, epochs: recipe.local_epochs, step, steps, loss }
     }
-    let (loss, tuned_share) = last.means(cases.len());
-    Ok(TrainingSummary { loss, steps, cases: cases.len() as u32, tuned_share })
 }
 
 /// The loss of one batch of the first epoch and its gradients, without a step.
@@ -115,16 +153,33 @@ pub(crate) fn loss_and_gradients(
     recipe: &Training,
     seed: Seed,
     device: &ComputeDevice,
-) -> (f64, Vec<f32>, Gradients) {
+) -> Result<(f64, Vec<f32>, Gradients), ModelError> {
     let blocks = network.routing.as_ref().map_or(0, |routing| routing.frozen.len());
     let mut trainer = Trainer::new(network, recipe, seed, device);
     let noise = noise_differences(&mut seed.derive("routing").stream(), batch.len() * blocks);
-    let (input, targets) = trainer.batch(cases, 0, batch);
-    in_pool(|| {
+    let (input, cases) = trainer.tensors(Batch::read(cases, 0, batch)?);
+    Ok(in_pool(|| {
         let gates = trainer.gates(&input);
-        let (loss, step) = found(trainer.network.forward_dense(input, gates.as_ref()), targets, None);
+        let (loss, step) = found(trainer.network.forward_dense(input, gates.as_ref()), cases, None);
         (step.loss, noise, loss.backward())
-    })
+    }))
+}
+
+impl Batch {
+    fn read(cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> Result<Self, ModelError> {
+        let shape = cases.shape();
+        let voxels = shape.iter().product();
+        let mut values = vec![0.0; batch.len() * voxels];
+        for (&case, out) in batch.iter().zip(values.chunks_exact_mut(voxels)) {
+            cases.sample(case, epoch, out).map_err(|cause| ModelError::Input { case, cause })?;
+        }
+        Ok(Self {
+            shape,
+            values,
+            targets: batch.iter().map(|&case| cases.label(case).as_target()).collect(),
+            weights: batch.iter().map(|&case| cases.weight(case)).collect(),
+        })
+    }
 }
 
 impl<'a> Trainer<'a> {
@@ -146,19 +201,18 @@ impl<'a> Trainer<'a> {
     }
 
     /// One forward and backward pass and, if the loss is finite, one optimiser step.
-    fn step(&mut self, cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> Step {
-        let (input, targets) = self.batch(cases, epoch, batch);
-        in_pool(|| self.step_on(input, targets))
+    fn step(&mut self, batch: Batch) -> Step {
+        let (input, cases) = self.tensors(batch);
+        in_pool(|| self.step_on(input, cases))
     }
 
-    /// Volumes and targets.
-    fn batch(&self, cases: &dyn TrainingCases, epoch: u16, batch: &[usize]) -> (Features, Tensor<1>) {
+    fn tensors(&self, batch: Batch) -> (Features, Wanted) {
         let device = self.device.recording();
-        let fill = |row: usize, out: &mut [f32]| cases.fill(batch[row], epoch, out);
-        let input =
-            volumes(batch.len(), cases.shape(), &device, self.device.arithmetic(self.precision), fill);
-        let targets: Vec<f32> = batch.iter().map(|&index| cases.label(index).as_target()).collect();
-        (input, Tensor::from_data(TensorData::new(targets, [batch.len()]), &device))
+        let rows = batch.targets.len();
+        let input = volumes(batch.values, batch.shape, &device, self.device.arithmetic(self.precision));
+        let column = |values| Tensor::from_data(TensorData::new(values, [rows]), &device);
+        let weighted = batch.weights.iter().any(|&weight| weight != 1.0);
+        (input, Wanted { targets: column(batch.targets), weights: weighted.then(|| column(batch.weights)) })
     }
 
     /// The policy's decisions `[batch, blocks]`, if there is routing.
@@ -169,19 +223,19 @@ impl<'a> Trainer<'a> {
         Some(decide(preferences, Tensor::from_data(noise, &device), self.temperature))
     }
 
-    fn step_on(&mut self, input: Features, targets: Tensor<1>) -> Step {
+    fn step_on(&mut self, input: Features, cases: Wanted) -> Step {
         let gates = self.gates(&input);
         let share = gates.clone().map(|gates| gates.mean().into_scalar::<f32>().into());
         if self.device.checkpointing() {
             let pass = Checkpointed::forward(self.network, input, gates);
             let logits = self.network.trunk.classify(pass.exit());
-            let (loss, found) = found(logits, targets, share);
+            let (loss, found) = found(logits, cases, share);
             if found.loss.is_finite() {
                 pass.backward(self.network, loss.backward(), &mut self.trunk, &mut self.policy);
             }
             return found;
         }
-        let (loss, found) = found(self.network.forward_dense(input, gates.as_ref()), targets, share);
+        let (loss, found) = found(self.network.forward_dense(input, gates.as_ref()), cases, share);
         if found.loss.is_finite() {
             let mut gradients = loss.backward();
             self.network.trunk.step(&mut self.trunk, &mut gradients);
@@ -194,14 +248,15 @@ impl<'a> Trainer<'a> {
 }
 
 /// The loss of `logits`, and what to tell of it.
-fn found(logits: Tensor<1>, targets: Tensor<1>, tuned_share: Option<f64>) -> (Tensor<1>, Step) {
-    let loss = binary_cross_entropy(logits, targets);
+fn found(logits: Tensor<1>, cases: Wanted, tuned_share: Option<f64>) -> (Tensor<1>, Step) {
+    let loss = binary_cross_entropy(logits, cases.targets, cases.weights);
     let value = loss.clone().into_scalar::<f32>().into();
     (loss, Step { loss: value, tuned_share })
 }
 
 impl Epoch {
     fn add(&mut self, step: &Step, cases: usize) {
+        self.cases += cases;
         self.loss += cases as f64 * step.loss;
         if let Some(share) = step.tuned_share {
             *self.tuned_share.get_or_insert(0.0) += cases as f64 * share;
@@ -210,8 +265,8 @@ impl Epoch {
 
     /// Loss a case and share of tuned routing. Divided once, at the end: weights that each are rounded need not
     /// add up to one, and a share above one is nonsense that the coordinator refuses.
-    fn means(&self, cases: usize) -> (f64, Option<f64>) {
-        let cases = cases as f64;
+    fn means(&self) -> (f64, Option<f64>) {
+        let cases = self.cases as f64;
         (self.loss / cases, self.tuned_share.map(|share| share / cases))
     }
 }
@@ -232,7 +287,7 @@ mod tests {
                     epoch.add(&Step { loss: 0.5, tuned_share: Some(1.0) }, batch);
                     rest -= batch;
                 }
-                assert_eq!(epoch.means(cases), (0.5, Some(1.0)), "{cases} cases in batches of {size}");
+                assert_eq!(epoch.means(), (0.5, Some(1.0)), "{cases} cases in batches of {size}");
             }
         }
     }

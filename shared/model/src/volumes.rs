@@ -9,20 +9,17 @@ use crate::features::Features;
 /// The stem's convolution: 7x7x7 with stride 2.
 pub(crate) const STEM: Geometry = Geometry { side: 7, stride: 2, dilation: 1 };
 
-/// A batch of `rows` volumes of `shape` on `device`, the values of which `fill` writes one volume at a time.
+/// A batch of volumes of `shape` on `device`; `values` holds one volume after the other.
 ///
 /// With an `arithmetic` the network computes by the processor's own kernels.
 pub(crate) fn volumes(
-    rows: usize,
+    values: Vec<f32>,
     shape: [usize; 3],
     device: &Device,
     arithmetic: Option<Arithmetic>,
-    mut fill: impl FnMut(usize, &mut [f32]),
 ) -> Features {
-    let volume: usize = shape.iter().product();
-    let mut values = vec![0.0; rows * volume];
-    values.chunks_exact_mut(volume).enumerate().for_each(|(row, out)| fill(row, out));
     let [depth, height, width] = shape;
+    let rows = values.len() / (depth * height * width);
     let data = TensorData::new(values, [rows, 1, depth, height, width]);
     Features::Planar(Tensor::from_data(data, device), arithmetic)
 }

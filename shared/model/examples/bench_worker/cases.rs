@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use consilium_domain::Label;
 use consilium_domain::network::{TensorKind, TensorSpec};
-use consilium_model::TrainingCases;
+use consilium_model::{InputError, Inputs, TrainingCases};
 use consilium_weights::Weights;
 
 use crate::Failure;
@@ -40,25 +40,28 @@ impl Cases {
     }
 
     /// Every volume.
-    pub(crate) fn inputs(&self) -> Vec<&[f32]> {
+    fn inputs(&self) -> Vec<&[f32]> {
         self.voxels.chunks_exact(self.shape.iter().product()).collect()
     }
 }
 
-impl TrainingCases for Cases {
+impl Inputs for Cases {
     fn len(&self) -> usize {
         self.labels.len()
-    }
-
-    fn label(&self, index: usize) -> Label {
-        self.labels[index]
     }
 
     fn shape(&self) -> [usize; 3] {
         self.shape
     }
 
-    fn fill(&self, index: usize, _epoch: u16, out: &mut [f32]) {
+    fn read(&self, index: usize, out: &mut [f32]) -> Result<(), InputError> {
         out.copy_from_slice(self.inputs()[index]);
+        Ok(())
+    }
+}
+
+impl TrainingCases for Cases {
+    fn label(&self, index: usize) -> Label {
+        self.labels[index]
     }
 }

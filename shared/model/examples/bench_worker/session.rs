@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use consilium_domain::Seed;
 use consilium_domain::network::TensorSpec;
-use consilium_model::{Classifier, ComputeDevice, Prediction, TrainingCases};
+use consilium_model::{Classifier, ComputeDevice, Inputs as _, Prediction};
 use consilium_weights::Weights;
 use serde_json::{Value, json};
 
@@ -64,11 +64,10 @@ impl Session {
 
     /// Answers for the batch: seconds, logits, and the share of blocks that took their fine-tuned path.
     pub(crate) fn evaluate(&mut self) -> Result<Value, Failure> {
-        let (shape, batch) = (self.plan.shape, self.cases.len());
         let cases = self.cases.clone();
         let classifier = self.rest()?;
         let start = Instant::now();
-        let answers = classifier.predict(&cases.inputs(), shape, batch)?;
+        let answers = classifier.predict(&*cases, cases.len())?;
         let seconds = start.elapsed().as_secs_f64();
         let logits: Vec<f32> = answers.iter().map(|answer| answer.logit).collect();
         Ok(json!({ "seconds": seconds, "logits": logits, "tuned_share": tuned_share(&answers) }))
