@@ -46,6 +46,8 @@ fn inputs(criterion: &mut Criterion) {
         bencher.iter(|| load_input(&case, MODALITY, PROFILE).expect("phantoms are sound"));
     });
     let files = [&case.images[&MODALITY], &case.mask];
+    let bytes = files.map(|path| path.metadata().expect("it was just written").len()).iter().sum();
+    group.throughput(Throughput::Bytes(bytes));
     group.bench_function("digests of image and mask", |bencher| {
         bencher.iter(|| {
             files.map(|path| {
