@@ -59,6 +59,16 @@ pub fn load_input(
     modality: Modality,
     preprocessing: Preprocessing,
 ) -> Result<Vec<f32>, LoadError> {
+    load_and_look(case, modality, preprocessing, |_, _| ()).map(|(values, ())| values)
+}
+
+/// As [`load_input`], and beside it what `look` makes of the image and its mask.
+pub(crate) fn load_and_look<T>(
+    case: &Case,
+    modality: Modality,
+    preprocessing: Preprocessing,
+    look: impl FnOnce(&Volume, &Volume) -> T,
+) -> Result<(Vec<f32>, T), LoadError> {
     let path =
         case.images.get(&modality).ok_or_else(|| LoadError::NoImage { mask: case.mask.clone(), modality })?;
     let image = Volume::read(path)?;
@@ -68,6 +78,7 @@ pub fn load_input(
         mask: case.mask.clone(),
         cause,
     })?;
-    preprocess(&image, &mask, preprocessing)
-        .map_err(|cause| LoadError::Preprocess { image: path.clone(), cause })
+    let values = preprocess(&image, &mask, preprocessing)
+        .map_err(|cause| LoadError::Preprocess { image: path.clone(), cause })?;
+    Ok((values, look(&image, &mask)))
 }
