@@ -75,7 +75,7 @@ pub(crate) fn shuffled(mut order: Vec<usize>, size: usize, stream: &mut RandomSt
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::Seed;
+    use consilium_domain::NormMode;
 
     use super::*;
 
@@ -90,6 +90,46 @@ mod tests {
                 assert!(count == 1 || batches.iter().all(|batch| batch.len() > 1));
                 assert!(batches.iter().all(|batch| batch.len() <= size + 1));
             }
+        }
+    }
+
+    /// Of six cases each epoch sees two.
+    struct Few;
+
+    impl Inputs for Few {
+        fn len(&self) -> usize {
+            6
+        }
+
+        fn shape(&self) -> [usize; 3] {
+            [1; 3]
+        }
+
+        fn read(&self, _index: usize, _out: &mut [f32]) -> Result<(), InputError> {
+            Ok(())
+        }
+    }
+
+    impl TrainingCases for Few {
+        fn label(&self, index: usize) -> Label {
+            Label::ALL[index % 2]
+        }
+
+        fn chosen(&self, epoch: u16) -> Vec<usize> {
+            vec![usize::from(epoch), 5]
+        }
+    }
+
+    #[test]
+    fn an_epoch_holds_the_cases_that_were_chosen_for_it() {
+        let recipe = Training { local_epochs: 3, batch_size: 1, ..crate::sample::recipe(NormMode::Fixed) };
+        let plan = plan(&Few, &recipe, Seed::from_number(1));
+        let numbers: Vec<_> = plan.iter().map(|step| (step.epoch, step.step, step.steps)).collect();
+        assert_eq!(numbers, [(0, 1, 2), (0, 2, 2), (1, 1, 2), (1, 2, 2), (2, 1, 2), (2, 2, 2)]);
+        for (epoch, steps) in (0..3).zip(plan.chunks(2)) {
+            let mut seen = [steps[0].batch[0], steps[1].batch[0]];
+            seen.sort_unstable();
+            assert_eq!(seen, [epoch, 5]);
         }
     }
 }

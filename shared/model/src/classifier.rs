@@ -90,14 +90,18 @@ impl Classifier {
         let batches = inputs.len().div_ceil(batch);
         let rows = |number: usize| number * batch..((number + 1) * batch).min(inputs.len());
         let mut predictions = Vec::with_capacity(inputs.len());
-        read_ahead(batches, |number| read_rows(inputs, rows(number)), |values| {
-            for _ in 0..batches {
-                let arithmetic = self.device.arithmetic(Precision::F32);
-                let input = volumes(values.take()?, shape, &device, arithmetic);
-                predictions.extend(in_pool(|| network.predict(input)));
-            }
-            Ok::<(), ModelError>(())
-        })?;
+        read_ahead(
+            batches,
+            |number| read_rows(inputs, rows(number)),
+            |values| {
+                for _ in 0..batches {
+                    let arithmetic = self.device.arithmetic(Precision::F32);
+                    let input = volumes(values.take()?, shape, &device, arithmetic);
+                    predictions.extend(in_pool(|| network.predict(input)));
+                }
+                Ok::<(), ModelError>(())
+            },
+        )?;
         match predictions.iter().position(|prediction| !prediction.logit.is_finite()) {
             Some(case) => Err(ModelError::NotFinite { case }),
             None => Ok(predictions),
@@ -187,7 +191,10 @@ mod tests {
                 let summary = train(&mut classifier, &sample::recipe(norm));
                 (classifier.trainable().unwrap(), summary)
             });
-            assert_eq!((first_summary.loss, first_summary.steps), (second_summary.loss, second_summary.steps));
+            assert_eq!(
+                (first_summary.loss, first_summary.steps),
+                (second_summary.loss, second_summary.steps)
+            );
             assert!(
                 first.values().iter().map(|x| x.to_bits()).eq(second.values().iter().map(|x| x.to_bits()))
             );
@@ -274,8 +281,7 @@ mod tests {
     fn predictions_do_not_depend_on_the_batch() {
         let classifier = sample::classifier(Depth::D10, Arm::Spottune, NormMode::Batch);
         let blobs = Blobs::new(7);
-        let [alone, together] =
-            [1, 7].map(|batch| classifier.predict(&blobs, batch).unwrap());
+        let [alone, together] = [1, 7].map(|batch| classifier.predict(&blobs, batch).unwrap());
         for (alone, together) in alone.iter().zip(&together) {
             assert!((alone.logit - together.logit).abs() < 1e-4);
             assert_eq!(alone.tuned_blocks, together.tuned_blocks);

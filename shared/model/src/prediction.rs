@@ -3,7 +3,6 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 
-use crate::ModelError;
 use crate::block::Block;
 use crate::features::Features;
 use crate::layer::Folded;

@@ -70,9 +70,11 @@ mod tests {
     #[test]
     fn batches_come_in_order() {
         for count in 0..9 {
-            let taken = read_ahead(count, |batch| batch * batch, |batches| {
-                (0..count).map(|_| batches.take()).collect::<Vec<_>>()
-            });
+            let taken = read_ahead(
+                count,
+                |batch| batch * batch,
+                |batches| (0..count).map(|_| batches.take()).collect::<Vec<_>>(),
+            );
             assert_eq!(taken, (0..count).map(|batch| batch * batch).collect::<Vec<_>>());
         }
     }
@@ -80,20 +82,28 @@ mod tests {
     #[test]
     fn work_that_stops_early_leaves_no_reader_behind_and_little_read() {
         let read = AtomicUsize::new(0);
-        read_ahead(1000, |_| read.fetch_add(1, Ordering::Relaxed), |batches| {
-            batches.take();
-            batches.take();
-        });
+        read_ahead(
+            1000,
+            |_| read.fetch_add(1, Ordering::Relaxed),
+            |batches| {
+                batches.take();
+                batches.take();
+            },
+        );
         assert!(read.into_inner() <= 2 + READERS * (READY + 1));
     }
 
     #[test]
     fn waiting_is_measured() {
         let pause = Duration::from_millis(20);
-        let waited = read_ahead(1, |_| thread::sleep(pause), |batches| {
-            batches.take();
-            batches.waited()
-        });
+        let waited = read_ahead(
+            1,
+            |_| thread::sleep(pause),
+            |batches| {
+                batches.take();
+                batches.waited()
+            },
+        );
         assert!(waited > pause / 2, "{waited:?}");
     }
 }
