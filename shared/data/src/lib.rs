@@ -23,8 +23,8 @@ pub use cache::{
     MAX_SKETCH_BYTES, Sketcher,
 };
 pub use cohort::{
-    Case, ClinicalError, ClinicalScan, ClinicalTable, Cohort, CohortError, Exclusion, Layout, Mgmt,
-    PatientId, UnknownLayout,
+    Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
+    ScanName, TableError, UnknownLayout,
 };
 pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};
