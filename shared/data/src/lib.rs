@@ -2,12 +2,13 @@
 //!
 //! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places
 //! each patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it,
-//! [`Augmentation`] mirrors it. [`phantom`] writes synthetic hospitals in the same layout.
+//! [`Augmentation`] changes it at random for training, [`undersample`] balances an epoch's classes. [`phantom`] writes synthetic hospitals in the same layout.
 //!
 //! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.
 
 mod augment;
+mod balance;
 mod cohort;
 mod load;
 pub mod phantom;
@@ -16,6 +17,7 @@ mod split;
 mod volume;
 
 pub use augment::{Augmentation, flip};
+pub use balance::undersample;
 pub use cohort::{
     Case, ClinicalError, ClinicalScan, ClinicalTable, Cohort, CohortError, Exclusion, Layout, Mgmt,
     PatientId, UnknownLayout,
