@@ -154,7 +154,7 @@ fn load_all(
     loaded.into_iter().map(|(_, result)| result).collect()
 }
 
-/// The patients of one training, as the network sees them: mirrored anew in every epoch.
+/// The patients of one training, as the network sees them: changed at random anew in every epoch.
 pub(crate) struct LaneCases<'a> {
     pub(crate) inputs: Vec<&'a Input>,
     pub(crate) shape: [usize; 3],

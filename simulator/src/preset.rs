@@ -2,8 +2,8 @@
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, Evaluation, Federation, FixedPoint, Flip, Modality, NormMode, Precision, Preprocessing, SiteId,
-    Study, Training,
+    Arm, AugmentationSpec, ClassBalance, Evaluation, Federation, FixedPoint, Flip, Modality, NormMode,
+    Precision, Preprocessing, SiteId, Study, Training,
 };
 
 use consilium_data::phantom::Grid;
@@ -102,8 +102,12 @@ impl Preset {
             weight_decay: 1e-4,
             temperature: 5.0,
             norm: NormMode::Batch,
-            flips: vec![Flip::Depth, Flip::Height, Flip::Width],
             precision: Precision::F32,
+            class_balance: ClassBalance::None,
+            augmentation: AugmentationSpec {
+                flips: vec![Flip::Depth, Flip::Height, Flip::Width],
+                ..AugmentationSpec::default()
+            },
         };
         match self {
             Self::Demo => demo,

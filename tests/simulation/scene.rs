@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, ClassCounts, CohortSummary, Evaluation, Federation, FixedPoint, Modality, ModalityCounts, NormMode,
-    Precision, Preprocessing, SiteId, Study, Training,
+    Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Evaluation, Federation, FixedPoint,
+    Modality, ModalityCounts, NormMode, Precision, Preprocessing, SiteId, Study, Training,
 };
 use consilium_protocol::Timestamp;
 
@@ -90,8 +90,9 @@ impl Scene {
             weight_decay: 0.0,
             temperature: 1.0,
             norm: NormMode::Batch,
-            flips: Vec::new(),
             precision: Precision::F32,
+            class_balance: ClassBalance::None,
+            augmentation: AugmentationSpec::default(),
         }
     }
 

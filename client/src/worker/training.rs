@@ -29,7 +29,7 @@ impl Bench {
         let cases = LaneCases {
             inputs: data.training(lane),
             shape: study.preprocessing.input_shape(),
-            augmentation: Augmentation { flips: recipe.flips.clone() },
+            augmentation: Augmentation::new(recipe.augmentation.clone()),
             seed: seed.derive("augmentation"),
         };
         let mut classifier = Classifier::new(

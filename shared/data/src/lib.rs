@@ -2,14 +2,15 @@
 //!
 //! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places
 //! each patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it,
-//! [`Augmentation`] mirrors it. [`InputCache`] keeps what was
-//! preprocessed on the site's disk. [`phantom`] writes synthetic hospitals in the same layout.
+//! [`InputCache`] keeps what was preprocessed on the site's disk, [`Augmentation`] changes it at random for training,
+//! [`undersample`] balances an epoch's classes. [`phantom`] writes synthetic hospitals in the layout of UPENN-GBM.
 //!
 //! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.
 
 mod augment;
 mod cache;
+mod balance;
 mod cohort;
 mod load;
 pub mod phantom;
@@ -22,6 +23,7 @@ pub use cache::{
     CacheError, CachePrecision, CacheSettings, CacheStats, CachedInput, InputCache, InputHandle,
     MAX_SKETCH_BYTES, Sketcher,
 };
+pub use balance::undersample;
 pub use cohort::{
     Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
     ScanName, TableError, UnknownLayout,

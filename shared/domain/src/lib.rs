@@ -28,6 +28,6 @@ pub use role::{Role, UnknownRole};
 pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{
-    Evaluation, Federation, FixedPoint, Flip, NormMode, Precision, Preprocessing, Study, StudyError,
-    StudyHash, Training, UnknownPrecision,
+    AugmentationSpec, ClassBalance, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode, Precision,
+    Preprocessing, Study, StudyError, StudyHash, Training, UnknownPrecision,
 };

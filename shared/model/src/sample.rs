@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec, initial_values};
-use consilium_domain::{Arm, Label, NormMode, Precision, Seed, Training};
+use consilium_domain::{Arm, AugmentationSpec, ClassBalance, Label, NormMode, Precision, Seed, Training};
 use consilium_weights::Weights;
 
 use crate::{Classifier, ComputeDevice, InputError, Inputs, TrainingCases};
@@ -112,7 +112,8 @@ pub(crate) fn recipe(norm: NormMode) -> Training {
         weight_decay: 1e-4,
         temperature: 5.0,
         norm,
-        flips: vec![],
         precision: Precision::F32,
+        class_balance: ClassBalance::None,
+        augmentation: AugmentationSpec::default(),
     }
 }

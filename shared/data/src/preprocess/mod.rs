@@ -3,6 +3,8 @@
 //! A transform is part of the agreed study: every site must compute the same numbers, so nothing here is
 //! tunable and a changed transform gets a new name.
 
+#[cfg(test)]
+mod golden_tests;
 mod resize;
 mod schmitz2024;
 mod tumour_crop;

@@ -81,6 +81,7 @@ impl Study {
             "training.temperature",
             "must be in (0, 1e6]",
         );
+        training.augmentation.check(problems);
     }
 
     fn check_federation(&self, problems: &mut Problems) {
@@ -118,10 +119,11 @@ impl Study {
     }
 }
 
-struct Problems(Vec<String>);
+/// What is wrong so far, one line a problem.
+pub(super) struct Problems(Vec<String>);
 
 impl Problems {
-    fn unless(&mut self, fine: bool, key: &str, remedy: &str) {
+    pub(super) fn unless(&mut self, fine: bool, key: &str, remedy: &str) {
         if !fine {
             self.0.push(format!("{key}: {remedy}"));
         }
@@ -129,7 +131,11 @@ impl Problems {
 }
 
 fn is_nonempty_set<T: Ord>(items: &[T]) -> bool {
-    !items.is_empty() && items.iter().collect::<BTreeSet<_>>().len() == items.len()
+    !items.is_empty() && is_set(items)
+}
+
+pub(super) fn is_set<T: Ord>(items: &[T]) -> bool {
+    items.iter().collect::<BTreeSet<_>>().len() == items.len()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A study is data, never code. It is read from `study.toml` with unknown keys refused, checked as a whole, and
 //! then immutable: [`StudyHash`] names it in every work order.
 
+mod augmentation;
 mod check;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use augmentation::{AugmentationSpec, Elastic, Flip};
 pub use check::StudyError;
 
 use crate::network::NetworkSpec;
@@ -51,7 +53,10 @@ pub struct Evaluation {
     pub bins: u16,
 }
 
-/// A named, versioned transform from a scan and its tumour mask to a network's input.
+/// A named transform from a scan and its tumour mask to a network's input.
+///
+/// The name is the version: it is part of the study's hash, so the numbers behind a name never change and a
+/// changed transform gets a new name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "profile", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Preprocessing {
@@ -112,14 +117,18 @@ impl FromStr for Precision {
     }
 }
 
-/// An axis along which a training input may be mirrored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the axes of the array")]
-pub enum Flip {
-    Depth,
-    Height,
-    Width,
+/// What is done where one class has more cases than the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassBalance {
+    /// Nothing: every case counts the same.
+    #[default]
+    None,
+    /// Methylated cases weigh n(unmethylated)/n(methylated) in the loss, counted over the federation's training
+    /// cases.
+    PosWeight,
+    /// An epoch uses all cases of the smaller class and a fresh draw, equally many, of the larger one.
+    Undersample,
 }
 
 /// The local training of one work order.
@@ -142,11 +151,15 @@ pub struct Training {
     pub temperature: f64,
     /// Normalisation of the fine-tuned path.
     pub norm: NormMode,
-    /// Axes along which training inputs are mirrored at random.
-    pub flips: Vec<Flip>,
     /// Of the convolutions in training. Evaluation always computes in 32 bits.
     #[serde(default)]
     pub precision: Precision,
+    /// Against classes of unequal size.
+    #[serde(default)]
+    pub class_balance: ClassBalance,
+    /// Random changes to the training inputs.
+    #[serde(default)]
+    pub augmentation: AugmentationSpec,
 }
 
 /// The fixed-point arithmetic of the aggregate.
@@ -278,6 +291,21 @@ mod tests {
         let text = sample::study().to_json().replacen("\"seed\"", "\"sead\":1,\"seed\"", 1);
         assert!(
             matches!(Study::from_json(&text), Err(StudyError::Syntax(message)) if message.contains("sead"))
+        );
+    }
+
+    #[test]
+    fn the_ways_to_balance_classes_have_names() {
+        let names = ["none", "pos-weight", "undersample"];
+        let ways = [ClassBalance::None, ClassBalance::PosWeight, ClassBalance::Undersample];
+        for (name, way) in names.into_iter().zip(ways) {
+            assert_eq!(serde_json::to_string(&way).unwrap(), format!("\"{name}\""));
+        }
+        let text = sample::study().to_json().replace(r#""class_balance":"none","#, "");
+        assert_eq!(Study::from_json(&text).unwrap(), sample::study());
+        let misspelt = text.replace(r#""precision":"#, r#""class_balance":"oversample","precision":"#);
+        assert!(
+            matches!(Study::from_json(&misspelt), Err(StudyError::Syntax(message)) if message.contains("pos-weight"))
         );
     }
 

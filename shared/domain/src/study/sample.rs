@@ -1,6 +1,9 @@
 //! A valid study for tests.
 
-use super::{Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing, Study, Training};
+use super::{
+    AugmentationSpec, ClassBalance, Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing,
+    Study, Training,
+};
 use crate::network::{Depth, NetworkSpec};
 use crate::{Arm, Modality};
 
@@ -22,8 +25,9 @@ pub(crate) fn study() -> Study {
             weight_decay: 0.0,
             temperature: 5.0,
             norm: NormMode::Batch,
-            flips: vec![],
             precision: Precision::F32,
+            class_balance: ClassBalance::None,
+            augmentation: AugmentationSpec::default(),
         },
         federation: Federation {
             sites: vec!["a".parse().unwrap(), "b".parse().unwrap()],

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use consilium_domain::network::NetworkSpec;
-use consilium_domain::{Arm, Training};
+use consilium_domain::{Arm, AugmentationSpec, ClassBalance, Training};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -38,8 +38,9 @@ impl Plan {
             weight_decay: serde_json::from_value(field("weight_decay"))?,
             temperature: serde_json::from_value(field("temperature"))?,
             norm: serde_json::from_value(field("norm"))?,
-            flips: Vec::new(),
             precision: serde_json::from_value(field("precision"))?,
+            class_balance: ClassBalance::None,
+            augmentation: AugmentationSpec::default(),
         };
         let spec = json!({ "depth": request["depth"], "width": request["width"] });
         Ok(Self {

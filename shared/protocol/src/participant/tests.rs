@@ -24,8 +24,9 @@ fn study() -> Study {
             weight_decay: 0.0,
             temperature: 1.0,
             norm: NormMode::Batch,
-            flips: vec![],
             precision: Precision::F32,
+            class_balance: ClassBalance::None,
+            augmentation: AugmentationSpec::default(),
         },
         federation: Federation {
             sites: vec!["a".parse().unwrap()],

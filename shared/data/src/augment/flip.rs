@@ -1,9 +1,6 @@
-//! Mirrored copies of training inputs.
-//!
-//! Only mirroring: it maps a head to a plausible head without interpolation, and it is what a study can ask
-//! for.
+//! Mirroring: it maps a head to a plausible head without interpolation.
 
-use consilium_domain::{Flip, Seed};
+use consilium_domain::Flip;
 
 /// Mirrors an array of `shape` (z, y, x; x fastest) in place along each of `axes`.
 ///
@@ -35,26 +32,6 @@ fn reverse_pieces(block: &mut [f32], inner: usize) {
     }
 }
 
-/// The random changes to a training input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Augmentation {
-    /// Axes along which an input is mirrored, each with probability one half.
-    pub flips: Vec<Flip>,
-}
-
-impl Augmentation {
-    /// The axes along which case number `case` is mirrored in `epoch`. Depends on nothing else.
-    pub fn draw(&self, seed: &Seed, case: usize, epoch: u64) -> Vec<Flip> {
-        let mut stream = seed.derive(&format!("augmentation/{epoch}/{case}")).stream();
-        self.flips.iter().copied().filter(|_| stream.next_u64() & 1 == 1).collect()
-    }
-
-    /// Mirrors an input of `shape` (z, y, x) in place as [`Augmentation::draw`] says.
-    pub fn apply(&self, values: &mut [f32], shape: [usize; 3], seed: &Seed, case: usize, epoch: u64) {
-        flip(values, shape, &self.draw(seed, case, epoch));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -80,18 +57,6 @@ mod tests {
                 assert_eq!(*value, at(z, y, x), "{axis:?}");
             }
         }
-    }
-
-    #[test]
-    fn every_axis_is_mirrored_about_half_the_time_and_independently() {
-        let augmentation = Augmentation { flips: vec![Flip::Depth, Flip::Width] };
-        let seed = Seed::from_number(3);
-        let drawn: Vec<Vec<Flip>> = (0..1000).map(|case| augmentation.draw(&seed, case, 5)).collect();
-        for count in [0, 2] {
-            let share = drawn.iter().filter(|axes| axes.len() == count).count();
-            assert!((200..300).contains(&share), "{share} of 1000 with {count} axes");
-        }
-        assert_ne!(drawn[..20], (0..20).map(|case| augmentation.draw(&seed, case, 6)).collect::<Vec<_>>());
     }
 
     proptest! {
