@@ -9,6 +9,7 @@
 
 mod augment;
 mod cohort;
+mod fingerprint;
 mod load;
 pub mod phantom;
 mod preprocess;
@@ -20,6 +21,7 @@ pub use cohort::{
     Case, ClinicalError, ClinicalScan, ClinicalTable, Cohort, CohortError, Exclusion, Layout, Mgmt,
     PatientId, UnknownLayout,
 };
+pub use fingerprint::{FingerprintKey, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases};
 pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};
 pub use split::{Placement, Split};

@@ -18,6 +18,17 @@ impl Orientation {
     /// Right, anterior, superior.
     pub const RAS: Self = Self([1, 2, 3]);
 
+    /// The three numbers, for x, y and z.
+    pub(crate) const fn axes(self) -> [i8; 3] {
+        self.0
+    }
+
+    /// From the three numbers, which the caller knows to be a permutation of 1, 2 and 3 with signs.
+    #[cfg(test)]
+    pub(crate) const fn from_axes(axes: [i8; 3]) -> Self {
+        Self(axes)
+    }
+
     /// From a header's sform, else its qform, else unknown. Unknown too where the matrix is degenerate.
     pub(super) fn of_header(header: &NiftiHeader) -> Option<Self> {
         if header.sform_code > 0 {

@@ -1,6 +1,8 @@
 //! A valid study for tests.
 
-use super::{Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing, Study, Training};
+use super::{
+    Duplicates, Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing, Study, Training,
+};
 use crate::network::{Depth, NetworkSpec};
 use crate::{Arm, Modality};
 
@@ -33,6 +35,7 @@ pub(crate) fn study() -> Study {
             deadline_secs: 600,
             absence_grace_secs: 10,
             fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
+            duplicates: Duplicates::Ignore,
         },
     }
 }
