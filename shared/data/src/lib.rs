@@ -9,9 +9,10 @@
 //! anything; its error texts name files and are for the site's own eyes.
 
 mod augment;
-mod cache;
 mod balance;
+mod cache;
 mod cohort;
+mod fingerprint;
 mod load;
 pub mod phantom;
 mod preprocess;
@@ -19,15 +20,16 @@ mod split;
 mod volume;
 
 pub use augment::{Augmentation, flip};
+pub use balance::undersample;
 pub use cache::{
     CacheError, CachePrecision, CacheSettings, CacheStats, CachedInput, InputCache, InputHandle,
     MAX_SKETCH_BYTES, Sketcher,
 };
-pub use balance::undersample;
 pub use cohort::{
     Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
     ScanName, TableError, UnknownLayout,
 };
+pub use fingerprint::{FingerprintKey, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases};
 pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};
 pub use split::{Placement, Split};

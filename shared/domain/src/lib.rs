@@ -7,6 +7,7 @@
 mod blob;
 mod cohort;
 mod digest;
+mod fingerprint;
 mod label;
 mod lane;
 mod modality;
@@ -20,6 +21,9 @@ mod study;
 pub use blob::BlobRef;
 pub use cohort::{CohortSummary, ModalityCounts};
 pub use digest::{Digest, DigestParseError};
+pub use fingerprint::{
+    Fingerprint, FingerprintToken, IMAGE_BANDS, ImageTokens, MATCHING_BANDS, MAX_ALIASES, MAX_FINGERPRINTS,
+};
 pub use label::{ClassCounts, Label};
 pub use lane::{Arm, Fold, Lane, Round, UnknownArm};
 pub use modality::{Modality, ModalityGroup, UnknownModality};
@@ -28,6 +32,6 @@ pub use role::{Role, UnknownRole};
 pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{
-    AugmentationSpec, ClassBalance, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode, Precision,
-    Preprocessing, Study, StudyError, StudyHash, Training, UnknownPrecision,
+    AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode,
+    Precision, Preprocessing, Study, StudyError, StudyHash, Training, UnknownPrecision,
 };

@@ -6,13 +6,19 @@
 //! and `tests/simulation` drives the machines through schedules no real network would show in a year.
 
 pub mod coordinator;
+pub mod duplicates;
 mod message;
 mod outcome;
 pub mod participant;
 mod rejection;
+#[cfg(test)]
+mod sample;
 mod time;
 
-pub use message::{MAX_REASON_BYTES, PROTOCOL_VERSION, ToCoordinator, ToSite, VersionRange, bounded_reason};
+pub use message::{
+    MAX_PART_CASES, MAX_REASON_BYTES, PROTOCOL_VERSION, Standing, ToCoordinator, ToSite, VersionRange,
+    bounded_reason,
+};
 pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use rejection::Rejection;
 pub use time::Timestamp;

@@ -1,15 +1,19 @@
 //! The control messages. Their encoding and the 64 KiB limit of a frame are the transport's.
 
-use consilium_domain::{BlobRef, CohortSummary, OrderId, SiteId, StudyHash, WorkOrder};
+use consilium_domain::{BlobRef, CohortSummary, Digest, Fingerprint, OrderId, SiteId, StudyHash, WorkOrder};
 use serde::{Deserialize, Serialize};
 
 use crate::{Outcome, Rejection};
 
 /// The version of the conversation spoken by this build.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
+
+/// Cases in one part of a site's fingerprints; only the last part has fewer. With four names and all eleven
+/// modalities a case takes 2,908 bytes, so that a full part is below a frame's 64 KiB.
+pub const MAX_PART_CASES: usize = 20;
 
 /// The versions a build understands, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +68,34 @@ pub enum ToCoordinator {
         /// Why.
         reason: String,
     },
+    /// A part of the fingerprints of all cases that the site could enlist with, in an order of its own that it
+    /// can restore. Only in a study that excludes duplicates.
+    Fingerprints {
+        /// The study as the site understood it.
+        study: StudyHash,
+        /// The number of the part, from 0. A part 0 starts over.
+        part: u32,
+        /// Whether it is the last part.
+        last: bool,
+        /// The next [`MAX_PART_CASES`] cases; fewer in the last part.
+        cases: Vec<Fingerprint>,
+    },
+}
+
+/// Where a site stands when it is welcomed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It may enlist: the study ignores duplicates.
+    Invited,
+    /// Its fingerprints are wanted, from the first part on.
+    Awaited,
+    /// Its fingerprints are there. [`ToSite::Duplicates`] follows, when everybody's are compared.
+    Fingerprinted {
+        /// The digest of those that are there. Others may be sent until they are compared.
+        of: Digest,
+    },
+    /// It takes part. [`ToSite::Duplicates`] follows, if the study excludes them.
+    Enlisted,
 }
 
 /// What the coordinator says.
@@ -79,8 +111,8 @@ pub enum ToSite {
         study: String,
         /// The pretrained backbone, if an arm needs one.
         base: Option<BlobRef>,
-        /// Whether the site takes part already.
-        enlisted: bool,
+        /// Where the site stands.
+        standing: Standing,
     },
     /// The site takes part.
     Enlisted,
@@ -104,6 +136,13 @@ pub enum ToSite {
     Halted {
         /// Why.
         reason: String,
+    },
+    /// Everybody's fingerprints are compared: the site enlists without these cases. Told once a session.
+    Duplicates {
+        /// The digest of the fingerprints whose numbers are meant.
+        of: Digest,
+        /// Numbers of the site's cases, from 0, ascending.
+        exclude: Vec<u32>,
     },
 }
 

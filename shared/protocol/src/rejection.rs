@@ -56,6 +56,9 @@ pub enum Rejection {
     /// The study is over.
     #[error("the study is over")]
     Over,
+    /// The fingerprints cannot be used.
+    #[error("the fingerprints cannot be used: {0}")]
+    Fingerprints(String),
 }
 
 impl Rejection {
@@ -81,6 +84,7 @@ impl Rejection {
             Self::Answer(_) => "answer",
             Self::Update(_) => "update",
             Self::Over => "over",
+            Self::Fingerprints(_) => "fingerprints",
         }
     }
 }

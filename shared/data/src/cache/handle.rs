@@ -67,13 +67,7 @@ impl fmt::Debug for InputHandle {
 pub(super) fn narrowed(case: &Case, modality: Modality) -> Result<Case, LoadError> {
     let image = case.images.get(&modality);
     let image = image.ok_or_else(|| LoadError::NoImage { mask: case.mask.clone(), modality })?;
-    Ok(Case {
-        patient: case.patient.clone(),
-        label: case.label,
-        images: BTreeMap::from([(modality, image.clone())]),
-        mask: case.mask.clone(),
-        root: case.root,
-    })
+    Ok(Case { images: BTreeMap::from([(modality, image.clone())]), ..case.clone() })
 }
 
 /// The address of an input: all that its numbers follow from.

@@ -16,6 +16,11 @@ impl Orientation {
     pub const LPS: Self = Self([-1, -2, 3]);
     /// Right, anterior, superior.
     pub const RAS: Self = Self([1, 2, 3]);
+
+    /// The three numbers, for x, y and z.
+    pub(crate) const fn axes(self) -> [i8; 3] {
+        self.0
+    }
 }
 
 /// Letters that name no orientation.

@@ -184,6 +184,17 @@ impl FixedPoint {
     }
 }
 
+/// What becomes of a patient that several sites hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duplicates {
+    /// Nobody looks for them: one site's hold-out may be another's training.
+    #[default]
+    Ignore,
+    /// Before they enlist, sites compare keyed fingerprints of their cases, and one copy of each stays.
+    Exclude,
+}
+
 /// Who takes part, and when a round is complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,7 +206,8 @@ pub struct Federation {
     pub training_sites: Vec<SiteId>,
     /// Fewest contributions a model may be aggregated from, and fewest sites the study starts with.
     pub quorum: u16,
-    /// How long to wait for invited sites before starting with those that came, in seconds.
+    /// How long to wait for invited sites before starting with those that came, in seconds. With
+    /// `duplicates = "exclude"` also how long to wait for everybody's fingerprints.
     pub enrolment_secs: u32,
     /// How long a connected site may take for one work order before rounds stop waiting for it, in seconds.
     pub deadline_secs: u32,
@@ -203,6 +215,9 @@ pub struct Federation {
     pub absence_grace_secs: u32,
     /// The arithmetic of updates.
     pub fixed_point: FixedPoint,
+    /// Patients that several sites hold.
+    #[serde(default)]
+    pub duplicates: Duplicates,
 }
 
 impl Study {
@@ -307,6 +322,17 @@ mod tests {
         assert!(
             matches!(Study::from_json(&misspelt), Err(StudyError::Syntax(message)) if message.contains("pos-weight"))
         );
+    }
+
+    #[test]
+    fn duplicates_are_ignored_unless_the_study_says_otherwise() {
+        let text = sample::study().to_json();
+        let silent = text.replace(",\"duplicates\":\"ignore\"", "");
+        assert_ne!(silent, text);
+        assert_eq!(Study::from_json(&silent).unwrap().federation.duplicates, Duplicates::Ignore);
+        let exclude = Study::from_json(&text.replace("\"ignore\"", "\"exclude\"")).unwrap();
+        assert_eq!(exclude.federation.duplicates, Duplicates::Exclude);
+        assert!(Study::from_json(&text.replace("\"ignore\"", "\"maybe\"")).is_err());
     }
 
     #[test]

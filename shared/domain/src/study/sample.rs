@@ -1,8 +1,8 @@
 //! A valid study for tests.
 
 use super::{
-    AugmentationSpec, ClassBalance, Evaluation, Federation, FixedPoint, NormMode, Precision, Preprocessing,
-    Study, Training,
+    AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, NormMode, Precision,
+    Preprocessing, Study, Training,
 };
 use crate::network::{Depth, NetworkSpec};
 use crate::{Arm, Modality};
@@ -37,6 +37,7 @@ pub(crate) fn study() -> Study {
             deadline_secs: 600,
             absence_grace_secs: 10,
             fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
+            duplicates: Duplicates::Ignore,
         },
     }
 }

@@ -28,6 +28,9 @@ impl Coordinator {
             Event::SiteConnected { site } | Event::SiteGone { site, .. } => {
                 self.roster.member(site).map(|_| ()).ok_or(Rejection::NotInvited)
             }
+            Event::FingerprintsSent { site, part, last, cases } => {
+                self.admit_fingerprints(site, *part, *last, cases)
+            }
             Event::SiteEnlisted { site, cohort } => self.admit_site(site, cohort),
             Event::OrderAnswered { site, order, outcome } => {
                 let task = self.admit_reply(site, order)?;
@@ -51,6 +54,7 @@ impl Coordinator {
         if !matches!(self.phase, Phase::Enrolling) {
             return Err(Rejection::RosterPinned);
         }
+        self.admit_compared(site, 0)?;
         let folds = usize::from(self.study.evaluation.folds);
         for (modality, counts) in &cohort.modalities {
             if !self.study.modalities.contains(modality) {
@@ -64,6 +68,7 @@ impl Coordinator {
             if patients.total() > MAX_PATIENTS {
                 return Err(Rejection::Cohort(format!("{modality} has more than {MAX_PATIENTS} patients")));
             }
+            self.admit_compared(site, patients.total())?;
         }
         let reasons = &cohort.excluded;
         if reasons.len() > MAX_EXCLUSION_REASONS || reasons.keys().any(|key| key.len() > MAX_EXCLUSION_BYTES)

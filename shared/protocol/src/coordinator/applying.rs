@@ -15,6 +15,10 @@ impl Coordinator {
             Event::Resumed => self.roster.resume(at),
             Event::SiteConnected { site } => self.roster.connected(&site, at),
             Event::SiteGone { site, reason } => self.roster.gone(&site, bounded_reason(&reason), at),
+            Event::FingerprintsSent { site, part, last, cases } => {
+                self.roster.heard(&site, at);
+                self.comparison.take(site, part, last, cases);
+            }
             Event::SiteEnlisted { site, cohort } => self.roster.enlist(&site, cohort, at),
             Event::OrderAnswered { site, order, outcome } => {
                 self.roster.replied(&site, at);

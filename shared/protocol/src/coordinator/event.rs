@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{Arm, BlobRef, CohortSummary, Lane, OrderId, Round, SiteId, Study};
+use consilium_domain::{Arm, BlobRef, CohortSummary, Fingerprint, Lane, OrderId, Round, SiteId, Study};
 use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
@@ -47,6 +47,17 @@ pub enum Event {
         site: SiteId,
         /// What the transport said.
         reason: String,
+    },
+    /// A site sent a part of its fingerprints.
+    FingerprintsSent {
+        /// Which.
+        site: SiteId,
+        /// The number of the part; 0 starts over.
+        part: u32,
+        /// Whether it is the last part.
+        last: bool,
+        /// The next cases.
+        cases: Vec<Fingerprint>,
     },
     /// A site takes part.
     SiteEnlisted {

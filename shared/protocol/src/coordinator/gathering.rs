@@ -183,6 +183,7 @@ mod tests {
             deadline_secs: 100,
             absence_grace_secs: 10,
             fixed_point: consilium_domain::FixedPoint { clip: 64, fraction_bits: 24 },
+            duplicates: consilium_domain::Duplicates::Ignore,
         }
     }
 

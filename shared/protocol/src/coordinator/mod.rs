@@ -12,6 +12,7 @@
 
 mod admission;
 mod applying;
+mod comparison;
 mod event;
 mod gathering;
 mod lane;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 
 use consilium_domain::{Arm, OrderId, Study, StudyHash, Task};
 
+pub use comparison::Exclusion;
 pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
@@ -33,11 +35,12 @@ pub use roster::{Member, Presence, Roster};
 pub use selection::pooled_scores;
 
 use crate::{FusionOutcome, Rejection, Timestamp};
+use comparison::Comparison;
 
 /// Where a study stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
-    /// Invited sites are enlisting.
+    /// Invited sites are enlisting, after their fingerprints were compared if the study excludes duplicates.
     Enrolling,
     /// The roster is pinned, lanes train.
     Running {
@@ -70,6 +73,7 @@ pub struct Coordinator {
     now: Timestamp,
     phase: Phase,
     roster: Roster,
+    comparison: Comparison,
     lanes: Vec<LaneState>,
     fusions: BTreeMap<Arm, Gathering<FusionOutcome>>,
     orders: BTreeMap<OrderId, Task>,
@@ -82,6 +86,7 @@ impl Coordinator {
         let roster = Roster::invite(&study.federation.sites, at);
         Self {
             hash: study.hash(),
+            comparison: Comparison::of(study.federation.duplicates),
             study,
             models,
             opened: at,

@@ -70,10 +70,6 @@ impl Roster {
         self.members.iter().filter_map(|(site, member)| Some((site, member.cohort.as_ref()?)))
     }
 
-    pub(super) fn is_complete(&self) -> bool {
-        self.members.values().all(|member| member.cohort.is_some())
-    }
-
     pub(super) fn enlist(&mut self, site: &SiteId, cohort: CohortSummary, at: Timestamp) {
         self.update(site, |member| {
             member.cohort = Some(cohort);
@@ -86,6 +82,10 @@ impl Roster {
             member.presence = Presence::Connected;
             member.last_heard = at;
         });
+    }
+
+    pub(super) fn heard(&mut self, site: &SiteId, at: Timestamp) {
+        self.update(site, |member| member.last_heard = at);
     }
 
     pub(super) fn gone(&mut self, site: &SiteId, reason: String, at: Timestamp) {

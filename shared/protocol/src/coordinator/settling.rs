@@ -33,16 +33,17 @@ impl Coordinator {
         Effect::Halt { reason }
     }
 
-    /// When the study starts with those who came. After the coordinator was away, sites have as long to
-    /// enlist as for a piece of work.
+    /// When the study compares what came, and then starts with those who came. After the coordinator was away
+    /// and after the comparison, sites have as long as for a piece of work.
     pub(super) fn enrolment_end(&self) -> Timestamp {
         let Federation { enrolment_secs, deadline_secs, .. } = self.study.federation;
-        let again = self.roster.listening_since().plus_secs(deadline_secs.min(enrolment_secs));
-        self.opened.plus_secs(enrolment_secs).max(again)
+        let since = self.compared_at().max(Some(self.roster.listening_since()));
+        let again = since.map(|since| since.plus_secs(deadline_secs.min(enrolment_secs)));
+        self.opened.plus_secs(enrolment_secs).max(again.unwrap_or_default())
     }
 
     fn settle_enrolment(&mut self) -> Result<(), String> {
-        if self.now < self.enrolment_end() && !self.roster.is_complete() {
+        if !self.settle_comparison()? || (self.now < self.enrolment_end() && !self.enrolment_is_complete()) {
             return Ok(());
         }
         self.phase = Phase::Running { since: self.now };

@@ -1,6 +1,6 @@
 //! What a participant is told and what it asks of its shell.
 
-use consilium_domain::{BlobRef, CohortSummary, OrderId, Study, WorkOrder};
+use consilium_domain::{BlobRef, CohortSummary, Fingerprint, OrderId, Study, WorkOrder};
 
 use crate::{Outcome, ToCoordinator, ToSite};
 
@@ -13,6 +13,8 @@ pub enum Input {
     Disconnected,
     /// The coordinator said something.
     Received(ToSite),
+    /// The cases' fingerprints, or why there are none.
+    Fingerprinted(Result<Vec<Fingerprint>, String>),
     /// The study's data is ready, or cannot be.
     Prepared(Result<CohortSummary, String>),
     /// A blob is in the local store, verified.
@@ -47,8 +49,17 @@ pub enum Input {
 pub enum Action {
     /// Send a control message.
     Send(ToCoordinator),
+    /// Fingerprint all cases that the site could enlist with, in an order that a restart restores; answer with
+    /// [`Input::Fingerprinted`].
+    Fingerprint(Box<Study>),
     /// Read the cohort, deal it into folds, preprocess; answer with [`Input::Prepared`].
-    Prepare(Box<Study>),
+    Prepare {
+        /// The study.
+        study: Box<Study>,
+        /// The cases to leave out before anything is dealt, by their numbers in the order of the fingerprints,
+        /// ascending. Empty in a study that ignores duplicates.
+        exclude: Vec<u32>,
+    },
     /// Get a blob unless the local store has it; answer with [`Input::Fetched`].
     Fetch(BlobRef),
     /// Do the work off the session's thread; answer with [`Input::WorkDone`].

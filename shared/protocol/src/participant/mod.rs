@@ -2,26 +2,31 @@
 //!
 //! ```text
 //! Offline -> Greeting -> Preparing -> Enlisting -> Idle -> Fetching -> Working -> Uploading -> Reporting
-//!    ^                                              ^                                             |
-//!    +---- from everywhere, on disconnection        +---------------------------------------------+
+//!    ^           |          ^                       ^                                             |
+//!    |           +> Comparing, if the study         +---------------------------------------------+
+//!    |              excludes duplicates
+//!    +---- from everywhere, on disconnection
 //! ```
 //!
 //! Work survives the connection: what is under way goes on while the site is offline, and a finished result
 //! waits in the outbox until the coordinator has accepted or rejected it.
 
+mod comparing;
 mod input;
 
 use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
 
 pub use input::{Action, Input};
 
-use crate::{Outcome, Rejection, ToCoordinator, ToSite, VersionRange, bounded_reason};
+use crate::{Outcome, Rejection, Standing, ToCoordinator, ToSite, VersionRange, bounded_reason};
+use comparing::Comparing;
 
 /// What the site does right now.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
     Offline,
     Greeting,
+    Comparing,
     Preparing,
     Enlisting,
     Idle,
@@ -38,7 +43,7 @@ struct Session {
     study: Study,
     hash: StudyHash,
     base: Option<BlobRef>,
-    enlisted: bool,
+    standing: Standing,
 }
 
 /// A result, or the reason why there is none.
@@ -51,6 +56,7 @@ pub struct Participant {
     software: String,
     step: Step,
     session: Option<Session>,
+    comparing: Comparing,
     prepared: bool,
     cohort: Option<consilium_domain::CohortSummary>,
     base_cached: bool,
@@ -67,6 +73,7 @@ impl Participant {
             software,
             step: Step::Offline,
             session: None,
+            comparing: Comparing::new(),
             prepared: false,
             cohort: None,
             base_cached: false,
@@ -103,6 +110,10 @@ impl Participant {
                 Vec::new()
             }
             Input::Received(message) => self.receive(message),
+            Input::Fingerprinted(Ok(fingerprints)) => self.fingerprinted(fingerprints),
+            Input::Fingerprinted(Err(reason)) => {
+                self.stop(format!("the cases cannot be fingerprinted here: {reason}"))
+            }
             Input::Prepared(Ok(cohort)) => {
                 self.cohort = Some(cohort);
                 self.go_on()
@@ -124,13 +135,11 @@ impl Participant {
 
     fn receive(&mut self, message: ToSite) -> Vec<Action> {
         match message {
-            ToSite::Welcome { site, study, base, enlisted, .. } => {
-                self.welcomed(&site, &study, base, enlisted)
+            ToSite::Welcome { site, study, base, standing, .. } => {
+                self.welcomed(&site, &study, base, standing)
             }
-            ToSite::Enlisted => {
-                self.session.iter_mut().for_each(|session| session.enlisted = true);
-                self.go_on()
-            }
+            ToSite::Duplicates { of, exclude } => self.compared(of, exclude),
+            ToSite::Enlisted => self.enlisted(),
             ToSite::Work(order) => self.take(order),
             ToSite::Accepted { order } => self.settled(order),
             ToSite::Rejected { order: Some(order), rejection } => {
@@ -147,7 +156,13 @@ impl Participant {
         }
     }
 
-    fn welcomed(&mut self, site: &SiteId, study: &str, base: Option<BlobRef>, enlisted: bool) -> Vec<Action> {
+    fn welcomed(
+        &mut self,
+        site: &SiteId,
+        study: &str,
+        base: Option<BlobRef>,
+        standing: Standing,
+    ) -> Vec<Action> {
         if *site != self.site {
             return self.stop(format!("the certificate is of site {site}, this is {}", self.site));
         }
@@ -159,12 +174,18 @@ impl Participant {
         if self.session.as_ref().is_some_and(|session| session.hash != hash) {
             return self.stop("the coordinator now runs another study; start the client anew for it".into());
         }
-        self.session = Some(Session { study, hash, base, enlisted });
+        self.session = Some(Session { study, hash, base, standing });
+        self.comparing.sent = false;
         self.step = Step::Preparing;
         self.go_on()
     }
 
-    /// The next step of a welcomed session: prepare, enlist, get the backbone, empty the outbox, ask for
+    fn enlisted(&mut self) -> Vec<Action> {
+        self.session.iter_mut().for_each(|session| session.standing = Standing::Enlisted);
+        self.go_on()
+    }
+
+    /// The next step of a welcomed session: compare, prepare, enlist, get the backbone, empty the outbox, ask for
     /// work.
     ///
     /// What ends between the connection and its welcome waits for the welcome: saying it at once and again
@@ -173,11 +194,13 @@ impl Participant {
         let welcomed = !matches!(self.step, Step::Offline | Step::Greeting);
         let Some(session) = self.session.clone().filter(|_| welcomed) else { return Vec::new() };
         let Some(cohort) = &self.cohort else {
+            let Some(exclude) = self.to_leave_out(&session.study) else { return self.compare(session) };
             self.step = Step::Preparing;
             let first = !std::mem::replace(&mut self.prepared, true);
-            return if first { vec![Action::Prepare(Box::new(session.study))] } else { Vec::new() };
+            let prepare = first.then(|| Action::Prepare { study: Box::new(session.study), exclude });
+            return prepare.into_iter().collect();
         };
-        if !session.enlisted {
+        if session.standing != Standing::Enlisted {
             self.step = Step::Enlisting;
             let enlist = ToCoordinator::Enlist { study: session.hash, cohort: cohort.clone() };
             return vec![Action::Send(enlist)];
@@ -321,10 +344,7 @@ impl Participant {
 
     fn refused(&mut self, rejection: &Rejection) -> Vec<Action> {
         match rejection {
-            Rejection::AlreadyEnlisted => {
-                self.session.iter_mut().for_each(|session| session.enlisted = true);
-                self.go_on()
-            }
+            Rejection::AlreadyEnlisted => self.enlisted(),
             _ => self.stop(rejection.to_string()),
         }
     }

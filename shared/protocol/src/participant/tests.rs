@@ -1,44 +1,10 @@
 //! A participant through calm and broken sessions.
 
-use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::*;
 
 use super::*;
 use crate::TrainingOutcome;
-
-fn study() -> Study {
-    Study {
-        name: "test".into(),
-        seed: 1,
-        arms: vec![Arm::Random],
-        modalities: vec![Modality::Flair],
-        evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: 8 },
-        preprocessing: Preprocessing::TumourCrop { side: 8 },
-        network: NetworkSpec { depth: Depth::D10, width: 1 },
-        training: Training {
-            rounds: 1,
-            local_epochs: 1,
-            batch_size: 2,
-            learning_rate: 0.1,
-            policy_learning_rate: 0.1,
-            weight_decay: 0.0,
-            temperature: 1.0,
-            norm: NormMode::Batch,
-            precision: Precision::F32,
-            class_balance: ClassBalance::None,
-            augmentation: AugmentationSpec::default(),
-        },
-        federation: Federation {
-            sites: vec!["a".parse().unwrap()],
-            training_sites: vec![],
-            quorum: 1,
-            enrolment_secs: 1,
-            deadline_secs: 1,
-            absence_grace_secs: 1,
-            fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
-        },
-    }
-}
+use crate::sample::{excluding, fingerprints, study};
 
 fn order() -> WorkOrder {
     let lane = Lane { arm: Arm::Random, modality: Modality::Flair, fold: Fold(0) };
@@ -63,7 +29,7 @@ fn welcome(enlisted: bool) -> Input {
         site: "a".parse().unwrap(),
         study: study().to_json(),
         base: None,
-        enlisted,
+        standing: if enlisted { Standing::Enlisted } else { Standing::Invited },
     })
 }
 
@@ -71,7 +37,7 @@ fn welcome(enlisted: bool) -> Input {
 fn at_work() -> Participant {
     let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
     assert!(matches!(site.handle(Input::Connected)[..], [Action::Send(ToCoordinator::Hello { .. })]));
-    assert!(matches!(site.handle(welcome(false))[..], [Action::Prepare(_)]));
+    assert!(matches!(site.handle(welcome(false))[..], [Action::Prepare { .. }]));
     let enlisted = site.handle(Input::Prepared(Ok(CohortSummary::default())));
     assert!(matches!(enlisted[..], [Action::Send(ToCoordinator::Enlist { .. })]));
     assert_eq!(site.handle(Input::Received(ToSite::Enlisted)), [Action::Send(ToCoordinator::Ready)]);
@@ -130,7 +96,7 @@ fn another_study_after_a_reconnection_stops_the_site() {
         site: "a".parse().unwrap(),
         study: other.to_json(),
         base: None,
-        enlisted: true,
+        standing: Standing::Enlisted,
     };
     assert!(matches!(site.handle(Input::Received(welcome))[..], [Action::Stop { .. }]));
 }
@@ -172,4 +138,107 @@ fn an_answer_that_does_not_fit_becomes_a_failure_with_the_reason() {
     assert!(*order == id && reason.contains("5 cases"), "{reason}");
     let actions = site.handle(Input::Received(refused));
     assert!(matches!(actions[..], [Action::Note(_), Action::Send(ToCoordinator::Ready)]), "refused for good");
+}
+
+/// A site that compares, and was just told what `standing` says.
+fn comparing(standing: Standing) -> (Participant, Vec<Action>) {
+    let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
+    site.handle(Input::Connected);
+    let actions = site.handle(greeting(standing));
+    (site, actions)
+}
+
+fn greeting(standing: Standing) -> Input {
+    let site = "a".parse().unwrap();
+    let study = excluding(&["a"], 1).to_json();
+    Input::Received(ToSite::Welcome { version: 2, site, study, base: None, standing })
+}
+
+fn duplicates(cases: usize, exclude: &[u32]) -> Input {
+    let of = Fingerprint::digest_of(&fingerprints(cases));
+    Input::Received(ToSite::Duplicates { of, exclude: exclude.to_vec() })
+}
+
+/// Number, whether it is the last, and cases of each part that is sent.
+fn parts(actions: &[Action]) -> Vec<(u32, bool, usize)> {
+    let part = |action: &Action| match action {
+        Action::Send(ToCoordinator::Fingerprints { part, last, cases, .. }) => (*part, *last, cases.len()),
+        other => panic!("{other:?}"),
+    };
+    actions.iter().map(part).collect()
+}
+
+#[test]
+fn a_site_sends_all_its_fingerprints_and_enlists_without_the_duplicates() {
+    let (mut site, actions) = comparing(Standing::Awaited);
+    assert!(matches!(actions[..], [Action::Fingerprint(_)]));
+    let sent = site.handle(Input::Fingerprinted(Ok(fingerprints(45))));
+    assert_eq!(parts(&sent), [(0, false, 20), (1, false, 20), (2, true, 5)]);
+    let prepare = site.handle(duplicates(45, &[3, 44]));
+    let [Action::Prepare { exclude, .. }] = &prepare[..] else { panic!("{prepare:?}") };
+    assert_eq!(*exclude, [3, 44]);
+    assert_eq!(site.handle(duplicates(45, &[3, 44])), [], "told again");
+    let enlist = site.handle(Input::Prepared(Ok(CohortSummary::default())));
+    assert!(matches!(enlist[..], [Action::Send(ToCoordinator::Enlist { .. })]));
+    assert_eq!(site.handle(Input::Received(ToSite::Enlisted)), [Action::Send(ToCoordinator::Ready)]);
+    assert_eq!(site.handle(duplicates(45, &[3, 44])), [], "a second request for work would come unasked");
+}
+
+#[test]
+fn a_site_without_a_case_says_so() {
+    let (mut site, _) = comparing(Standing::Awaited);
+    assert_eq!(parts(&site.handle(Input::Fingerprinted(Ok(vec![])))), [(0, true, 0)]);
+}
+
+#[test]
+fn a_lost_connection_costs_one_sending_and_no_fingerprinting() {
+    let (mut site, _) = comparing(Standing::Awaited);
+    site.handle(Input::Disconnected);
+    assert_eq!(site.handle(Input::Fingerprinted(Ok(fingerprints(2)))), [], "nobody hears it");
+    site.handle(Input::Connected);
+    assert_eq!(parts(&site.handle(greeting(Standing::Awaited))), [(0, true, 2)]);
+    site.handle(Input::Disconnected);
+    site.handle(Input::Connected);
+    let of = Fingerprint::digest_of(&fingerprints(2));
+    assert_eq!(site.handle(greeting(Standing::Fingerprinted { of })), [], "they are there");
+}
+
+#[test]
+fn a_restarted_client_is_told_again_and_checks_that_the_numbers_mean_its_cases() {
+    let of = Fingerprint::digest_of(&fingerprints(3));
+    for standing in [Standing::Fingerprinted { of }, Standing::Enlisted] {
+        // The news may come before or after the fingerprints are made again.
+        for early in [true, false] {
+            let (mut site, actions) = comparing(standing);
+            assert!(matches!(actions[..], [Action::Fingerprint(_)]));
+            let made = Input::Fingerprinted(Ok(fingerprints(3)));
+            let [first, second] =
+                if early { [duplicates(3, &[1]), made] } else { [made, duplicates(3, &[1])] };
+            assert_eq!(site.handle(first), []);
+            let prepare = site.handle(second);
+            assert!(matches!(&prepare[..], [Action::Prepare { exclude, .. }] if *exclude == [1]));
+        }
+    }
+}
+
+#[test]
+fn a_changed_folder_is_sent_anew_until_it_is_too_late() {
+    let of = Fingerprint::digest_of(&fingerprints(3));
+    let (mut site, _) = comparing(Standing::Fingerprinted { of });
+    assert_eq!(parts(&site.handle(Input::Fingerprinted(Ok(fingerprints(4))))), [(0, true, 4)]);
+    let stop = site.handle(duplicates(3, &[1]));
+    assert!(
+        matches!(&stop[..], [Action::Stop { reason }] if reason.contains("restore the folder")),
+        "{stop:?}"
+    );
+}
+
+#[test]
+fn numbers_that_are_no_cases_stop_the_site() {
+    for exclude in [&[3][..], &[1, 1], &[2, 0]] {
+        let (mut site, _) = comparing(Standing::Awaited);
+        site.handle(Input::Fingerprinted(Ok(fingerprints(3))));
+        let stop = site.handle(duplicates(3, exclude));
+        assert!(matches!(stop[..], [Action::Stop { .. }]), "{exclude:?} gives {stop:?}");
+    }
 }
