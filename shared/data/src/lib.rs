@@ -8,6 +8,7 @@
 //! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.
 
+mod align;
 mod augment;
 mod balance;
 mod cache;

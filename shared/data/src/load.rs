@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use consilium_domain::{Modality, Preprocessing};
 
+use crate::align::aligned;
 use crate::{Case, GridMismatch, PreprocessError, ReadVolumeError, Volume, preprocess};
 
 /// Why a case gives no input. The texts name files, which name patients: they are for the site's own eyes.
@@ -25,7 +26,7 @@ pub enum LoadError {
     Read(#[from] ReadVolumeError),
     /// Image and mask are on different grids.
     #[error(
-        "{} and {} are on different grids ({cause}): resample the mask to the image",
+        "{} and {} are on different grids ({cause}): resample the mask to the image, or write into both files where they lie",
         image.display(),
         mask.display()
     )]
@@ -47,7 +48,10 @@ pub enum LoadError {
     },
 }
 
-/// Reads one modality of a case and its mask, and preprocesses them.
+/// Reads one modality of a case and its mask, brings them together and preprocesses them.
+///
+/// Axes are turned to LPS, and an image on another grid than its mask is resampled onto the mask's where both files
+/// say where they lie.
 ///
 /// The result has the shape `preprocessing.input_shape()`, in (z, y, x) order, x fastest. Reads two files;
 /// doing so for many cases at once is the caller's business.
@@ -71,13 +75,8 @@ pub(crate) fn load_and_look<T>(
 ) -> Result<(Vec<f32>, T), LoadError> {
     let path =
         case.images.get(&modality).ok_or_else(|| LoadError::NoImage { mask: case.mask.clone(), modality })?;
-    let image = Volume::read(path)?;
-    let mask = Volume::read(&case.mask)?;
-    image.check_same_grid(&mask).map_err(|cause| LoadError::Grid {
-        image: path.clone(),
-        mask: case.mask.clone(),
-        cause,
-    })?;
+    let on_other_grids = |cause| LoadError::Grid { image: path.clone(), mask: case.mask.clone(), cause };
+    let (image, mask) = aligned(Volume::read(path)?, Volume::read(&case.mask)?).map_err(on_other_grids)?;
     let values = preprocess(&image, &mask, preprocessing)
         .map_err(|cause| LoadError::Preprocess { image: path.clone(), cause })?;
     Ok((values, look(&image, &mask)))
