@@ -11,6 +11,8 @@ use consilium_domain::{Lane, OrderId, Round, SiteId, Study};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, Gathering, Phase, RoundState};
 
+use crate::duplicates::copies;
+use crate::scene::Scene;
 use crate::violation::{Checked, Violation};
 use crate::work;
 
@@ -28,6 +30,7 @@ pub(crate) fn replayed(log: &[String]) -> Option<Coordinator> {
 
 /// Watches one study from its opening to its end.
 pub(crate) struct Checker {
+    scene: Scene,
     study: Study,
     shadow: Coordinator,
     aggregated: BTreeMap<Lane, Round>,
@@ -38,11 +41,12 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// For the agreed `study`; `first` is the log's first line.
-    pub(crate) fn new(study: Study, first: &str) -> Self {
+    /// For the agreed study of `scene`; `first` is the log's first line.
+    pub(crate) fn new(scene: &Scene, first: &str) -> Self {
         let shadow = replayed(&[first.to_owned()]).expect("a log begins with the opening");
         Self {
-            study,
+            scene: scene.clone(),
+            study: scene.study(),
             shadow,
             aggregated: BTreeMap::new(),
             pinned: None,
@@ -96,7 +100,8 @@ impl Checker {
         }
         let enlisted: BTreeSet<SiteId> = state.roster().enlisted().map(|(site, _)| site.clone()).collect();
         let pinned = self.pinned.get_or_insert_with(|| enlisted.clone());
-        must(*pinned == enlisted, || Violation::RosterChanged)
+        must(*pinned == enlisted, || Violation::RosterChanged)?;
+        if self.scene.duplicates { copies(&self.scene, state) } else { Ok(()) }
     }
 
     /// The effects of one event, in their order.

@@ -29,16 +29,20 @@ impl World {
             Lie::Cohort => {
                 let member = self.coordinator.roster().member(&site)?;
                 let open = member.cohort.is_none() && *self.coordinator.phase() == Phase::Enrolling;
-                let mut cohort = self.scene.cohort(self.sites[index].index, 0);
+                let mut cohort = self.scene.cohort(self.sites[index].index, 0, 0);
                 if open {
                     cohort.modalities.values_mut().for_each(|counts| counts.folds.truncate(1));
                 }
                 Event::SiteEnlisted { site, cohort }
             }
             Lie::Crowd => {
-                let mut cohort = self.scene.cohort(self.sites[index].index, 0);
+                let mut cohort = self.scene.cohort(self.sites[index].index, 0, 0);
                 cohort.modalities.values_mut().for_each(|counts| counts.holdout.methylated = u32::MAX);
                 Event::SiteEnlisted { site, cohort }
+            }
+            Lie::Part => {
+                let cases = self.scene.fingerprints(self.sites[index].index, 0);
+                Event::FingerprintsSent { site, part: u32::MAX, last: true, cases }
             }
             Lie::Model => {
                 let lane = *self.coordinator.study().lanes().first()?;

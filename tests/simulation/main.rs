@@ -11,6 +11,7 @@
 
 mod aggregation;
 mod calm;
+mod duplicates;
 mod invariants;
 mod lies;
 mod mutants;

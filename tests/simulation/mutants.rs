@@ -33,6 +33,17 @@ fn a_machine_that_forgets_the_quorum_is_caught() {
 }
 
 #[test]
+fn a_machine_that_forgets_to_compare_is_caught() {
+    let scene = Scene { duplicates: true, ..Scene::PLAIN };
+    let mut world = World::running(&scene, Scene::PLAIN.study());
+    let caught = world.end();
+    assert!(
+        matches!(&caught, Err(Violation::Copies { holders, .. }) if holders.len() > 1),
+        "the checker must see it, it says {caught:?}"
+    );
+}
+
+#[test]
 fn the_real_machine_halts_where_the_forgetful_one_is_caught() {
     let world = World::play(&two_of_three_vanish()).expect("no invariant is broken");
     assert!(matches!(world.effects[..], [Effect::Halt { .. }]), "{:?}", world.effects);
@@ -120,12 +131,13 @@ fn a_machine_that_changes_at_a_rejection_is_caught() {
 
 #[test]
 fn a_log_that_loses_an_event_is_caught() {
-    let mut world = World::open(&Scene { rounds: 1, ..Scene::PLAIN });
+    let mut world = World::open(&Scene { rounds: 1, duplicates: true, ..Scene::PLAIN });
     world.end().expect("a calm study breaks no invariant");
     assert_eq!(Checker::replay(&world.log, &world.coordinator), Ok(()));
     let mut lost = 0;
     for (index, line) in world.log.iter().enumerate() {
-        if ["SiteEnlisted", "OrderAnswered", "RoundAggregated"].iter().any(|event| line.contains(event)) {
+        let matters = ["FingerprintsSent", "SiteEnlisted", "OrderAnswered", "RoundAggregated"];
+        if matters.iter().any(|event| line.contains(event)) {
             let mut log = world.log.clone();
             log.remove(index);
             assert_eq!(Checker::replay(&log, &world.coordinator), Err(Violation::ReplayDiffers), "{line}");

@@ -38,6 +38,7 @@ fn what_ends_before_the_welcome_is_said_once() {
             pretrained: false,
             sparse: false,
             crash_looper: None,
+            duplicates: false,
         },
         ops: vec![Calm(7), Deliver(0), Reconnect(190), FinishWork(82)],
     };
@@ -138,7 +139,7 @@ fn a_study_without_its_first_models_halts() {
     let opening = Opening { study: scene.study(), models: FirstModels::default() };
     let mut state = Coordinator::open(START, opening);
     for index in 0..scene.sites {
-        let event = Event::SiteEnlisted { site: scene.site(index), cohort: scene.cohort(index, 0) };
+        let event = Event::SiteEnlisted { site: scene.site(index), cohort: scene.cohort(index, 0, 0) };
         state.handle(START, event).expect("it may enlist");
     }
     assert!(matches!(state.phase(), Phase::Halted { reason, .. } if reason.contains("first model")));
@@ -152,7 +153,7 @@ fn a_negative_norm_is_refused() {
     let site = world.sites[0].id.clone();
     let order = world.coordinator.next_order(&site).expect("there is work");
     assert!(matches!(order.task, Task::Train { .. }));
-    let cohort = world.scene.cohort(0, 0);
+    let cohort = world.scene.cohort(0, 0, 0);
     let study = world.coordinator.study();
     let mut outcome = crate::work::outcome(study, &site, &cohort, &order.task, &mut world.store);
     let Outcome::Trained(training) = &mut outcome else { panic!("a training") };

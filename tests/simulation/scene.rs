@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Evaluation, Federation, FixedPoint,
-    Modality, ModalityCounts, NormMode, Precision, Preprocessing, SiteId, Study, Training,
+    Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Duplicates, Evaluation, Federation,
+    FixedPoint, Modality, ModalityCounts, NormMode, Precision, Preprocessing, SiteId, Study, Training,
 };
 use consilium_protocol::Timestamp;
 
@@ -20,7 +20,8 @@ pub(crate) const ENROLMENT_SECS: u32 = 3_600;
 /// Bins of the score histograms.
 pub(crate) const BINS: u16 = 8;
 
-const MODALITY: Modality = Modality::Flair;
+/// The only kind of image.
+pub(crate) const MODALITY: Modality = Modality::Flair;
 
 /// The shape of a study. Every field is small on purpose: schedules should reach the end of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct Scene {
     pub(crate) sparse: bool,
     /// A site whose training crashes its client, always.
     pub(crate) crash_looper: Option<u8>,
+    /// Sites share patients, and the study excludes duplicates.
+    pub(crate) duplicates: bool,
 }
 
 impl Scene {
@@ -51,6 +54,7 @@ impl Scene {
         pretrained: false,
         sparse: false,
         crash_looper: None,
+        duplicates: false,
     };
 
     /// The study.
@@ -74,6 +78,7 @@ impl Scene {
                 deadline_secs: DEADLINE_SECS,
                 absence_grace_secs: GRACE_SECS,
                 fixed_point: FixedPoint { clip: 4, fraction_bits: 20 },
+                duplicates: if self.duplicates { Duplicates::Exclude } else { Duplicates::Ignore },
             },
         };
         study.check().expect("every scene is a sensible study");
@@ -101,18 +106,20 @@ impl Scene {
         format!("site-{index}").parse().expect("a DNS label")
     }
 
-    /// The patients of a site; `growth` of them came after the study began.
-    pub(crate) fn cohort(&self, index: u8, growth: u32) -> CohortSummary {
+    /// The patients of a site, but for `excluded` that other sites hold; `growth` of them came after the study
+    /// began. There are always more patients of the second fold than can be excluded.
+    pub(crate) fn cohort(&self, index: u8, growth: u32, excluded: u32) -> CohortSummary {
         let n = u32::from(index) + 2;
         let mut folds = vec![
             ClassCounts { methylated: n, unmethylated: n + 1 },
-            ClassCounts { methylated: n + 1 + growth, unmethylated: n },
+            ClassCounts { methylated: n + 1 + growth - excluded, unmethylated: n },
         ];
         if self.sparse && index == 0 {
             folds[0] = ClassCounts::default();
         }
         let holdout = ClassCounts { methylated: n, unmethylated: 1 };
         let modalities = BTreeMap::from([(MODALITY, ModalityCounts { folds, holdout })]);
-        CohortSummary { modalities, excluded: BTreeMap::from([("no label".into(), n)]) }
+        let reasons = [("no label".to_owned(), n), ("duplicate of another site's case".to_owned(), excluded)];
+        CohortSummary { modalities, excluded: reasons.into_iter().filter(|(_, count)| *count > 0).collect() }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) enum Lie {
     Cohort,
     /// More patients than any hospital has.
     Crowd,
+    /// A part of the fingerprints that nobody waits for.
+    Part,
     /// A model that no round waits for.
     Model,
     /// That time is up although it is not.
@@ -110,13 +112,14 @@ pub(crate) fn harmless_schedules() -> impl Strategy<Value = Schedule> {
 
 /// Any scene.
 pub(crate) fn scenes() -> impl Strategy<Value = Scene> {
-    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 3]>()).prop_map(
-        |(sites, evaluators, quorum, rounds, [pretrained, sparse, crash_looper])| {
+    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 4]>()).prop_map(
+        |(sites, evaluators, quorum, rounds, [pretrained, sparse, crash_looper, duplicates])| {
             let trainers = u16::from(sites - evaluators);
             // A site that can never answer may only be there when the others suffice without it.
             let crash_looper = (crash_looper && !sparse).then_some(1);
             let most = if crash_looper.is_some() { trainers - 1 } else { trainers };
-            Scene { sites, evaluators, quorum: quorum.min(most), rounds, pretrained, sparse, crash_looper }
+            let quorum = quorum.min(most);
+            Scene { sites, evaluators, quorum, rounds, pretrained, sparse, crash_looper, duplicates }
         },
     )
 }
@@ -161,9 +164,11 @@ fn harmless_ops() -> impl Strategy<Value = Op> {
 }
 
 fn lies() -> impl Strategy<Value = Lie> {
-    use Lie::{Cohort, Crowd, Kind, Length, Model, NotFinite, Opened, Order, Patients, Stranger, Timeout};
+    use Lie::{
+        Cohort, Crowd, Kind, Length, Model, NotFinite, Opened, Order, Part, Patients, Stranger, Timeout,
+    };
     prop::sample::select(vec![
-        Patients, NotFinite, Kind, Length, Order, Stranger, Cohort, Crowd, Model, Timeout, Opened,
+        Patients, NotFinite, Kind, Length, Order, Stranger, Cohort, Crowd, Part, Model, Timeout, Opened,
     ])
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct Session {
     pub(crate) down: VecDeque<ToSite>,
     /// Whether the coordinator has heard the greeting.
     greeted: bool,
+    /// Whether the coordinator has sent its welcome.
+    introduced: bool,
+    /// Whether the coordinator has told it what to leave out.
+    told: bool,
     /// Whether the coordinator owes it work.
     waiting: bool,
     /// Whether the coordinator said that the study is over.
@@ -45,6 +49,8 @@ impl World {
             up: VecDeque::new(),
             down: VecDeque::new(),
             greeted: false,
+            introduced: false,
+            told: false,
             waiting: false,
             dismissed: false,
         });
@@ -77,6 +83,18 @@ impl World {
         let site = self.sites[self.sessions[session].site].id.clone();
         match message {
             ToCoordinator::Hello { .. } => self.greet(session, site),
+            ToCoordinator::Fingerprints { .. }
+                if self.present[self.sessions[session].site] != Some(session) =>
+            {
+                // What an older connection still carries would break into the sequence of the newer one's parts.
+                Ok(())
+            }
+            ToCoordinator::Fingerprints { part, last, cases, .. } => {
+                if let Err(rejection) = self.happen(Event::FingerprintsSent { site, part, last, cases })? {
+                    self.reply(session, ToSite::Rejected { order: None, rejection });
+                }
+                Ok(())
+            }
             ToCoordinator::Enlist { cohort, .. } => {
                 let reply = match self.happen(Event::SiteEnlisted { site, cohort })? {
                     Ok(()) => ToSite::Enlisted,
@@ -125,15 +143,17 @@ impl World {
         self.present[index] = Some(session);
         let connected = self.happen(Event::SiteConnected { site: site.clone() })?;
         must(connected.is_ok(), || Violation::OutOfTurn { site: site.clone(), message: "Hello".into() })?;
-        let enlisted = self.coordinator.roster().member(&site).is_some_and(|m| m.cohort.is_some());
+        let standing = self.coordinator.standing(&site);
         let welcome = ToSite::Welcome {
             version: PROTOCOL_VERSION,
             site,
             study: self.coordinator.study().to_json(),
             base: self.coordinator.first_models().base,
-            enlisted,
+            standing,
         };
         self.reply(session, welcome);
+        self.sessions[session].introduced = true;
+        self.serve();
         Ok(())
     }
 
@@ -141,7 +161,7 @@ impl World {
         self.sessions[session].down.push_back(message);
     }
 
-    /// Work for those that wait, and the news for everybody when the study is over.
+    /// What to leave out and work for those that wait, and the news for everybody when the study is over.
     fn serve(&mut self) {
         let end = match self.coordinator.phase() {
             Phase::Finished { .. } => Some(ToSite::Finished),
@@ -153,8 +173,18 @@ impl World {
                 if !std::mem::replace(&mut session.dismissed, true) {
                     session.down.push_back(end.clone());
                 }
-            } else if session.waiting
-                && let Some(order) = self.coordinator.next_order(&self.sites[session.site].id)
+                continue;
+            }
+            let site = &self.sites[session.site].id;
+            if let Some(exclusion) = self.coordinator.exclusion(site)
+                && session.introduced
+                && !std::mem::replace(&mut session.told, true)
+            {
+                let (of, exclude) = (exclusion.of, exclusion.cases.clone());
+                session.down.push_back(ToSite::Duplicates { of, exclude });
+            }
+            if session.waiting
+                && let Some(order) = self.coordinator.next_order(site)
             {
                 session.waiting = false;
                 session.down.push_back(ToSite::Work(order));

@@ -15,8 +15,10 @@ use crate::world::World;
 /// Work off the session's thread.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Job {
-    /// Reading and preprocessing the cohort.
-    Prepare,
+    /// Fingerprinting the cases.
+    Fingerprint,
+    /// Reading and preprocessing the cohort without these cases.
+    Prepare(Vec<u32>),
     /// A work order.
     Execute(WorkOrder),
 }
@@ -43,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) sent: Vec<ToCoordinator>,
     /// Patients it has beyond those it enlisted.
     pub(crate) growth: u32,
+    /// Cases it leaves out because another site has them.
+    excluded: u32,
     /// Never to be seen again.
     pub(crate) vanished: bool,
     /// A fault gave it a reason to give up.
@@ -62,6 +66,7 @@ impl Site {
             transfers: VecDeque::new(),
             sent: Vec::new(),
             growth: 0,
+            excluded: 0,
             vanished: false,
             excused: false,
             executed: BTreeSet::new(),
@@ -95,7 +100,8 @@ impl World {
     fn act(&mut self, site: usize, action: Action) -> Checked {
         match action {
             Action::Send(message) => return self.send(site, message),
-            Action::Prepare(_) => self.sites[site].jobs.push_back(Job::Prepare),
+            Action::Fingerprint(_) => self.sites[site].jobs.push_back(Job::Fingerprint),
+            Action::Prepare { exclude, .. } => self.sites[site].jobs.push_back(Job::Prepare(exclude)),
             Action::Fetch(blob) => self.sites[site].transfers.push_back(Transfer::Fetch(blob)),
             Action::Upload { order, blob } => {
                 self.sites[site].transfers.push_back(Transfer::Upload(order, blob));
@@ -133,22 +139,33 @@ impl World {
         Ok(())
     }
 
-    /// A client may only give up when the study is over, has begun without it, or a fault told it to.
+    /// A client may only give up when the study is over, has begun without it, compared other patients than it
+    /// now has, or a fault told it to.
     fn stopped(&self, site: usize, reason: String) -> Checked {
         let site = &self.sites[site];
         let enlisted = self.coordinator.roster().member(&site.id).is_some_and(|m| m.cohort.is_some());
-        let began_without = !enlisted && *self.coordinator.phase() != Phase::Enrolling;
-        let understood = self.coordinator.is_over() || began_without || site.excused;
+        let began = self.coordinator.has_compared() || *self.coordinator.phase() != Phase::Enrolling;
+        let compared = self.coordinator.exclusion(&site.id).is_some();
+        let began_without = !enlisted && !compared && began;
+        let changed = compared && site.growth > 0;
+        let understood = self.coordinator.is_over() || began_without || changed || site.excused;
         must(understood, || Violation::HonestSiteStopped { site: site.id.clone(), reason })
     }
 
     /// The first job of a site ends well.
     pub(crate) fn finish_work(&mut self, site: usize) -> Checked {
         let Some(job) = self.sites[site].jobs.pop_front() else { return Ok(()) };
-        let Site { id, index, growth, .. } = &self.sites[site];
-        let cohort = self.scene.cohort(*index, *growth);
+        if let Job::Prepare(exclude) = &job {
+            self.sites[site].excluded = u32::try_from(exclude.len()).expect("few cases");
+        }
+        let Site { id, index, growth, excluded, .. } = &self.sites[site];
+        let cohort = self.scene.cohort(*index, *growth, *excluded);
         match job {
-            Job::Prepare => self.input(site, Input::Prepared(Ok(cohort))),
+            Job::Fingerprint => {
+                let fingerprints = self.scene.fingerprints(*index, *growth);
+                self.input(site, Input::Fingerprinted(Ok(fingerprints)))
+            }
+            Job::Prepare(_) => self.input(site, Input::Prepared(Ok(cohort))),
             Job::Execute(_) if self.scene.crash_looper == Some(*index) => self.crash(site),
             Job::Execute(order) => {
                 let study = self.coordinator.study();
@@ -162,7 +179,11 @@ impl World {
     pub(crate) fn fail_work(&mut self, site: usize) -> Checked {
         let Some(job) = self.sites[site].jobs.pop_front() else { return Ok(()) };
         match job {
-            Job::Prepare => {
+            Job::Fingerprint => {
+                self.sites[site].excused = true;
+                self.input(site, Input::Fingerprinted(Err("a scan cannot be read".into())))
+            }
+            Job::Prepare(_) => {
                 self.sites[site].excused = true;
                 self.input(site, Input::Prepared(Err("no scans in the folder".into())))
             }

@@ -62,7 +62,7 @@ impl World {
         Self {
             scene: scene.clone(),
             now: START,
-            checker: Checker::new(scene.study(), &line),
+            checker: Checker::new(scene, &line),
             coordinator: Coordinator::open(START, opening),
             log: vec![line],
             effects: Vec::new(),

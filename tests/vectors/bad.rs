@@ -87,6 +87,9 @@ fn claimed_lengths_are_not_believed() {
             ("negatives", LIST, format!("03000000 aa*32 01000000 0200000000000000 00*8 {claim} 00*32")),
             ("groups", LIST, format!("03000000 aa*32 02000000 {claim} {}", "02 00*15 ".repeat(4))),
             ("reason", TEXT, format!("04000000 aa*32 {claim} 'ill'")),
+            ("cases", LIST, format!("05000000 cc*32 00*4 01 {claim} 00*32")),
+            ("aliases", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 {claim} 00*32")),
+            ("images", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 00*8 {claim} 03000000 00*256")),
         ] {
             unreadable::<ToCoordinator>(name, &bytes(&notes), reason);
         }
@@ -95,6 +98,7 @@ fn claimed_lengths_are_not_believed() {
             ("study", TEXT, format!("00000000 0100 0400000000000000 'st-1' {claim} '{{}}'")),
             ("models", LIST, format!("02000000 aa*32 cc*32 03000000 02000000 {claim} 00*22")),
             ("reason", TEXT, format!("06000000 {claim} 'ill'")),
+            ("exclude", LIST, format!("07000000 dd*32 {claim} 00*32")),
         ] {
             unreadable::<ToSite>(name, &bytes(&notes), reason);
         }
@@ -129,7 +133,7 @@ fn histograms_that_cannot_be_are_refused() {
 
 #[test]
 fn names_that_cannot_be_are_refused() {
-    let welcome = |name: &str| format!("00000000 0100 {name} 0200000000000000 '{{}}' 00 00");
+    let welcome = |name: &str| format!("00000000 0100 {name} 0200000000000000 '{{}}' 00 00*4");
     assert!(frugally::<ToSite>(&bytes(&welcome("0400000000000000 'st-1'"))).is_ok());
     for name in [
         "0400000000000000 'St-1'",
@@ -149,25 +153,24 @@ fn names_that_cannot_be_are_refused() {
 #[test]
 fn numbers_without_a_meaning_are_refused() {
     const UNKNOWN: &str = "expected variant index";
+    let names = format!("05000000 cc*32 00*4 01 0100000000000000 0500000000000000 {}", "00*8 ".repeat(6));
+    unreadable::<ToCoordinator>("names", &bytes(&names), "at most 4 names");
     for (name, notes, words) in [
-        ("message", "05000000", UNKNOWN),
+        ("message", "06000000", UNKNOWN),
         ("outcome", "03000000 aa*32 03000000 00*64", UNKNOWN),
         ("modality", "01000000 cc*32 0100000000000000 0b000000 00*16 00*8", UNKNOWN),
         ("option", "03000000 aa*32 00000000 bb*32 00*8 00*4 00*8 02 00*8 00*24", "UnexpectedVariant"),
+        ("boolean", "05000000 cc*32 00*4 02 00*8", "InvalidBooleanValue"),
     ] {
         unreadable::<ToCoordinator>(name, &bytes(notes), words);
     }
     for (name, notes, words) in [
-        ("message", "07000000", UNKNOWN),
+        ("message", "08000000", UNKNOWN),
         ("task", "02000000 aa*32 cc*32 04000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
-        ("rejection", "04000000 00 0e000000", UNKNOWN),
+        ("rejection", "04000000 00 0f000000", UNKNOWN),
         ("option", "04000000 02 0d000000", "UnexpectedVariant"),
-        (
-            "boolean",
-            "00000000 0100 0400000000000000 'st-1' 0200000000000000 '{}' 00 02",
-            "InvalidBooleanValue",
-        ),
+        ("standing", "00000000 0200 0400000000000000 'st-1' 0200000000000000 '{}' 00 04000000", UNKNOWN),
     ] {
         unreadable::<ToSite>(name, &bytes(notes), words);
     }
@@ -175,7 +178,7 @@ fn numbers_without_a_meaning_are_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..8) {
+    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..9) {
         let mut body = body;
         // Without a known number at the front, nothing behind it would ever be looked at.
         body.splice(0..0, [number, 0, 0, 0]);

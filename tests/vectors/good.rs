@@ -52,10 +52,16 @@ where
 
 #[test]
 fn what_a_site_says_looks_like_this() {
-    check(&to_coordinator::vectors(), to_coordinator::number, 5);
+    check(&to_coordinator::vectors(), to_coordinator::number, 6);
 }
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 7);
+    check(&to_site::vectors(), to_site::number, 8);
+}
+
+#[test]
+fn the_longest_messages_fit_a_frame() {
+    let lengths = [encode(&to_coordinator::longest_part()), encode(&to_site::longest_duplicates())];
+    assert_eq!(lengths.map(|bytes| bytes.unwrap().len()), [58_209, 32_812]);
 }

@@ -1,9 +1,13 @@
 //! What a site says, and how it looks.
 
-use consilium_domain::{BlobRef, ClassCounts, CohortSummary, Digest, Modality, ModalityCounts, OrderId};
+use consilium_domain::{
+    BlobRef, ClassCounts, CohortSummary, Digest, Fingerprint, FingerprintToken, IMAGE_BANDS, ImageTokens,
+    MAX_ALIASES, Modality, ModalityCounts, OrderId,
+};
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::{
-    FusionOutcome, GroupScores, Outcome, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
+    FusionOutcome, GroupScores, MAX_PART_CASES, Outcome, ScoringOutcome, ToCoordinator, TrainingOutcome,
+    VersionRange,
 };
 
 use crate::annotated::bytes;
@@ -17,6 +21,7 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Ready => 2,
         ToCoordinator::Answer { .. } => 3,
         ToCoordinator::Failed { .. } => 4,
+        ToCoordinator::Fingerprints { .. } => 5,
     }
 }
 
@@ -56,6 +61,31 @@ fn fused() -> ToCoordinator {
     answer(Outcome::Fused(FusionOutcome { groups: vec![group], seconds: 0.25 }))
 }
 
+fn fingerprints() -> ToCoordinator {
+    let named = Fingerprint {
+        aliases: vec![FingerprintToken([1, 2, 3, 4, 5, 6, 7, 8]), FingerprintToken([9; 8])],
+        ..Fingerprint::default()
+    };
+    let mut bands = [FingerprintToken([0x11; 8]); IMAGE_BANDS];
+    bands[IMAGE_BANDS - 1] = FingerprintToken([0x22; 8]);
+    let images = [(Modality::Flair, ImageTokens(bands))].into();
+    let pictured = Fingerprint { aliases: Vec::new(), images };
+    ToCoordinator::Fingerprints { study: study(0xcc), part: 258, last: true, cases: vec![named, pictured] }
+}
+
+/// The longest part there is: it must fit a frame.
+pub(crate) fn longest_part() -> ToCoordinator {
+    let token = FingerprintToken([0xff; 8]);
+    let images = Modality::ALL.map(|modality| (modality, ImageTokens([token; IMAGE_BANDS]))).into();
+    let case = Fingerprint { aliases: vec![token; MAX_ALIASES], images };
+    ToCoordinator::Fingerprints {
+        study: study(0xcc),
+        part: u32::MAX,
+        last: false,
+        cases: vec![case; MAX_PART_CASES],
+    }
+}
+
 pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
     let hello =
         ToCoordinator::Hello { versions: VersionRange { oldest: 1, newest: 258 }, software: "c 1".into() };
@@ -71,5 +101,6 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("scored", scored, bytes(include_str!("scored.hex"))),
         Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
+        Vector::new("fingerprints", fingerprints(), bytes(include_str!("fingerprints.hex"))),
     ]
 }

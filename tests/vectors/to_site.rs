@@ -1,7 +1,9 @@
 //! What the coordinator says, and how it looks.
 
-use consilium_domain::{Arm, BlobRef, ChosenModel, Fold, Lane, Modality, OrderId, Round, Task, WorkOrder};
-use consilium_protocol::{Rejection, ToSite};
+use consilium_domain::{
+    Arm, BlobRef, ChosenModel, Fold, Lane, MAX_FINGERPRINTS, Modality, OrderId, Round, Task, WorkOrder,
+};
+use consilium_protocol::{Rejection, Standing, ToSite};
 
 use crate::annotated::bytes;
 use crate::good::{Vector, digest, study};
@@ -16,6 +18,7 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Rejected { .. } => 4,
         ToSite::Finished => 5,
         ToSite::Halted { .. } => 6,
+        ToSite::Duplicates { .. } => 7,
     }
 }
 
@@ -27,15 +30,28 @@ fn work(task: Task) -> ToSite {
     ToSite::Work(WorkOrder { id: OrderId(digest(0xaa)), study: study(0xcc), task })
 }
 
-fn welcome(base: Option<BlobRef>) -> ToSite {
+fn welcome(base: Option<BlobRef>, standing: Standing) -> ToSite {
     ToSite::Welcome {
-        version: 1,
+        version: 2,
         site: "st-1".parse().unwrap(),
         // The wire carries the plan as text; whether it is one is checked later.
         study: "{}".into(),
         base,
-        enlisted: base.is_some(),
+        standing,
     }
+}
+
+/// The welcome of a site without a base, up to its standing, and that.
+fn welcome_bytes(standing: &str) -> Vec<u8> {
+    let mut welcome = bytes(include_str!("welcome.hex"));
+    welcome.truncate(welcome.len() - 4);
+    [welcome, bytes(standing)].concat()
+}
+
+/// The longest list of duplicates: it must fit a frame.
+pub(crate) fn longest_duplicates() -> ToSite {
+    let exclude = (0..u32::try_from(MAX_FINGERPRINTS).unwrap()).collect();
+    ToSite::Duplicates { of: digest(0xff), exclude }
 }
 
 fn fuse() -> ToSite {
@@ -46,7 +62,7 @@ fn fuse() -> ToSite {
 }
 
 /// Every rejection and what follows its number.
-fn rejections() -> [(Rejection, &'static str); 14] {
+fn rejections() -> [(Rejection, &'static str); 15] {
     let other = Rejection::OtherStudy { theirs: study(0xdd), ours: study(0xcc) };
     [
         (Rejection::Version { ours: 1 }, "00000000 0100"),
@@ -63,6 +79,7 @@ fn rejections() -> [(Rejection, &'static str); 14] {
         (Rejection::Answer("c".into()), "0b000000 0100000000000000 'c'"),
         (Rejection::Update("d".into()), "0c000000 0100000000000000 'd'"),
         (Rejection::Over, "0d000000"),
+        (Rejection::Fingerprints("e".into()), "0e000000 0100000000000000 'e'"),
     ]
 }
 
@@ -73,9 +90,17 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
     let validate = work(Task::Validate { lane: lane(Arm::Medicalnet, Modality::Flair, 1), round, model });
     let predict = work(Task::PredictHoldout { lane: lane(Arm::Random, Modality::T1, 19), round, model });
     let order = OrderId(digest(0xaa));
+    let fingerprinted = Standing::Fingerprinted { of: digest(0xdd) };
+    let duplicates = ToSite::Duplicates { of: digest(0xdd), exclude: vec![0, 258] };
     let mut vectors = vec![
-        Vector::new("welcome", welcome(None), bytes(include_str!("welcome.hex"))),
-        Vector::new("welcome back", welcome(Some(model)), bytes(include_str!("welcome-back.hex"))),
+        Vector::new("welcome", welcome(None, Standing::Invited), bytes(include_str!("welcome.hex"))),
+        Vector::new("welcome to compare", welcome(None, Standing::Awaited), welcome_bytes("01000000")),
+        Vector::new("welcome and wait", welcome(None, fingerprinted), welcome_bytes("02000000 dd*32")),
+        Vector::new(
+            "welcome back",
+            welcome(Some(model), Standing::Enlisted),
+            bytes(include_str!("welcome-back.hex")),
+        ),
         Vector::new("enlisted", ToSite::Enlisted, bytes("01000000")),
         Vector::new("train", train, bytes(include_str!("train.hex"))),
         Vector::new("validate", validate, bytes(include_str!("validate.hex"))),
@@ -88,6 +113,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             ToSite::Halted { reason: "ill".into() },
             bytes("06000000  0300000000000000 'ill'"),
         ),
+        Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];
     for (rejection, notes) in rejections() {
         let name = rejection.code();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Digest, Modality};
@@ -42,6 +43,7 @@ impl ImageTokens {
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
     /// Of the names by which others may know the patient; at most [`MAX_ALIASES`], ascending.
+    #[serde(deserialize_with = "few_aliases")]
     pub aliases: Vec<FingerprintToken>,
     /// Of the images.
     pub images: BTreeMap<Modality, ImageTokens>,
@@ -73,6 +75,32 @@ impl Fingerprint {
         }
         Digest::from_bytes(*hasher.finalize().as_bytes())
     }
+}
+
+/// At most [`MAX_ALIASES`], however many the sender claims: a list within a list must not take memory in advance.
+fn few_aliases<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<FingerprintToken>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<FingerprintToken>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_ALIASES} names of a patient")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut aliases = Vec::with_capacity(MAX_ALIASES);
+            while let Some(alias) = list.next_element()? {
+                if aliases.len() == MAX_ALIASES {
+                    return Err(serde::de::Error::invalid_length(MAX_ALIASES + 1, &self));
+                }
+                aliases.push(alias);
+            }
+            Ok(aliases)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
 }
 
 fn matches_image(image: &ImageTokens, other: Option<&ImageTokens>) -> bool {
@@ -148,6 +176,9 @@ mod tests {
         let json = serde_json::to_string(&fingerprint).unwrap();
         assert!(json.contains("\"0a0a0a0a0a0a0a0a\""), "{json}");
         assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), fingerprint);
+        let crowd = serde_json::to_string(&of(&[1, 2, 3, 4, 5], &[])).unwrap();
+        let error = serde_json::from_str::<Fingerprint>(&crowd).unwrap_err().to_string();
+        assert!(error.contains("at most 4 names"), "{error}");
         for text in ["\"\"", "\"0a\"", "\"+a0a0a0a0a0a0a0a\"", "\"0a0a0a0a0a0a0a0a0\""] {
             assert!(serde_json::from_str::<FingerprintToken>(text).is_err(), "{text}");
         }

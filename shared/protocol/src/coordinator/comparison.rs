@@ -99,6 +99,11 @@ impl Coordinator {
         }
     }
 
+    /// Whether it is known what each site leaves out.
+    pub const fn has_compared(&self) -> bool {
+        matches!(self.comparison, Comparison::Compared { .. })
+    }
+
     /// Where `site` stands, for its welcome.
     pub fn standing(&self, site: &SiteId) -> Standing {
         if self.roster.member(site).is_some_and(|member| member.cohort.is_some()) {
