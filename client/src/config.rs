@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use consilium_data::Layout;
+use consilium_data::{CachePrecision, CacheSettings, Layout};
 use consilium_model::ComputeDevice;
 use consilium_transport::{Congestion, Tuning};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,12 @@ pub struct ConfigFile {
     /// Train with less memory and more time: maps within a residual block are computed twice. The result is the same.
     #[serde(default)]
     pub checkpointing: bool,
+    /// Most space that preprocessed inputs take in the state folder, in GiB. One study's should fit.
+    #[serde(default = "default_cache_gib")]
+    pub cache_gib: u32,
+    /// `f32`, or `f16` for inputs of half the size and eleven binary digits.
+    #[serde(default)]
+    pub cache_precision: CachePrecision,
     /// `cubic` or `bbr`.
     #[serde(default = "default_congestion")]
     pub congestion: String,
@@ -39,6 +45,10 @@ pub struct ConfigFile {
 
 fn default_device() -> String {
     "auto".to_owned()
+}
+
+fn default_cache_gib() -> u32 {
+    50
 }
 
 fn default_congestion() -> String {
@@ -64,6 +74,8 @@ pub struct Config {
     pub layout: Layout,
     /// The processor.
     pub device: ComputeDevice,
+    /// How many preprocessed inputs are kept, and how.
+    pub cache: CacheSettings,
     /// How connections behave.
     pub tuning: Tuning,
 }
@@ -131,6 +143,9 @@ impl ConfigFile {
         for data in self.data.iter().map(|data| folder.join(data)).filter(|data| !admits(data)) {
             problems.push(format!("data: {} is not a folder", data.display()));
         }
+        if self.cache_gib == 0 {
+            problems.push("cache_gib: must be at least 1".to_owned());
+        }
         if !(2..=600).contains(&self.idle_timeout_secs) {
             problems.push("idle_timeout_secs: must be 2 to 600".to_owned());
         }
@@ -144,6 +159,10 @@ impl ConfigFile {
                 data: self.data.into_iter().map(|data| folder.join(data)).collect(),
                 layout,
                 device: device.with_checkpointing(self.checkpointing),
+                cache: CacheSettings {
+                    max_bytes: u64::from(self.cache_gib) << 30,
+                    precision: self.cache_precision,
+                },
                 tuning: Tuning {
                     congestion,
                     idle_timeout: Duration::from_secs(self.idle_timeout_secs.into()),
@@ -191,11 +210,14 @@ mod tests {
             layout: "shoebox".into(),
             device: "abacus".into(),
             checkpointing: false,
+            cache_gib: 0,
+            cache_precision: CachePrecision::F32,
             congestion: "reno".into(),
             idle_timeout_secs: 1,
         };
         let problems = file.check(Path::new("/nonexistent")).unwrap_err().join("\n");
-        for key in ["coordinator", "data", "layout", "device", "congestion", "idle_timeout_secs"] {
+        for key in ["coordinator", "data", "layout", "device", "cache_gib", "congestion", "idle_timeout_secs"]
+        {
             assert!(problems.contains(key), "{key} is missing from {problems}");
         }
     }

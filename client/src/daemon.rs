@@ -68,6 +68,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         layout: config.layout,
         folders: config.data.clone(),
         predictions: config.state.join("predictions"),
+        fingerprint_key: config.identity.join("fingerprint.key"),
+        cache: config.state.join("cache"),
+        cache_settings: config.cache,
         device: config.device.clone(),
     });
     let (transfers, transferred) = Transfers::new(store.clone());
@@ -223,9 +226,14 @@ impl Client {
     ) -> Result<Result<(), ControlError>, DaemonError> {
         match action {
             Action::Send(message) => return Ok(link.sender.send(&message).await),
-            Action::Prepare(study) => {
-                tracing::info!(study = study.name, hash = %study.hash(), "preparing the site's data");
-                self.worker.give(Job::Prepare(study));
+            Action::Fingerprint(study) => {
+                tracing::info!(study = study.name, hash = %study.hash(), "fingerprinting the site's cases");
+                self.worker.give(Job::Fingerprint(study));
+            }
+            Action::Prepare { study, exclude } => {
+                let duplicates = exclude.len();
+                tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
+                self.worker.give(Job::Prepare { study, exclude });
             }
             Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
             Action::Execute(order) => {
@@ -254,6 +262,7 @@ impl Client {
     /// Turns a result of the worker into what the participant is told; an update is stored first.
     async fn finished(&self, done: Done) -> Result<Input, StoreError> {
         Ok(match done {
+            Done::Fingerprinted(result) => Input::Fingerprinted(result),
             Done::Prepared(result) => Input::Prepared(result),
             Done::Executed { order, result } => {
                 let result = match result {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_domain::{OrderId, Role, SiteId, Task};
+use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
@@ -69,7 +69,8 @@ impl Sessions {
     /// Serves one connection to its end.
     pub(crate) async fn serve(self, connection: Connection) {
         let Role::Site(site) = connection.peer().clone() else { return };
-        let mut session = Session { site: site.clone(), sessions: &self, number: None, ready: false };
+        let mut session =
+            Session { site: site.clone(), sessions: &self, number: None, ready: false, told: false };
         let ended = session.converse(&connection).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
         tracing::info!(%site, reason, "session ended");
@@ -111,6 +112,8 @@ struct Session<'a> {
     number: Option<u64>,
     /// The site asked for work and there was none yet.
     ready: bool,
+    /// Over this connection the site was told which duplicates to leave out.
+    told: bool,
 }
 
 impl Session<'_> {
@@ -146,6 +149,12 @@ impl Session<'_> {
                 sender.send(&farewell).await?;
                 let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
                 return Ok(());
+            }
+            if !self.told
+                && let Some(exclusion) = self.exclusion()
+            {
+                self.told = true;
+                sender.send(&exclusion).await?;
             }
             if self.ready
                 && let Some(order) = self.sessions.desk.read(|state| state.next_order(&self.site))
@@ -191,7 +200,15 @@ impl Session<'_> {
             site: self.site.clone(),
             study: state.study().to_json(),
             base: state.first_models().base,
-            enlisted: state.roster().member(&self.site).is_some_and(|member| member.cohort.is_some()),
+            standing: state.standing(&self.site),
+        })
+    }
+
+    /// Which duplicates the site leaves out, once that is known.
+    fn exclusion(&self) -> Option<ToSite> {
+        self.sessions.desk.read(|state| {
+            let exclusion = state.exclusion(&self.site)?;
+            Some(ToSite::Duplicates { of: exclusion.of, exclude: exclusion.cases.clone() })
         })
     }
 
@@ -213,14 +230,18 @@ impl Session<'_> {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
                 sender.send(&ToSite::Rejected { order: None, rejection }).await?;
             }
+            ToCoordinator::Fingerprints { study, part, last, cases } => {
+                // What a connection said that the site has given up would break into the parts of its next one.
+                if !self.is_latest().await {
+                    return Ok(());
+                }
+                let event = Event::FingerprintsSent { site, part, last, cases };
+                if let Err(rejection) = self.submit_for(study, event).await? {
+                    sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                }
+            }
             ToCoordinator::Enlist { study, cohort } => {
-                let ours = desk.read(|state| state.hash());
-                let answer = if study == ours {
-                    desk.submit(Event::SiteEnlisted { site, cohort }).await?
-                } else {
-                    Err(Rejection::OtherStudy { theirs: study, ours })
-                };
-                let reply = match answer {
+                let reply = match self.submit_for(study, Event::SiteEnlisted { site, cohort }).await? {
                     Ok(()) => ToSite::Enlisted,
                     Err(rejection) => ToSite::Rejected { order: None, rejection },
                 };
@@ -240,6 +261,25 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether this is the last session that the site has begun.
+    async fn is_latest(&self) -> bool {
+        self.sessions.latest.lock().await.get(&self.site).copied() == self.number
+    }
+
+    /// Submits an event of a site that means the study `theirs`.
+    async fn submit_for(
+        &self,
+        theirs: StudyHash,
+        event: Event,
+    ) -> Result<Result<(), Rejection>, SessionError> {
+        let desk = &self.sessions.desk;
+        let ours = desk.read(|state| state.hash());
+        if theirs != ours {
+            return Ok(Err(Rejection::OtherStudy { theirs, ours }));
+        }
+        Ok(desk.submit(event).await?)
     }
 
     async fn answered(

@@ -221,7 +221,12 @@ impl World {
             let Effect::Aggregate { lane, round, start, contributions } = effect else { continue };
             for contribution in contributions {
                 // What would the site answer for exactly this round and model?
-                let task = consilium_domain::Task::Train { lane: *lane, round: *round, model: *start };
+                let task = consilium_domain::Task::Train {
+                    lane: *lane,
+                    round: *round,
+                    model: *start,
+                    classes: None,
+                };
                 let cohort = self.coordinator.roster().member(&contribution.site);
                 let cohort = cohort.and_then(|member| member.cohort.clone()).unwrap_or_default();
                 let study = self.coordinator.study();

@@ -1,6 +1,7 @@
 //! The thread that works: preparing data, training, scoring, fusing. One job at a time, never on the runtime.
 
 mod fusing;
+mod preparing;
 mod scoring;
 mod training;
 
@@ -8,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use consilium_data::{CohortError, Layout};
+use consilium_data::{CacheSettings, InputCache, Layout};
 use consilium_domain::network::TensorSpec;
-use consilium_domain::{Arm, CohortSummary, OrderId, SiteId, Study, Task, WorkOrder};
+use consilium_domain::{Arm, CohortSummary, Fingerprint, OrderId, SiteId, Study, StudyHash, Task, WorkOrder};
 use consilium_model::{ComputeDevice, ModelError};
 use consilium_privacy::{GridError, UpdateError};
 use consilium_protocol::Outcome;
@@ -18,18 +19,21 @@ use consilium_weights::{Weights, WeightsError};
 use tokio::sync::mpsc;
 
 use crate::predictions::{Predictions, PredictionsError};
-use crate::study_data::StudyData;
+use crate::study_data::{Intake, StudyData};
 
 /// What the worker is asked to do.
 pub(crate) enum Job {
-    /// Read and preprocess the site's cohort.
-    Prepare(Box<Study>),
+    /// Read and preprocess the site's cohort, and fingerprint its cases.
+    Fingerprint(Box<Study>),
+    /// Deal the cohort without the cases numbered `exclude`.
+    Prepare { study: Box<Study>, exclude: Vec<u32> },
     /// Carry out an order with the models it needs.
     Execute { order: WorkOrder, model: Option<Vec<u8>>, base: Option<Arc<Vec<u8>>> },
 }
 
 /// What came of it.
 pub(crate) enum Done {
+    Fingerprinted(Result<Vec<Fingerprint>, String>),
     Prepared(Result<CohortSummary, String>),
     /// A training's result carries the sealed update.
     Executed {
@@ -45,8 +49,10 @@ pub(crate) enum WorkError {
     NotPrepared,
     #[error("the order came without its model")]
     NoModel,
+    #[error("an input cannot be read any more; see the site's log")]
+    Input(#[source] ModelError),
     #[error(transparent)]
-    Model(#[from] ModelError),
+    Model(ModelError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]
@@ -59,6 +65,16 @@ pub(crate) enum WorkError {
     Histogram(String),
 }
 
+impl From<ModelError> for WorkError {
+    fn from(error: ModelError) -> Self {
+        match error {
+            // Its text names a file.
+            ModelError::Input { .. } => Self::Input(error),
+            other => Self::Model(other),
+        }
+    }
+}
+
 /// Where and on what a site works.
 #[derive(Clone)]
 pub(crate) struct Workplace {
@@ -66,6 +82,9 @@ pub(crate) struct Workplace {
     pub(crate) layout: Layout,
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) predictions: PathBuf,
+    pub(crate) fingerprint_key: PathBuf,
+    pub(crate) cache: PathBuf,
+    pub(crate) cache_settings: CacheSettings,
     pub(crate) device: ComputeDevice,
 }
 
@@ -81,7 +100,8 @@ impl Worker {
         let (jobs, queue) = std::sync::mpsc::channel();
         let (done, results) = mpsc::unbounded_channel();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut bench = Bench { workplace, prepared: None, base: None, stop: stop.clone() };
+        let mut bench =
+            Bench { workplace, cache: None, intake: None, prepared: None, base: None, stop: stop.clone() };
         std::thread::spawn(move || {
             while let Ok(job) = queue.recv() {
                 if done.send(bench.work(job)).is_err() {
@@ -113,6 +133,8 @@ struct Prepared {
 
 struct Bench {
     workplace: Workplace,
+    cache: Option<InputCache>,
+    intake: Option<(StudyHash, Intake)>,
     prepared: Option<Prepared>,
     base: Option<Weights>,
     stop: Arc<AtomicBool>,
@@ -121,7 +143,12 @@ struct Bench {
 impl Bench {
     fn work(&mut self, job: Job) -> Done {
         match job {
-            Job::Prepare(study) => Done::Prepared(self.prepare(*study)),
+            Job::Fingerprint(study) => {
+                Done::Fingerprinted(self.fingerprint(&study).map_err(|error| error.to_string()))
+            }
+            Job::Prepare { study, exclude } => {
+                Done::Prepared(self.prepare(*study, &exclude).map_err(|error| error.to_string()))
+            }
             Job::Execute { order, model, base } => {
                 let result = self.execute(&order, model, base).map_err(|error| {
                     tracing::error!(order = %order.task, ?error, "work failed");
@@ -132,14 +159,8 @@ impl Bench {
         }
     }
 
-    fn prepare(&mut self, study: Study) -> Result<CohortSummary, String> {
-        let data = StudyData::prepare(&study, self.workplace.layout, &self.workplace.folders)
-            .map_err(|error: CohortError| error.to_string())?;
-        let folder = self.workplace.predictions.join(study.hash().digest().short());
-        let predictions = Predictions::open(&folder).map_err(|error| error.to_string())?;
-        let summary = data.summary().clone();
-        self.prepared = Some(Prepared { study, data, predictions });
-        Ok(summary)
+    fn cache(&self) -> Result<&InputCache, WorkError> {
+        self.cache.as_ref().ok_or(WorkError::NotPrepared)
     }
 
     fn execute(
@@ -158,7 +179,9 @@ impl Bench {
             Ok(Weights::from_safetensors(bytes, prepared.study.network.trainable_tensors(arm).into())?)
         };
         match &order.task {
-            Task::Train { lane, round, .. } => self.train(prepared, lane, *round, &start(lane.arm)?),
+            Task::Train { lane, round, classes, .. } => {
+                self.train(prepared, lane, *round, *classes, &start(lane.arm)?)
+            }
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
                 self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)
             }

@@ -10,7 +10,7 @@ use consilium_weights::Weights;
 
 use super::{Bench, Prepared, WorkError};
 use crate::predictions::{Scored, ScoredPatients};
-use crate::study_data::CaseSet;
+use crate::study_data::{CaseSet, LaneInputs};
 
 impl Bench {
     pub(super) fn score(
@@ -34,13 +34,12 @@ impl Bench {
             model,
             &self.workplace.device,
         )?;
-        let values: Vec<&[f32]> = inputs.iter().map(|input| input.values.as_slice()).collect();
-        let shape = study.preprocessing.input_shape();
-        let answers = classifier.predict(&values, shape, study.training.batch_size.into())?;
+        let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };
+        let answers = classifier.predict(&inputs, study.training.batch_size.into())?;
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;
-        for (input, answer) in inputs.iter().zip(&answers) {
+        for (input, answer) in inputs.inputs.iter().zip(&answers) {
             record(&mut scores, answer.probability, input.label)?;
             loss_sum += cross_entropy(answer.logit, input.label);
             let entry = Scored { label: input.label, probability: answer.probability };

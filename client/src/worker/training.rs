@@ -4,15 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use consilium_data::Augmentation;
-use consilium_domain::{BlobRef, Lane, Round};
+use consilium_domain::{BlobRef, ClassCounts, Lane, Round};
 use consilium_model::{Classifier, TrainingProgress};
 use consilium_privacy::{Grid, LocalUpdate};
 use consilium_protocol::{Outcome, TrainingOutcome};
 use consilium_weights::Weights;
 
 use super::{Bench, Prepared, WorkError};
-use crate::study_data::LaneCases;
+use crate::study_data::{LaneCases, LaneInputs};
 
 impl Bench {
     pub(super) fn train(
@@ -20,18 +19,19 @@ impl Bench {
         prepared: &Prepared,
         lane: &Lane,
         round: Round,
+        classes: Option<ClassCounts>,
         start: &Weights,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
         let began = Instant::now();
         let Prepared { study, data, .. } = prepared;
         let recipe = &study.training;
         let seed = study.seed().derive(&format!("training/{lane}/{round}/{}", self.workplace.site));
-        let cases = LaneCases {
+        let inputs = LaneInputs {
             inputs: data.training(lane),
             shape: study.preprocessing.input_shape(),
-            augmentation: Augmentation::new(recipe.augmentation.clone()),
-            seed: seed.derive("augmentation"),
+            cache: self.cache()?,
         };
+        let cases = LaneCases::new(inputs, recipe, classes, seed.derive("augmentation"));
         let mut classifier = Classifier::new(
             study.network,
             lane.arm,
@@ -45,6 +45,8 @@ impl Bench {
             if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let summary = classifier.train(&cases, recipe, seed.derive("network"), &mut observe)?;
+        let waiting = format!("{:.1} %", 100.0 * summary.waiting_share);
+        tracing::info!(%lane, %round, loss = summary.loss, steps = summary.steps, waiting, "trained");
         let trained = classifier.trainable()?;
         let grid = Grid::new(study.federation.fixed_point)?;
         let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;

@@ -30,7 +30,9 @@ pub use cohort::{
     Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
     ScanName, TableError, UnknownLayout,
 };
-pub use fingerprint::{FingerprintKey, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases};
+pub use fingerprint::{
+    FingerprintKey, IMAGE_SKETCHER, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases,
+};
 pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};
 pub use split::{Placement, Split};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arm, BlobRef, Digest, Lane, Round, StudyHash};
+use crate::{Arm, BlobRef, ClassCounts, Digest, Lane, Round, StudyHash};
 
 /// Names one piece of work: a site that answers it twice is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ pub enum Task {
         round: Round,
         /// The model to start from.
         model: BlobRef,
+        /// The patients of each class whom all sites of the round train on, where the study weights classes by them.
+        classes: Option<ClassCounts>,
     },
     /// Score the lane's validation fold with the model of `round`.
     Validate {

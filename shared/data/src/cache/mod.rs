@@ -23,6 +23,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use consilium_domain::{Modality, Preprocessing};
+use serde::{Deserialize, Serialize};
 
 pub use error::CacheError;
 pub use handle::InputHandle;
@@ -42,12 +43,14 @@ pub const MAX_SKETCH_BYTES: usize = 16 * 1024;
 const SOURCES: &str = "sources.index";
 
 /// How values are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CachePrecision {
     /// IEEE binary16: half the space; a value is off by at most 2^-11 of itself (2^-25 below 6e-5). An input with
     /// a value beyond ±65,504 is kept in 32 bits and counted in [`CacheStats::wide`].
     F16,
     /// As computed.
+    #[default]
     F32,
 }
 

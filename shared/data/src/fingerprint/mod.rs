@@ -17,3 +17,12 @@ mod exports;
 
 pub use key::{FingerprintKey, StudyFingerprintKey, TooManyAliases};
 pub use sketch::{ImageSketch, SketchError};
+
+use crate::{Sketcher, Volume};
+
+/// Keeps an [`ImageSketch`] beside every input of the cache; nothing where there is too little to sketch.
+pub const IMAGE_SKETCHER: Sketcher = Sketcher { name: "image sketch 1", make: sketch_bytes };
+
+fn sketch_bytes(image: &Volume, _mask: &Volume) -> Vec<u8> {
+    ImageSketch::of(image).map_or_else(|_| Vec::new(), |sketch| sketch.to_bytes())
+}

@@ -75,6 +75,18 @@ impl ImageSketch {
         Ok(Self(bands))
     }
 
+    /// The bands as bytes, for the site's own cache.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|band| band.to_le_bytes()).collect()
+    }
+
+    /// From [`ImageSketch::to_bytes`]; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (bands, []) = bytes.as_chunks() else { return None };
+        let bands: Vec<u16> = bands.iter().map(|&band| u16::from_le_bytes(band)).collect();
+        bands.try_into().map(Self).ok()
+    }
+
     /// The bands, in their order.
     pub(super) const fn bands(&self) -> &[u16; IMAGE_BANDS] {
         &self.0
@@ -129,6 +141,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn bytes_come_back() {
+        let sketch = ImageSketch(std::array::from_fn(|band| 0x0102 + 31 * band as u16));
+        assert_eq!(ImageSketch::from_bytes(&sketch.to_bytes()), Some(sketch));
+        assert_eq!(ImageSketch::from_bytes(&[]), None);
+        assert_eq!(ImageSketch::from_bytes(&[0; 2 * IMAGE_BANDS + 1]), None);
+    }
 
     #[test]
     fn there_are_as_many_different_places_as_bits() {

@@ -175,7 +175,7 @@ impl Coordinator {
         Err(Rejection::Answer(format!("histograms of {bins} bins are expected")))
     }
 
-    fn counts(&self, site: &SiteId, lane: &Lane) -> consilium_domain::ModalityCounts {
+    pub(super) fn counts(&self, site: &SiteId, lane: &Lane) -> consilium_domain::ModalityCounts {
         let cohort = self.roster.member(site).and_then(|member| member.cohort.as_ref());
         cohort.map(|cohort| cohort.counts(lane.modality)).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! The rounds of one lane.
 
-use consilium_domain::{BlobRef, ChosenModel, Lane, Round};
+use consilium_domain::{BlobRef, ChosenModel, ClassCounts, Lane, Round};
 
 use super::{Contribution, Effect, Gathering};
 use crate::{ScoringOutcome, TrainingOutcome};
@@ -12,6 +12,8 @@ pub struct RoundState {
     pub round: Round,
     /// The model it started from.
     pub start: BlobRef,
+    /// The patients of each class whom the sites train on, where the study weights classes by them.
+    pub classes: Option<ClassCounts>,
     /// The sites' updates.
     pub training: Gathering<TrainingOutcome>,
     /// The aggregated model.

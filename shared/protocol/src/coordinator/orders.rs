@@ -91,7 +91,7 @@ impl LaneState {
     }
 
     pub(super) fn training_task(&self, round: &RoundState) -> Task {
-        Task::Train { lane: self.lane, round: round.round, model: round.start }
+        Task::Train { lane: self.lane, round: round.round, model: round.start, classes: round.classes }
     }
 
     pub(super) fn validation_task(&self, round: &RoundState) -> Option<Task> {

@@ -8,7 +8,10 @@ use crate::sample::{excluding, fingerprints, study};
 
 fn order() -> WorkOrder {
     let lane = Lane { arm: Arm::Random, modality: Modality::Flair, fold: Fold(0) };
-    WorkOrder::new(study().hash(), Task::Train { lane, round: Round(1), model: BlobRef::of(b"model") })
+    WorkOrder::new(
+        study().hash(),
+        Task::Train { lane, round: Round(1), model: BlobRef::of(b"model"), classes: None },
+    )
 }
 
 fn outcome() -> Outcome {
