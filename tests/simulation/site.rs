@@ -144,9 +144,10 @@ impl World {
     fn stopped(&self, site: usize, reason: String) -> Checked {
         let site = &self.sites[site];
         let enlisted = self.coordinator.roster().member(&site.id).is_some_and(|m| m.cohort.is_some());
-        let began = self.coordinator.has_compared() || *self.coordinator.phase() != Phase::Enrolling;
         let compared = self.coordinator.exclusion(&site.id).is_some();
-        let began_without = !enlisted && !compared && began;
+        let compared_without = self.coordinator.has_compared() && !compared;
+        let began = *self.coordinator.phase() != Phase::Enrolling || compared_without;
+        let began_without = !enlisted && began;
         let changed = compared && site.growth > 0;
         let understood = self.coordinator.is_over() || began_without || changed || site.excused;
         must(understood, || Violation::HonestSiteStopped { site: site.id.clone(), reason })
