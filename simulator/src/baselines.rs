@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use consilium_data::Layout;
 use consilium_domain::{Federation, Study};
 
 use crate::consortium::Consortium;
@@ -32,7 +33,9 @@ fn pooled(federated: &Consortium) -> Consortium {
     let folders = federated.sites.iter().flat_map(|site| site.folders.clone()).collect();
     let federation = Federation { sites: vec![id.clone()], quorum: 1, ..federated.study.federation.clone() };
     let name = format!("{}-pooled", federated.study.name);
-    variant(federated, name, federation, vec![Site { id, folders }])
+    // Where baselines were asked for, all folders are in one layout.
+    let layout = federated.sites.first().map_or(Layout::UpennGbm, |site| site.layout);
+    variant(federated, name, federation, vec![Site { id, folders, layout }])
 }
 
 fn variant(federated: &Consortium, name: String, federation: Federation, sites: Vec<Site>) -> Consortium {
@@ -40,7 +43,6 @@ fn variant(federated: &Consortium, name: String, federation: Federation, sites: 
         folder: federated.folder.join("baselines").join(&name),
         study: Study { name, federation, ..federated.study.clone() },
         sites,
-        layout: federated.layout,
         weights: federated.weights.clone(),
         device: federated.device.clone(),
         checkpointing: federated.checkpointing,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use consilium_data::Layout;
-use consilium_domain::{Arm, Modality, Precision};
+use consilium_domain::{Arm, ClassBalance, Modality, Precision};
 use consilium_process::describe;
 
 use crate::preset::Preset;
@@ -53,9 +53,9 @@ pub(crate) struct SimulateArgs {
     /// A real hospital's folder, once for each site, instead of synthetic ones.
     #[arg(long, value_name = "DIR")]
     pub(crate) site_data: Vec<PathBuf>,
-    /// The layout of those folders.
+    /// The layout of those folders: once for all, or once for each --site-data.
     #[arg(long, default_value = "upenn-gbm")]
-    pub(crate) layout: Layout,
+    pub(crate) layout: Vec<Layout>,
     /// Arms to compare: spottune, medicalnet, random.
     #[arg(long, value_delimiter = ',')]
     pub(crate) arms: Option<Vec<Arm>>,
@@ -80,6 +80,12 @@ pub(crate) struct SimulateArgs {
     /// Precision of the factors in training: f32 or bf16.
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
+    /// What is done where one class has more patients: none, pos-weight or undersample.
+    #[arg(long)]
+    pub(crate) class_balance: Option<ClassBalance>,
+    /// Do not look for patients who are at several sites, or several times at one.
+    #[arg(long)]
+    pub(crate) keep_duplicates: bool,
     /// Train with less memory and more time; the result is the same.
     #[arg(long)]
     pub(crate) checkpointing: bool,

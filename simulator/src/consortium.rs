@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use consilium_certs::Authority;
 use consilium_client::ConfigFile;
 use consilium_coordinator::{Notice, Report};
-use consilium_data::Layout;
+use consilium_data::CachePrecision;
 use consilium_domain::Study;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -23,6 +23,8 @@ use crate::sites::Site;
 const CLIENTS_END: Duration = Duration::from_secs(10);
 /// Silence after which a connection counts as lost. On loopback nothing is lost but a killed process's word.
 const IDLE_TIMEOUT_SECS: u16 = 15;
+/// Space of each site's preprocessed inputs: those of a thousand scans in the paper's shape.
+const CACHE_GIB: u32 = 2;
 
 /// A consortium that exists on paper.
 pub(crate) struct Consortium {
@@ -30,7 +32,6 @@ pub(crate) struct Consortium {
     pub(crate) folder: PathBuf,
     pub(crate) study: Study,
     pub(crate) sites: Vec<Site>,
-    pub(crate) layout: Layout,
     pub(crate) weights: Option<PathBuf>,
     pub(crate) device: String,
     /// Whether clients train with less memory.
@@ -152,9 +153,11 @@ impl Consortium {
             identity: self.identity(name),
             state: folder.join("state"),
             data: site.folders.clone(),
-            layout: self.layout.to_string(),
+            layout: site.layout.to_string(),
             device: self.device.clone(),
             checkpointing: self.checkpointing,
+            cache_gib: CACHE_GIB,
+            cache_precision: CachePrecision::F32,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
         };

@@ -2,8 +2,8 @@
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, Evaluation, Federation, FixedPoint, Flip, Modality, NormMode,
-    Precision, Preprocessing, SiteId, Study, Training,
+    Arm, AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, Flip, Modality,
+    NormMode, Precision, Preprocessing, SiteId, Study, Training,
 };
 
 use consilium_data::phantom::Grid;
@@ -57,6 +57,7 @@ impl Preset {
                 deadline_secs: self.deadline_secs(),
                 absence_grace_secs: 5,
                 fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
+                duplicates: Duplicates::Exclude,
             },
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use consilium_domain::Study;
 use consilium_domain::network::TensorSpec;
+use consilium_domain::{Duplicates, Study};
 use consilium_model::ComputeDevice;
 use consilium_process::shutdown_signal;
 use consilium_weights::Weights;
@@ -58,7 +58,6 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         folder: out.clone(),
         study,
         sites,
-        layout: args.layout,
         weights,
         device: args.device,
         checkpointing: args.checkpointing,
@@ -100,6 +99,10 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     study.training.rounds = args.rounds.unwrap_or(study.training.rounds);
     study.training.local_epochs = args.local_epochs.unwrap_or(study.training.local_epochs);
     study.training.precision = args.precision.unwrap_or(study.training.precision);
+    study.training.class_balance = args.class_balance.unwrap_or(study.training.class_balance);
+    if args.keep_duplicates {
+        study.federation.duplicates = Duplicates::Ignore;
+    }
     Ok(study)
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use consilium_data::Cohort;
-use consilium_data::phantom::{PhantomCohort, PhantomReport};
+use consilium_data::phantom::{PhantomCohort, PhantomReport, PhantomSite};
+use consilium_data::{Cohort, Layout};
 use consilium_domain::{Seed, SiteId, Study};
 
 use crate::cli::SimulateArgs;
@@ -18,6 +18,8 @@ const DEFAULT_SIGNAL: f64 = 2.33;
 pub(crate) struct Site {
     pub(crate) id: SiteId,
     pub(crate) folders: Vec<PathBuf>,
+    /// Of all of them.
+    pub(crate) layout: Layout,
 }
 
 /// The names of the sites: `site-1`, `site-2`, ...
@@ -30,37 +32,59 @@ pub(crate) fn names(args: &SimulateArgs) -> Vec<SiteId> {
         .collect()
 }
 
-/// The folders given with `--site-data`, once each is known to be in the layout. Only names are looked at.
+/// The folders given with `--site-data`, once each is known to be in its layout. Only names are looked at.
 ///
 /// A client would find out too, but the others would wait for it until the end of the enrolment.
-pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<(PathBuf, Layout)>> {
+    let layouts = layouts(args)?;
     let mut folders = Vec::new();
-    for folder in &args.site_data {
-        if !args.layout.admits(folder) {
+    for (folder, layout) in args.site_data.iter().zip(layouts) {
+        if !layout.admits(folder) {
             bail!("--site-data {} is not a folder", folder.display());
         }
-        folders
-            .push(folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?);
+        let found =
+            folder.canonicalize().with_context(|| format!("{} cannot be opened", folder.display()))?;
+        Cohort::open(layout, std::slice::from_ref(&found))?;
+        folders.push((found, layout));
     }
-    // The baselines pool all folders at one site, which may not hold a patient twice.
-    let folders_a_site = if args.baselines { folders.len().max(1) } else { 1 };
-    for folders in folders.chunks(folders_a_site) {
-        Cohort::open(args.layout, folders)?;
+    if let (true, Some(&(_, layout))) = (args.baselines, folders.first()) {
+        // The baselines pool all folders at one site, which may not hold a patient twice.
+        let pooled: Vec<PathBuf> = folders.iter().map(|(folder, _)| folder.clone()).collect();
+        Cohort::open(layout, &pooled)?;
     }
     Ok(folders)
+}
+
+/// One layout for each folder.
+fn layouts(args: &SimulateArgs) -> anyhow::Result<Vec<Layout>> {
+    let (folders, named) = (args.site_data.len(), args.layout.as_slice());
+    match named {
+        [one] => Ok(vec![*one; folders]),
+        several if several.len() != folders => {
+            bail!(
+                "--layout is given {} times for {folders} folders: give it once, or for each",
+                several.len()
+            )
+        }
+        several if args.baselines && several.iter().any(|layout| *layout != several[0]) => {
+            bail!("--baselines pools all patients at one site: the folders must be in one layout")
+        }
+        several => Ok(several.to_vec()),
+    }
 }
 
 /// The sites over `folders`, or synthetic ones, which are written to `out`, with the word on what an ideal observer
 /// reaches.
 pub(crate) fn prepare(
     args: &SimulateArgs,
-    folders: Vec<PathBuf>,
+    folders: Vec<(PathBuf, Layout)>,
     study: &Study,
     out: &Path,
 ) -> anyhow::Result<(Vec<Site>, Option<PhantomReport>)> {
     let names = study.federation.sites.iter().cloned();
     if !folders.is_empty() {
-        let sites = names.zip(folders).map(|(id, folder)| Site { id, folders: vec![folder] });
+        let sites =
+            names.zip(folders).map(|(id, (folder, layout))| Site { id, folders: vec![folder], layout });
         return Ok((sites.collect(), None));
     }
     let cohort = PhantomCohort {
@@ -74,6 +98,11 @@ pub(crate) fn prepare(
     println!("writing {} synthetic hospitals of {} patients", cohort.sites, cohort.cases_per_site);
     let report = phantom::write(&cohort, &out.join("phantoms"))?;
     println!("{}", phantom::ideal(&report));
-    let sites = names.zip(&report.sites).map(|(id, site)| Site { id, folders: vec![site.folder.clone()] });
+    let site = |(id, site): (SiteId, &PhantomSite)| Site {
+        id,
+        folders: vec![site.folder.clone()],
+        layout: Layout::UpennGbm,
+    };
+    let sites = names.zip(&report.sites).map(site);
     Ok((sites.collect(), Some(report)))
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use consilium_certs::Authority;
 use consilium_client::ConfigFile;
 use consilium_coordinator::{Notice, Progress, Report};
+use consilium_data::CachePrecision;
 use consilium_simulator::SimulationReport;
 
 use crate::process::Process;
@@ -20,6 +21,8 @@ const SITES: [&str; 2] = ["site-1", "site-2"];
 
 /// Seconds of silence after which a connection counts as lost: long enough for a busy machine.
 const IDLE_TIMEOUT_SECS: u16 = 4;
+/// More than a few phantoms take.
+const CACHE_GIB: u32 = 1;
 
 /// A consortium whose processes are started by hand, over the patients of a simulation.
 struct ByHand {
@@ -71,6 +74,8 @@ impl ByHand {
             layout: "upenn-gbm".to_owned(),
             device: "cpu".to_owned(),
             checkpointing: false,
+            cache_gib: CACHE_GIB,
+            cache_precision: CachePrecision::F32,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
         };

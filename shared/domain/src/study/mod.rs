@@ -100,6 +100,24 @@ pub enum Precision {
     Bf16,
 }
 
+/// A text that names no way to balance classes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no way to balance classes: use `none`, `pos-weight` or `undersample`")]
+pub struct UnknownClassBalance(String);
+
+impl FromStr for ClassBalance {
+    type Err = UnknownClassBalance;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "pos-weight" => Ok(Self::PosWeight),
+            "undersample" => Ok(Self::Undersample),
+            other => Err(UnknownClassBalance(other.to_owned())),
+        }
+    }
+}
+
 /// A text that names no precision.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a precision: use `f32` or `bf16`")]
@@ -315,6 +333,7 @@ mod tests {
         let ways = [ClassBalance::None, ClassBalance::PosWeight, ClassBalance::Undersample];
         for (name, way) in names.into_iter().zip(ways) {
             assert_eq!(serde_json::to_string(&way).unwrap(), format!("\"{name}\""));
+            assert_eq!(name.parse(), Ok(way));
         }
         let text = sample::study().to_json().replace(r#""class_balance":"none","#, "");
         assert_eq!(Study::from_json(&text).unwrap(), sample::study());
