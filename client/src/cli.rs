@@ -8,10 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use consilium_domain::Study;
 use consilium_process::{describe, shutdown_signal, start_logging};
 
 use crate::config::Config;
 use crate::daemon::{Ending, run};
+use crate::rehearsal::rehearse;
 
 /// Takes part in a federated study with the patients of one hospital.
 #[derive(Debug, Parser)]
@@ -25,6 +27,25 @@ struct Cli {
 enum Command {
     /// Take part in the coordinator's study until it is over.
     Run(RunArgs),
+    /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
+    Rehearse(RehearseArgs),
+}
+
+/// What `rehearse` needs.
+#[derive(Debug, Clone, Args)]
+struct RehearseArgs {
+    /// The configuration (TOML); see docs/samples/client.toml.
+    #[arg(long)]
+    config: PathBuf,
+    /// The study (TOML); see docs/samples/study.toml.
+    #[arg(long)]
+    study: PathBuf,
+    /// Training steps to take at most.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    steps: u32,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What `run` needs; the simulator starts clients with the same arguments.
@@ -42,6 +63,7 @@ pub struct RunArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_process(&args),
+        Command::Rehearse(args) => exit_code(rehearse_study(&args)),
     }
 }
 
@@ -60,6 +82,30 @@ pub fn run_process(args: &RunArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", describe(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+fn rehearse_study(args: &RehearseArgs) -> anyhow::Result<ExitCode> {
+    start_logging();
+    let config = Config::read(&args.config)?;
+    let path = args.study.display();
+    let text =
+        std::fs::read_to_string(&args.study).with_context(|| format!("the study {path} cannot be read"))?;
+    let study: Study = toml::from_str(&text).with_context(|| format!("the study {path} is not valid"))?;
+    study.check()?;
+    let rehearsal = rehearse(&config, &study, args.steps)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rehearsal)?);
+    } else {
+        println!("{rehearsal}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn take_part(args: &RunArgs) -> anyhow::Result<Ending> {

@@ -9,9 +9,11 @@ mod connection;
 mod daemon;
 mod model_cache;
 mod predictions;
+mod rehearsal;
 mod study_data;
 mod transfers;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};
 pub use daemon::{DaemonError, Ending, run};
+pub use rehearsal::{Rehearsal, rehearse};

@@ -40,6 +40,7 @@ pub(crate) fn study() -> Study {
     study.evaluation.bins = 4;
     study.federation.sites = SITES.map(site).to_vec();
     study.federation.quorum = 1;
+    study.federation.duplicates = Duplicates::Ignore;
     study
 }
 

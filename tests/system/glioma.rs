@@ -15,7 +15,8 @@ use consilium_simulator::SimulationReport;
 use crate::folder;
 use crate::process::Process;
 
-const OPTIONS: &str = "--arms random --modalities t1gd,flair --folds 2 --rounds 1 --local-epochs 1";
+const OPTIONS: &str =
+    "--arms random --modalities t1gd,flair --folds 2 --rounds 1 --local-epochs 1 --keep-duplicates";
 
 /// The data set's folders.
 const PATIENTS: [&str; 3] = ["brats_2013_pat0001_1", "brats_2013_pat0002_1", "brats_2013_pat0003_1"];

@@ -4,6 +4,7 @@
 
 mod departure;
 mod determinism;
+mod duplicates;
 mod folder;
 mod glioma;
 mod process;

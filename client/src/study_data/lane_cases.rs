@@ -47,11 +47,17 @@ impl<'a> LaneCases<'a> {
         classes: Option<ClassCounts>,
         seed: Seed,
     ) -> Self {
+        let labels: Vec<Label> = inputs.inputs.iter().map(|input| input.label).collect();
+        let both = Label::ALL.iter().all(|label| labels.contains(label));
+        let undersampled = recipe.class_balance == ClassBalance::Undersample;
+        if undersampled && !both {
+            tracing::warn!("a class has no patient to train on: all patients of the other are used");
+        }
         Self {
-            labels: inputs.inputs.iter().map(|input| input.label).collect(),
+            labels,
             inputs,
             augmentation: Augmentation::new(recipe.augmentation.clone()),
-            undersampled: recipe.class_balance == ClassBalance::Undersample,
+            undersampled: undersampled && both,
             positive_weight: classes.map_or(1.0, positive_weight),
             seed,
         }
