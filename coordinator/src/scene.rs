@@ -4,8 +4,8 @@ use std::path::Path;
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Modality, ModalityCounts, ModalityGroup, SiteId, Study,
-    Task,
+    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Modality, ModalityCounts, ModalityGroup,
+    SiteId, Study, Task,
 };
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
