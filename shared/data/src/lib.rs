@@ -24,6 +24,7 @@ pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};
 pub use split::{Placement, Split};
 pub use volume::{
-    GridMismatch, HeaderError, InvalidVolume, MAX_VOXELS, Orientation, ReadVolumeError, Volume,
-    WriteVolumeError,
+    Affine, Grid, GridMismatch, HeaderError, Interpolation, InvalidAffine, InvalidGrid, InvalidVolume,
+    MAX_READ_BYTES, MAX_VOXELS, NiftiVersion, Orientation, ReadVolumeError, UnknownOrientation,
+    UnknownPlacement, Volume, VolumeHeader, VoxelType, WriteVolumeError,
 };

@@ -122,22 +122,24 @@ fn scaling_is_applied_and_nan_means_none() {
 fn each_bad_header_is_named() {
     assert_eq!(header_error(&patched(344, b"ni1\0")), HeaderError::Pair);
     assert_eq!(header_error(&patched(344, b"DICM")), HeaderError::NotNifti);
-    assert_eq!(header_error(&patched(0, &540i32.to_le_bytes())), HeaderError::Nifti2);
+    assert_eq!(header_error(&patched(344, b"\0\0\0\0")), HeaderError::Analyze);
     assert_eq!(header_error(&patched(0, &349i32.to_le_bytes())), HeaderError::NotNifti);
     assert_eq!(header_error(&patched(72, &8i16.to_le_bytes())), HeaderError::Bits { bitpix: 8, datatype: 4 });
     for datatype in [0i16, 1, 32, 128, 1536, 9999] {
         assert_eq!(header_error(&patched(70, &datatype.to_le_bytes())), HeaderError::Datatype(datatype));
     }
-    for dim in [[2i16, 4, 3, 2, 1], [4, 4, 3, 2, 5], [3, 0, 3, 2, 1], [3, -4, 3, 2, 1], [0, 4, 3, 2, 1]] {
+    for dim in [[2i16, 4, 3, 2, 1], [3, 0, 3, 2, 1], [3, -4, 3, 2, 1], [0, 4, 3, 2, 1]] {
         let bytes: Vec<u8> = dim.iter().flat_map(|n| n.to_le_bytes()).collect();
         assert!(matches!(header_error(&patched(40, &bytes)), HeaderError::Dimensions(_)), "{dim:?}");
     }
+    let series: Vec<u8> = [4i16, 4, 3, 2, 5].iter().flat_map(|n| n.to_le_bytes()).collect();
+    assert_eq!(header_error(&patched(40, &series)), HeaderError::Series { volumes: 5 });
     let huge: Vec<u8> = [3i16, 32767, 32767, 32767].iter().flat_map(|n| n.to_le_bytes()).collect();
     assert!(matches!(header_error(&patched(40, &huge)), HeaderError::TooLarge(_)));
     for spacing in [0.0, f32::NAN, f32::INFINITY] {
         assert!(matches!(header_error(&patched(80, &spacing.to_le_bytes())), HeaderError::Spacing(_)));
     }
-    for offset in [0.0, 351.0, -1.0, 1e12, f32::NAN] {
+    for offset in [0.0, 351.0, 352.5, -1.0, 1e12, f32::NAN] {
         assert!(matches!(header_error(&patched(108, &offset.to_le_bytes())), HeaderError::Offset(_)));
     }
 }

@@ -1,184 +1,280 @@
-//! What a NIfTI-1 header must say before its voxels are read.
+//! What a NIfTI header must say before its voxels are read.
 //!
-//! The `nifti` crate parses the fields; the checks are here because it trusts them: a `bitpix` that does not
-//! fit the `datatype` makes it panic, and a NaN slope turns every voxel into NaN without a word.
+//! The checks are here because the `nifti` crate trusts the fields: a `bitpix` that does not fit the
+//! `datatype` makes it panic, and a NaN slope turns every voxel into NaN without a word.
 
-use nifti::{NiftiHeader, NiftiType};
+use std::path::Path;
 
-use super::{MAX_VOXELS, Orientation};
+use nifti::Endianness;
 
-/// Bytes of a NIfTI-1 header.
-pub(super) const HEADER_BYTES: usize = 348;
+use super::affine::EDGES_MM;
+use super::fields::{Fields, NIFTI1_BYTES, NIFTI2_BYTES, version_of};
+use super::source::Source;
+use super::{Affine, HeaderError, InvalidAffine, MAX_VOXELS, Orientation, ReadVolumeError, VoxelType};
 
-/// Voxels of a single-file NIfTI-1 start here or later: the header and four bytes of extension flags.
-pub(super) const FIRST_DATA_BYTE: usize = 352;
+/// Voxels start after the header and four bytes of extension flags, or later.
+const EXTENSION_FLAGS: usize = 4;
 
 /// Farthest start of the voxels: room for any honest extension (DICOM headers are kilobytes).
-const MAX_DATA_OFFSET: f32 = 16.0 * 1024.0 * 1024.0;
+const MAX_DATA_OFFSET: f64 = 16.0 * 1024.0 * 1024.0;
 
-/// What is wrong with a header. Each text says how to mend the file.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum HeaderError {
-    /// Not NIfTI at all.
-    #[error("this is not a NIfTI-1 image: export it as .nii or .nii.gz")]
-    NotNifti,
-    /// NIfTI-2.
-    #[error("this is NIfTI-2: convert it to NIfTI-1 (for instance `fslchfiletype NIFTI_GZ`)")]
-    Nifti2,
-    /// A header without its image.
-    #[error("this is the header of a .hdr/.img pair: convert the pair to one .nii.gz file")]
-    Pair,
-    /// A kind of voxel that has no single real value, or is unknown.
-    #[error(
-        "datatype {0} is not supported: convert the image to an integer or floating-point scalar, \
-         such as int16"
-    )]
-    Datatype(i16),
-    /// `bitpix` contradicts `datatype`.
-    #[error(
-        "{bitpix} bits a voxel contradict datatype {datatype}: the header is damaged, export the image again"
-    )]
-    Bits {
-        /// The header's `bitpix`.
-        bitpix: i16,
-        /// The header's `datatype`.
-        datatype: i16,
-    },
-    /// Not three-dimensional.
-    #[error("the dimensions {0:?} are not one 3D image: split series into one file an image")]
-    Dimensions(Vec<u16>),
-    /// Too many voxels.
-    #[error("the dimensions {0:?} (x, y, z) exceed {MAX_VOXELS} voxels: crop or resample the image")]
-    TooLarge([u16; 3]),
-    /// A voxel size that is not positive.
-    #[error("the voxel spacing {0:?} mm (x, y, z) is not positive: mend pixdim in the header")]
-    Spacing([f32; 3]),
-    /// The voxels start at an impossible place.
-    #[error("the voxels cannot start at byte {0}: the header is damaged, export the image again")]
-    Offset(f32),
-    /// An infinite slope or intercept.
-    #[error("the intensity scaling {slope} * v + {intercept} is not finite: mend scl_slope and scl_inter")]
-    Scaling {
-        /// The header's `scl_slope`.
-        slope: f32,
-        /// The header's `scl_inter`.
-        intercept: f32,
-    },
+/// How far the squares of a unit quaternion's b, c and d may sum above 1 by rounding of the header's numbers.
+const QUATERNION_TOLERANCE: f64 = 1e-3;
+
+/// The version of the file format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NiftiVersion {
+    /// NIfTI-1, 348 bytes of header.
+    One,
+    /// NIfTI-2, 540 bytes of header.
+    Two,
 }
 
-/// A header whose voxels can be read safely.
-#[derive(Debug)]
-pub(super) struct CheckedHeader {
-    /// The parsed fields, with "no scaling" spelled as a slope of 0.
-    pub(super) nifti: NiftiHeader,
-    /// Voxels along z, y and x.
-    pub(super) shape: [usize; 3],
-    /// Voxel size along z, y and x in millimetres.
-    pub(super) spacing: [f32; 3],
-    /// Where the axes point, if the header says.
-    pub(super) orientation: Option<Orientation>,
-    /// Where the voxels start.
-    pub(super) data_offset: usize,
-    /// How many bytes the voxels take.
-    pub(super) data_bytes: usize,
+/// What a file says of its image, before any voxel is read. Every field has been checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeHeader {
+    version: NiftiVersion,
+    shape: [usize; 3],
+    spacing: [f32; 3],
+    affine: Option<Affine>,
+    voxel_type: VoxelType,
+    pub(super) endianness: Endianness,
+    /// Slope and intercept; none where voxels are stored as they are.
+    pub(super) scaling: Option<[f64; 2]>,
+    /// Where the voxels start in the (decompressed) file.
+    data_offset: u64,
 }
 
-impl CheckedHeader {
-    /// Parses and checks the first 348 bytes of a file.
-    pub(super) fn parse(bytes: &[u8; HEADER_BYTES]) -> Result<Self, HeaderError> {
-        let size = [bytes[0], bytes[1], bytes[2], bytes[3]];
-        if [i32::from_le_bytes(size), i32::from_be_bytes(size)].contains(&540) {
-            return Err(HeaderError::Nifti2);
+impl VolumeHeader {
+    /// Reads the header of a NIfTI-1 or NIfTI-2 file, plain or gzip-compressed: its first kilobytes, whatever
+    /// its length.
+    ///
+    /// # Errors
+    /// [`ReadVolumeError`] where [`Volume::read`](super::Volume::read) would refuse the header too, or where
+    /// the file is too short for the voxels that it announces.
+    pub fn read(path: &Path) -> Result<Self, ReadVolumeError> {
+        Self::from_source(&mut Source::open(path)?)
+    }
+
+    /// The same from a file in memory; `name` stands for it in error texts.
+    ///
+    /// # Errors
+    /// As [`VolumeHeader::read`].
+    pub fn from_bytes(bytes: &[u8], name: &Path) -> Result<Self, ReadVolumeError> {
+        Self::from_source(&mut Source::of_bytes(bytes, name))
+    }
+
+    fn from_source(source: &mut Source<'_>) -> Result<Self, ReadVolumeError> {
+        let header = Self::take(source)?;
+        source.check_length(header.data_offset + header.data_bytes())?;
+        Ok(header)
+    }
+
+    /// Takes the header from the start of `source`.
+    pub(super) fn take(source: &mut Source<'_>) -> Result<Self, ReadVolumeError> {
+        let mut bytes = [0; NIFTI2_BYTES];
+        let start = source.fill(&mut bytes[..NIFTI1_BYTES])?;
+        // Short and foreign is foreign; short and NIfTI, or empty, is cut off.
+        if start == 0 {
+            return Err(source.truncated("header"));
         }
-        let mut nifti = NiftiHeader::from_reader(&bytes[..]).map_err(|_| HeaderError::NotNifti)?;
-        if nifti.sizeof_hdr != HEADER_BYTES as i32 {
-            return Err(HeaderError::NotNifti);
+        let (version, endianness) =
+            version_of(&bytes[..start]).map_err(|cause| source.header_error(cause))?;
+        if start < NIFTI1_BYTES {
+            return Err(source.truncated("header"));
         }
-        if nifti.magic != *b"n+1\0" {
-            return Err(HeaderError::Pair);
-        }
-        let bytes_a_voxel = check_datatype(&nifti)?;
-        let shape = check_dimensions(&nifti)?;
-        let spacing = check_spacing(&nifti)?;
-        let data_offset = check_offset(nifti.vox_offset)?;
-        check_scaling(&mut nifti)?;
-        // What follows the third dimension is all ones; the reader need not know.
-        nifti.dim[0] = 3;
+        let fields = match version {
+            NiftiVersion::One => {
+                Fields::parse1(bytes.first_chunk().expect("the buffer is longer"), endianness)
+            }
+            NiftiVersion::Two => {
+                source.exact(&mut bytes[NIFTI1_BYTES..], "header")?;
+                Fields::parse2(&bytes, endianness)
+            }
+        };
+        let header =
+            fields.and_then(|fields| Self::check(&fields)).map_err(|cause| source.header_error(cause))?;
+        source.skip(header.data_offset - header.version.bytes() as u64, "header extension")?;
+        Ok(header)
+    }
+
+    fn check(fields: &Fields) -> Result<Self, HeaderError> {
+        let voxel_type = check_datatype(fields)?;
+        let shape = check_dimensions(fields)?;
+        let spacing = check_spacing(fields)?;
         Ok(Self {
-            orientation: Orientation::of_header(&nifti),
-            data_bytes: shape.iter().product::<usize>() * bytes_a_voxel,
-            nifti,
+            version: fields.version,
+            endianness: fields.endianness,
+            voxel_type,
             shape,
             spacing,
-            data_offset,
+            affine: check_placement(fields)?,
+            scaling: check_scaling(fields.slope, fields.intercept)?,
+            data_offset: check_offset(fields)?,
         })
+    }
+
+    /// The version of the file format.
+    pub const fn version(&self) -> NiftiVersion {
+        self.version
+    }
+
+    /// Voxels along z, y and x.
+    pub const fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    /// Voxel size along z, y and x in millimetres, by the header's `pixdim`.
+    ///
+    /// Software that edits one and not the other leaves it unequal to the affine's [`Affine::spacing`].
+    pub const fn spacing(&self) -> [f32; 3] {
+        self.spacing
+    }
+
+    /// Where the voxels lie, by the sform, else the qform; none where the file has neither.
+    pub const fn affine(&self) -> Option<Affine> {
+        self.affine
+    }
+
+    /// Where the axes point, if the file says so.
+    pub fn orientation(&self) -> Option<Orientation> {
+        self.affine.map(|affine| affine.orientation())
+    }
+
+    /// The kind of number that the file stores.
+    pub const fn voxel_type(&self) -> VoxelType {
+        self.voxel_type
+    }
+
+    /// How many voxels: at most [`MAX_VOXELS`].
+    pub fn voxels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// How many bytes the voxels take in the file.
+    pub(super) fn data_bytes(&self) -> u64 {
+        self.voxels() as u64 * self.voxel_type.bytes() as u64
     }
 }
 
-fn check_datatype(header: &NiftiHeader) -> Result<usize, HeaderError> {
-    use NiftiType::{Float32, Float64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
-    let datatype = header.data_type().map_err(|_| HeaderError::Datatype(header.datatype))?;
-    match datatype {
-        Uint8 | Int8 | Uint16 | Int16 | Uint32 | Int32 | Uint64 | Int64 | Float32 | Float64 => {}
-        _ => return Err(HeaderError::Datatype(header.datatype)),
+impl NiftiVersion {
+    const fn bytes(self) -> usize {
+        match self {
+            Self::One => NIFTI1_BYTES,
+            Self::Two => NIFTI2_BYTES,
+        }
     }
-    if usize::try_from(header.bitpix) != Ok(datatype.size_of() * 8) {
-        return Err(HeaderError::Bits { bitpix: header.bitpix, datatype: header.datatype });
+}
+
+fn check_datatype(fields: &Fields) -> Result<VoxelType, HeaderError> {
+    let (datatype, bitpix) = (fields.datatype, fields.bitpix);
+    let voxel_type = VoxelType::of_code(datatype).ok_or(HeaderError::Datatype(datatype))?;
+    if usize::try_from(bitpix) == Ok(voxel_type.bytes() * 8) {
+        Ok(voxel_type)
+    } else {
+        Err(HeaderError::Bits { bitpix, datatype })
     }
-    Ok(datatype.size_of())
 }
 
 /// One 3D image: `dim[0]` of 3 to 7, sizes of 1 beyond the third.
-fn check_dimensions(header: &NiftiHeader) -> Result<[usize; 3], HeaderError> {
-    let dim = header.dim().map_err(|_| HeaderError::Dimensions(header.dim.to_vec()))?;
-    if dim.len() < 3 || dim[3..].iter().any(|&n| n != 1) || dim.iter().any(|&n| n > i16::MAX as u16) {
-        return Err(HeaderError::Dimensions(dim.to_vec()));
+fn check_dimensions(fields: &Fields) -> Result<[usize; 3], HeaderError> {
+    let dim = fields.dim;
+    let rank = usize::try_from(dim[0]).ok().filter(|rank| (3..=7).contains(rank));
+    let sizes = rank.map(|rank| &dim[1..=rank]).ok_or(HeaderError::Dimensions(dim))?;
+    if sizes.iter().any(|&size| size < 1) {
+        return Err(HeaderError::Dimensions(dim));
     }
-    let shape = [usize::from(dim[2]), usize::from(dim[1]), usize::from(dim[0])];
-    let voxels = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-    match voxels {
-        Some(voxels) if voxels <= MAX_VOXELS => Ok(shape),
-        _ => Err(HeaderError::TooLarge([dim[0], dim[1], dim[2]])),
+    let volumes = sizes[3..].iter().fold(1i64, |product, &size| product.saturating_mul(size));
+    if volumes != 1 {
+        return Err(HeaderError::Series { volumes });
     }
+    let [x, y, z] = [dim[1], dim[2], dim[3]];
+    let voxels = x.checked_mul(y).and_then(|slice| slice.checked_mul(z));
+    if voxels.is_none_or(|voxels| voxels > MAX_VOXELS as i64) {
+        return Err(HeaderError::TooLarge([x, y, z]));
+    }
+    Ok([z, y, x].map(|size| size as usize))
 }
 
 /// Spacing (z, y, x) in millimetres. A negative `pixdim` is an old way to note a mirrored axis.
-fn check_spacing(header: &NiftiHeader) -> Result<[f32; 3], HeaderError> {
-    let [_, x, y, z, ..] = header.pixdim.map(f32::abs);
-    if ![x, y, z].iter().all(|size| size.is_finite() && *size > 0.0) {
-        return Err(HeaderError::Spacing([x, y, z]));
+fn check_spacing(fields: &Fields) -> Result<[f32; 3], HeaderError> {
+    let [_, x, y, z, ..] = fields.pixdim.map(f64::abs);
+    let spacing = [z, y, x].map(|size| (size * millimetres(fields.units)) as f32);
+    if spacing.iter().all(|&size| EDGES_MM.contains(&size.into())) {
+        Ok(spacing)
+    } else {
+        Err(HeaderError::Spacing([x, y, z].map(|size| size as f32)))
     }
+}
+
+/// How many millimetres the header's unit of length is.
+fn millimetres(units: i32) -> f64 {
     // The low three bits: 1 metre, 2 millimetre, 3 micrometre; 0 is unknown and means millimetre in practice.
-    let millimetres = match header.xyzt_units & 7 {
+    match units & 7 {
         1 => 1000.0,
         3 => 0.001,
         _ => 1.0,
-    };
-    let spacing = [z, y, x].map(|size| size * millimetres);
-    if spacing.iter().all(|size| size.is_finite() && *size > 0.0) {
-        Ok(spacing)
+    }
+}
+
+/// The sform, else the qform, else nothing, in millimetres.
+fn check_placement(fields: &Fields) -> Result<Option<Affine>, HeaderError> {
+    let scale = millimetres(fields.units);
+    let (form, rows) = if fields.sform_code > 0 {
+        ("sform", fields.srow)
+    } else if fields.qform_code > 0 {
+        ("qform", quaternion_rows(fields))
     } else {
-        Err(HeaderError::Spacing([x, y, z]))
+        return Ok(None);
+    };
+    Affine::new(rows.map(|row| row.map(|entry| entry * scale))).map(Some).map_err(
+        |InvalidAffine { .. }| HeaderError::Placement { form, cause: InvalidAffine { rows: Box::new(rows) } },
+    )
+}
+
+/// The NIfTI-1 standard's method 2: a rotation, voxel sizes, a shift, and the sign of z (`qfac`) from
+/// `pixdim[0]`. Rows of NaN where the numbers are no rotation.
+fn quaternion_rows(fields: &Fields) -> [[f64; 4]; 3] {
+    let [b, c, d] = fields.quaternion;
+    let squares = b * b + c * c + d * d;
+    let rotation = if squares <= 1.0 + QUATERNION_TOLERANCE { squares } else { f64::NAN };
+    // Above 1 by rounding: the nearest rotation is a half turn about the same axis.
+    let norm = rotation.max(1.0).sqrt();
+    let [b, c, d] = [b, c, d].map(|part| part / norm);
+    let a = if rotation.is_nan() { rotation } else { (1.0 - rotation).max(0.0).sqrt() };
+    let qfac = if fields.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
+    let [_, x, y, z, ..] = fields.pixdim.map(f64::abs);
+    let edges = [x, y, z * qfac];
+    let columns = [
+        [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), 2.0 * (b * d + a * c)],
+        [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, 2.0 * (c * d - a * b)],
+        [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), a * a + d * d - b * b - c * c],
+    ];
+    std::array::from_fn(|row| {
+        let turned = columns[row];
+        [turned[0] * edges[0], turned[1] * edges[1], turned[2] * edges[2], fields.offset[row]]
+    })
+}
+
+fn check_offset(fields: &Fields) -> Result<u64, HeaderError> {
+    let first = (fields.version.bytes() + EXTENSION_FLAGS) as f64;
+    let offset = fields.vox_offset;
+    if (first..=MAX_DATA_OFFSET).contains(&offset) && offset.fract() == 0.0 {
+        Ok(offset as u64)
+    } else {
+        Err(HeaderError::Offset(offset))
     }
 }
 
-fn check_offset(offset: f32) -> Result<usize, HeaderError> {
-    let allowed = FIRST_DATA_BYTE as f32..=MAX_DATA_OFFSET;
-    if allowed.contains(&offset) { Ok(offset as usize) } else { Err(HeaderError::Offset(offset)) }
-}
-
-/// A slope of 0 or NaN means "no scaling", and then the intercept means nothing either.
-fn check_scaling(header: &mut NiftiHeader) -> Result<(), HeaderError> {
-    let (slope, intercept) = (header.scl_slope, header.scl_inter);
+/// A slope of 0 or NaN means "no scaling", and then the intercept means nothing either. A NaN intercept of a
+/// sound slope means 0.
+fn check_scaling(slope: f64, intercept: f64) -> Result<Option<[f64; 2]>, HeaderError> {
     if slope == 0.0 || slope.is_nan() {
-        (header.scl_slope, header.scl_inter) = (0.0, 0.0);
-        return Ok(());
+        return Ok(None);
     }
-    if !slope.is_finite() || intercept.is_infinite() {
+    if slope.is_infinite() || intercept.is_infinite() {
         return Err(HeaderError::Scaling { slope, intercept });
     }
-    if intercept.is_nan() {
-        header.scl_inter = 0.0;
-    }
-    Ok(())
+    let intercept = if intercept.is_nan() { 0.0 } else { intercept };
+    Ok((slope != 1.0 || intercept != 0.0).then_some([slope, intercept]))
 }

@@ -1,19 +1,35 @@
 //! A three-dimensional image: voxels, their spacing and where the axes point.
 //!
-//! Not a general image library: one scalar a voxel, axis-aligned grids, everything as `f32` in memory.
+//! Not a general image library: one scalar a voxel, everything as `f32` in memory.
 
+mod affine;
+mod fields;
+mod grid;
 mod header;
+mod header_error;
 mod orientation;
 mod read;
+mod reorient;
+mod resample;
+mod source;
+mod voxel_type;
 mod write;
 
 #[cfg(test)]
 mod file_tests;
 
-pub use header::HeaderError;
-pub use orientation::Orientation;
-pub use read::ReadVolumeError;
+pub use affine::{Affine, InvalidAffine};
+pub use grid::{Grid, InvalidGrid};
+pub use header::{NiftiVersion, VolumeHeader};
+pub use header_error::HeaderError;
+pub use orientation::{Orientation, UnknownOrientation};
+pub use read::{MAX_READ_BYTES, ReadVolumeError};
+pub use reorient::UnknownPlacement;
+pub use resample::Interpolation;
+pub use voxel_type::VoxelType;
 pub use write::WriteVolumeError;
+
+use affine::EDGES_MM;
 
 /// Most voxels in one image: 512 cubed, eight times what any brain scan here holds, 512 MiB as `f32`.
 pub const MAX_VOXELS: usize = 512 * 512 * 512;
@@ -26,7 +42,7 @@ const SPACING_TOLERANCE_MM: f32 = 1e-3;
 pub struct Volume {
     shape: [usize; 3],
     spacing: [f32; 3],
-    orientation: Option<Orientation>,
+    affine: Option<Affine>,
     values: Vec<f32>,
 }
 
@@ -46,8 +62,10 @@ pub enum InvalidVolume {
     /// An axis has no voxel, or there are too many voxels.
     #[error("a grid of {0:?} (z, y, x) is empty or above {MAX_VOXELS} voxels: crop or resample the image")]
     Size([usize; 3]),
-    /// A spacing is not a positive number.
-    #[error("the voxel spacing {0:?} mm (z, y, x) must be positive and finite: mend the image's header")]
+    /// A spacing is not a positive number, or beyond anything physical.
+    #[error(
+        "the voxel spacing {0:?} mm (z, y, x) is not a positive, possible length: mend the image's header"
+    )]
     Spacing([f32; 3]),
     /// NaN or infinity.
     #[error(
@@ -76,6 +94,9 @@ pub enum GridMismatch {
 
 impl Volume {
     /// A volume of `shape` (z, y, x) with `spacing` in millimetres (z, y, x). `values` has x fastest.
+    ///
+    /// # Errors
+    /// [`InvalidVolume`] where the numbers do not fit each other or a value is not finite.
     pub fn new(shape: [usize; 3], spacing: [f32; 3], values: Vec<f32>) -> Result<Self, InvalidVolume> {
         let voxels = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n)).unwrap_or(0);
         if voxels == 0 || voxels > MAX_VOXELS {
@@ -84,19 +105,26 @@ impl Volume {
         if voxels != values.len() {
             return Err(InvalidVolume::Count { shape, expected: voxels, found: values.len() });
         }
-        if !spacing.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
+        if !spacing.iter().all(|&mm| EDGES_MM.contains(&mm.into())) {
             return Err(InvalidVolume::Spacing(spacing));
         }
         match values.iter().filter(|value| !value.is_finite()).count() {
-            0 => Ok(Self { shape, spacing, orientation: None, values }),
+            0 => Ok(Self { shape, spacing, affine: None, values }),
             count => Err(InvalidVolume::NotFinite { count }),
         }
     }
 
-    /// The same volume with known axis directions.
+    /// The same volume with known axis directions, its first voxel at the origin. Moves no voxel; see
+    /// [`Volume::in_orientation`] for that.
     #[must_use]
     pub fn with_orientation(self, orientation: Orientation) -> Self {
-        Self { orientation: Some(orientation), ..self }
+        Self { affine: Some(Affine::of_volume(orientation, self.spacing)), ..self }
+    }
+
+    /// The same voxels at the places that `affine` says; the spacing becomes the affine's.
+    #[must_use]
+    pub fn with_affine(self, affine: Affine) -> Self {
+        Self { affine: Some(affine), spacing: affine.spacing(), ..self }
     }
 
     /// Voxels along z, y and x.
@@ -110,8 +138,13 @@ impl Volume {
     }
 
     /// Where the axes point, if the file said so.
-    pub const fn orientation(&self) -> Option<Orientation> {
-        self.orientation
+    pub fn orientation(&self) -> Option<Orientation> {
+        self.affine.map(|affine| affine.orientation())
+    }
+
+    /// Where the voxels lie, if the file said so.
+    pub const fn affine(&self) -> Option<Affine> {
+        self.affine
     }
 
     /// The voxels in (z, y, x) order, x fastest. All finite.
@@ -119,7 +152,11 @@ impl Volume {
         &self.values
     }
 
-    /// Whether voxels of equal index are the same place in both volumes, as far as the headers tell.
+    /// Whether voxels of equal index are the same place in both volumes, as far as shape, spacing and axis
+    /// directions tell. Shifts and tilts are let pass: much software writes them carelessly.
+    ///
+    /// # Errors
+    /// [`GridMismatch`] with the first difference.
     pub fn check_same_grid(&self, other: &Self) -> Result<(), GridMismatch> {
         if self.shape != other.shape {
             return Err(GridMismatch::Shape(self.shape, other.shape));
@@ -128,7 +165,7 @@ impl Volume {
         if !self.spacing.iter().zip(&other.spacing).all(close) {
             return Err(GridMismatch::Spacing(self.spacing, other.spacing));
         }
-        match (self.orientation, other.orientation) {
+        match (self.orientation(), other.orientation()) {
             (Some(a), Some(b)) if a != b => Err(GridMismatch::Orientation(a, b)),
             _ => Ok(()),
         }
@@ -141,7 +178,7 @@ impl std::fmt::Debug for Volume {
         f.debug_struct("Volume")
             .field("shape", &self.shape)
             .field("spacing", &self.spacing)
-            .field("orientation", &self.orientation)
+            .field("affine", &self.affine)
             .finish_non_exhaustive()
     }
 }

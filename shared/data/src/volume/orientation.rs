@@ -1,11 +1,10 @@
-//! Where the axes of an image point in the patient.
+//! The anatomical directions of an image's axes, as three letters.
 //!
 //! Not a full affine: a small tilt or shift does not matter to networks that look at boxes, a mirrored mask
-//! does.
+//! does. [`Affine`](super::Affine) holds the rest.
 
 use std::fmt;
-
-use nifti::NiftiHeader;
+use std::str::FromStr;
 
 /// The anatomical direction of increasing x, y and z index, in this order: 1 right, 2 anterior, 3 superior,
 /// negative for their opposites. `[-1, -2, 3]` is LPS, the orientation of UPENN-GBM.
@@ -17,48 +16,33 @@ impl Orientation {
     pub const LPS: Self = Self([-1, -2, 3]);
     /// Right, anterior, superior.
     pub const RAS: Self = Self([1, 2, 3]);
-
-    /// From a header's sform, else its qform, else unknown. Unknown too where the matrix is degenerate.
-    pub(super) fn of_header(header: &NiftiHeader) -> Option<Self> {
-        if header.sform_code > 0 {
-            Self::of_rows([header.srow_x, header.srow_y, header.srow_z].map(|row| [row[0], row[1], row[2]]))
-        } else if header.qform_code > 0 {
-            Self::of_rows(quaternion_rows(header))
-        } else {
-            None
-        }
-    }
-
-    /// Row r, column c: how far anatomical axis r moves as voxel index c grows.
-    fn of_rows(rows: [[f32; 3]; 3]) -> Option<Self> {
-        let mut axes = [0i8; 3];
-        for (column, axis) in axes.iter_mut().enumerate() {
-            let (row, code) = (0..3)
-                .zip(1i8..)
-                .max_by(|a, b| rows[a.0][column].abs().total_cmp(&rows[b.0][column].abs()))
-                .expect("three rows");
-            let step = rows[row][column];
-            if !step.is_finite() || step == 0.0 {
-                return None;
-            }
-            *axis = if step > 0.0 { code } else { -code };
-        }
-        let mut used = axes.map(i8::abs);
-        used.sort_unstable();
-        (used == [1, 2, 3]).then_some(Self(axes))
-    }
 }
 
-/// The rotation of the NIfTI-1 standard's method 2, with the sign of z (`qfac`) from `pixdim[0]`.
-fn quaternion_rows(header: &NiftiHeader) -> [[f32; 3]; 3] {
-    let (b, c, d) = (header.quatern_b, header.quatern_c, header.quatern_d);
-    let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
-    let z = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
-    [
-        [a * a + b * b - c * c - d * d, 2.0 * (b * c - a * d), z * 2.0 * (b * d + a * c)],
-        [2.0 * (b * c + a * d), a * a + c * c - b * b - d * d, z * 2.0 * (c * d - a * b)],
-        [2.0 * (b * d - a * c), 2.0 * (c * d + a * b), z * (a * a + d * d - b * b - c * c)],
-    ]
+/// Letters that name no orientation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no orientation: give one letter each of R or L, A or P and S or I, such as LPS")]
+pub struct UnknownOrientation(String);
+
+impl FromStr for Orientation {
+    type Err = UnknownOrientation;
+
+    fn from_str(letters: &str) -> Result<Self, Self::Err> {
+        let unknown = || UnknownOrientation(letters.to_owned());
+        let code = |letter| match letter {
+            'R' => Ok(1),
+            'L' => Ok(-1),
+            'A' => Ok(2),
+            'P' => Ok(-2),
+            'S' => Ok(3),
+            'I' => Ok(-3),
+            _ => Err(unknown()),
+        };
+        let axes: Vec<i8> = letters.chars().map(code).collect::<Result<_, _>>()?;
+        let axes: [i8; 3] = axes.try_into().map_err(|_| unknown())?;
+        let mut used = axes.map(i8::abs);
+        used.sort_unstable();
+        if used == [1, 2, 3] { Ok(Self(axes)) } else { Err(unknown()) }
+    }
 }
 
 impl fmt::Display for Orientation {
@@ -82,28 +66,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_matrix_forms_give_the_letters() {
-        let mut header = NiftiHeader {
-            sform_code: 1,
-            srow_x: [-1.0, 0.01, 0.0, 9.0],
-            srow_y: [0.0, -1.0, 0.0, 9.0],
-            srow_z: [0.0, 0.0, 1.0, 9.0],
-            ..NiftiHeader::default()
-        };
-        assert_eq!(Orientation::of_header(&header), Some(Orientation::LPS));
-        assert_eq!(Orientation::LPS.to_string(), "LPS");
-        // The half turn about z, as a quaternion, is LPS as well.
-        header = NiftiHeader { sform_code: 0, qform_code: 1, quatern_d: 1.0, ..header };
-        assert_eq!(Orientation::of_header(&header), Some(Orientation::LPS));
-        header = NiftiHeader { qform_code: 0, ..header };
-        assert_eq!(Orientation::of_header(&header), None);
-    }
-
-    #[test]
-    fn degenerate_matrices_are_unknown() {
-        let header = NiftiHeader { sform_code: 1, srow_x: [f32::NAN; 4], ..NiftiHeader::default() };
-        assert_eq!(Orientation::of_header(&header), None);
-        let same_twice = [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
-        assert_eq!(Orientation::of_rows(same_twice), None);
+    fn letters_are_read_and_written() {
+        for letters in ["LPS", "RAS", "ASL", "IRP"] {
+            assert_eq!(letters.parse::<Orientation>().unwrap().to_string(), letters);
+        }
+        for letters in ["", "LP", "LPSS", "LRS", "lps", "XYZ"] {
+            assert_eq!(letters.parse::<Orientation>(), Err(UnknownOrientation(letters.to_owned())));
+        }
     }
 }

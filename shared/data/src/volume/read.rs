@@ -1,20 +1,22 @@
 //! Reading `.nii` and `.nii.gz` files.
 //!
-//! Compression is recognised by content, because archives hold gzip files without the `.gz` name, and every
-//! member of a multi-member file is read. Anything doubtful is an error: no voxel is ever made up.
+//! Anything doubtful is an error: no voxel is ever made up. Memory grows with the voxels that a file really
+//! holds, decoded a piece at a time, so a lying header costs nothing.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
 use nifti::{InMemNiftiVolume, IntoNdArray};
 
-use super::header::{CheckedHeader, HEADER_BYTES};
-use super::{HeaderError, InvalidVolume, Volume};
+use super::source::Source;
+use super::{HeaderError, InvalidVolume, MAX_VOXELS, Volume, VolumeHeader};
 
-/// Bytes that may follow the voxels. Padding of a block or two occurs; more is not this image.
-const MAX_TRAILING_BYTES: u64 = 1024 * 1024;
+/// Voxels decoded at once: every buffer of a piece stays within 64 KiB, which the processor's cache holds.
+const PIECE_VOXELS: usize = 8192;
+
+/// Most memory that reading one file can take, whatever its bytes: [`MAX_VOXELS`] as `f32`, the copy that
+/// growing them makes (never more than as much again), and a mebibyte for pieces, inflater and buffers.
+pub const MAX_READ_BYTES: usize = 2 * size_of::<f32>() * MAX_VOXELS + (1 << 20);
 
 /// Why a volume could not be read. The texts name files, which name patients: they are for the site's own
 /// eyes.
@@ -31,6 +33,12 @@ pub enum ReadVolumeError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A folder, pipe or device.
+    #[error("{}: this is a folder or device, not a file: name the image file itself", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The compressed stream is damaged.
     #[error("{}: the gzip data are damaged ({cause}): copy or download the file again", path.display())]
     Gzip {
@@ -44,7 +52,7 @@ pub enum ReadVolumeError {
     Truncated {
         /// The file.
         path: PathBuf,
-        /// Header, extension or voxels.
+        /// Header, extension, voxels or checksum.
         part: &'static str,
     },
     /// Far more follows than the header announced.
@@ -80,82 +88,79 @@ pub enum ReadVolumeError {
         /// What the decoder said.
         cause: nifti::NiftiError,
     },
+    /// The machine has too little memory left for the image.
+    #[error(
+        "{}: {voxels} voxels do not fit into this machine's free memory: close other programs or use a larger \
+         machine",
+        path.display()
+    )]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// How many voxels the image has.
+        voxels: usize,
+    },
 }
 
 impl Volume {
-    /// Reads a NIfTI-1 file, plain or gzip-compressed.
+    /// Reads a NIfTI-1 or NIfTI-2 file, plain or gzip-compressed.
     ///
     /// # Errors
     /// [`ReadVolumeError`] where the file is not a sound 3D image of finite real values.
     pub fn read(path: &Path) -> Result<Self, ReadVolumeError> {
-        let io_error = |cause| ReadVolumeError::Io { path: path.to_owned(), cause };
-        let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io_error)?);
-        let compressed = file.fill_buf().map_err(io_error)?.starts_with(&[0x1f, 0x8b]);
-        if compressed {
-            Source { path, compressed, reader: MultiGzDecoder::new(file) }.volume()
-        } else {
-            Source { path, compressed, reader: file }.volume()
-        }
+        Self::from_source(Source::open(path)?)
+    }
+
+    /// The same from a file in memory; `name` stands for it in error texts.
+    ///
+    /// # Errors
+    /// As [`Volume::read`].
+    pub fn from_bytes(bytes: &[u8], name: &Path) -> Result<Self, ReadVolumeError> {
+        Self::from_source(Source::of_bytes(bytes, name))
+    }
+
+    fn from_source(mut source: Source<'_>) -> Result<Self, ReadVolumeError> {
+        let header = VolumeHeader::take(&mut source)?;
+        source.check_length(header.data_bytes())?;
+        let values = decode(&header, &mut source)?;
+        source.finish()?;
+        let volume = Self::new(header.shape(), header.spacing(), values)
+            .map_err(|cause| ReadVolumeError::Voxels { path: source.name().to_owned(), cause })?;
+        Ok(Self { affine: header.affine(), ..volume })
     }
 }
 
-struct Source<'a, R> {
-    path: &'a Path,
-    compressed: bool,
-    reader: R,
+/// The voxels as the header scales them, in the file's order, which is ours: x fastest.
+///
+/// Scaled in `f64`, as nibabel does: a large intercept would cancel the digits of an `f32`. The decoder's own
+/// scaling is switched off by a slope of 0.
+fn decode(header: &VolumeHeader, source: &mut Source<'_>) -> Result<Vec<f32>, ReadVolumeError> {
+    let voxels = header.voxels();
+    let (voxel_type, endianness) = (header.voxel_type(), header.endianness);
+    let [slope, intercept] = header.scaling.unwrap_or([1.0, 0.0]);
+    let mut values = Vec::new();
+    while values.len() < voxels {
+        let piece = PIECE_VOXELS.min(voxels - values.len());
+        let mut raw = vec![0; piece * voxel_type.bytes()];
+        source.exact(&mut raw, "voxels")?;
+        grow(&mut values, piece, voxels)
+            .map_err(|_| ReadVolumeError::Memory { path: source.name().to_owned(), voxels })?;
+        let dim = [1, piece as u16, 0, 0, 0, 0, 0, 0];
+        let (numbers, _) =
+            InMemNiftiVolume::from_raw_fields(dim, voxel_type.nifti(), 0.0, 0.0, raw, endianness)
+                .and_then(InMemNiftiVolume::into_ndarray::<f64>)
+                .map_err(|cause| ReadVolumeError::Decode { path: source.name().to_owned(), cause })?
+                .into_raw_vec_and_offset();
+        values.extend(numbers.into_iter().map(|number| (number * slope + intercept) as f32));
+    }
+    Ok(values)
 }
 
-impl<R: Read> Source<'_, R> {
-    fn volume(mut self) -> Result<Volume, ReadVolumeError> {
-        let header = self.take(HEADER_BYTES, "header")?;
-        let header: [u8; HEADER_BYTES] = header.try_into().expect("exactly that many bytes were taken");
-        let header = CheckedHeader::parse(&header)
-            .map_err(|cause| ReadVolumeError::Header { path: self.path.to_owned(), cause })?;
-        self.take(header.data_offset - HEADER_BYTES, "header extension")?;
-        let raw = self.take(header.data_bytes, "voxels")?;
-        self.finish()?;
-
-        let decode_error = |cause| ReadVolumeError::Decode { path: self.path.to_owned(), cause };
-        let voxels = InMemNiftiVolume::from_raw_data(&header.nifti, raw)
-            .and_then(InMemNiftiVolume::into_ndarray::<f32>)
-            .map_err(decode_error)?;
-        // x is fastest on disk and in this buffer: exactly our (z, y, x) order.
-        let (values, _) = voxels.into_raw_vec_and_offset();
-        let volume = Volume::new(header.shape, header.spacing, values)
-            .map_err(|cause| ReadVolumeError::Voxels { path: self.path.to_owned(), cause })?;
-        Ok(Volume { orientation: header.orientation, ..volume })
+/// Room for `more` values: doubled, but never beyond `most`.
+fn grow(values: &mut Vec<f32>, more: usize, most: usize) -> Result<(), std::collections::TryReserveError> {
+    if values.capacity() - values.len() >= more {
+        return Ok(());
     }
-
-    /// The next `length` bytes. Memory grows with what the file really holds, not with what it claims.
-    fn take(&mut self, length: usize, part: &'static str) -> Result<Vec<u8>, ReadVolumeError> {
-        let mut bytes = Vec::new();
-        let result = self.reader.by_ref().take(length as u64).read_to_end(&mut bytes);
-        match result {
-            Ok(read) if read == length => Ok(bytes),
-            Ok(_) => Err(ReadVolumeError::Truncated { path: self.path.to_owned(), part }),
-            Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(ReadVolumeError::Truncated { path: self.path.to_owned(), part })
-            }
-            Err(cause) => Err(self.read_error(cause)),
-        }
-    }
-
-    /// Reads to the end, so that gzip verifies its checksum.
-    fn finish(&mut self) -> Result<(), ReadVolumeError> {
-        let trailing = io::copy(&mut self.reader.by_ref().take(MAX_TRAILING_BYTES + 1), &mut io::sink())
-            .map_err(|cause| self.read_error(cause))?;
-        if trailing > MAX_TRAILING_BYTES {
-            return Err(ReadVolumeError::Trailing { path: self.path.to_owned() });
-        }
-        Ok(())
-    }
-
-    fn read_error(&self, cause: io::Error) -> ReadVolumeError {
-        let path = self.path.to_owned();
-        if self.compressed {
-            ReadVolumeError::Gzip { path, cause }
-        } else {
-            ReadVolumeError::Io { path, cause }
-        }
-    }
+    let capacity = (values.capacity() * 2).max(values.len() + more).min(most);
+    values.try_reserve_exact(capacity - values.len())
 }

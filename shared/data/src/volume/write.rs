@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::header::{FIRST_DATA_BYTE, HEADER_BYTES};
-use super::{Orientation, Volume};
+use super::fields::NIFTI1_BYTES;
+use super::{Affine, Orientation, Volume};
+
+/// The header and four bytes that say "no extension".
+const FIRST_DATA_BYTE: usize = NIFTI1_BYTES + 4;
 
 /// Why a volume could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,10 @@ pub enum WriteVolumeError {
 impl Volume {
     /// Writes the values, rounded to the nearest integer, as gzip-compressed int16 NIfTI-1.
     ///
-    /// The file's sform follows the volume's orientation; LPS where that is unknown.
+    /// The file's sform is the volume's affine; LPS axes from the origin where that is unknown.
+    ///
+    /// # Errors
+    /// [`WriteVolumeError`] where a value or the shape does not fit the format, or the file cannot be written.
     pub fn write_int16(&self, path: &Path) -> Result<(), WriteVolumeError> {
         let io_error = |cause| WriteVolumeError::Io { path: path.to_owned(), cause };
         let mut bytes = Vec::with_capacity(FIRST_DATA_BYTE + 2 * self.values.len());
@@ -76,7 +82,7 @@ impl Volume {
         let [depth, height, width] = self.shape;
         let mut header = [0u8; FIRST_DATA_BYTE];
         let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, &(HEADER_BYTES as i32).to_le_bytes());
+        put(0, &(NIFTI1_BYTES as i32).to_le_bytes());
         for (axis, size) in [3, width, height, depth, 1, 1, 1, 1].into_iter().enumerate() {
             let size = i16::try_from(size)
                 .map_err(|_| WriteVolumeError::Shape { path: path.to_owned(), shape: self.shape })?;
@@ -92,10 +98,9 @@ impl Volume {
         put(112, &1f32.to_le_bytes());
         put(123, &[MILLIMETRES]);
         put(254, &SAME_AS_TEMPLATE.to_le_bytes());
-        let axes = self.orientation.unwrap_or(Orientation::LPS);
-        for (column, (axis, size)) in axes.0.into_iter().zip([dx, dy, dz]).enumerate() {
-            let row = usize::from(axis.unsigned_abs()) - 1;
-            put(280 + 16 * row + 4 * column, &(size * f32::from(axis.signum())).to_le_bytes());
+        let affine = self.affine.unwrap_or_else(|| Affine::of_volume(Orientation::LPS, self.spacing));
+        for (i, entry) in affine.rows().as_flattened().iter().enumerate() {
+            put(280 + 4 * i, &(*entry as f32).to_le_bytes());
         }
         put(344, b"n+1\0");
         Ok(header)
