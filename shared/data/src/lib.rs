@@ -17,8 +17,8 @@ mod volume;
 
 pub use augment::{Augmentation, flip};
 pub use cohort::{
-    Case, ClinicalError, ClinicalScan, ClinicalTable, Cohort, CohortError, Exclusion, Layout, Mgmt,
-    PatientId, UnknownLayout,
+    Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
+    ScanName, TableError, UnknownLayout,
 };
 pub use load::{LoadError, load_input};
 pub use preprocess::{PreprocessError, preprocess};

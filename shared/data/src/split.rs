@@ -119,9 +119,9 @@ impl Cohort {
         CohortSummary {
             modalities: modalities.iter().map(|&modality| (modality, counts(modality))).collect(),
             excluded: self
-                .exclusions
-                .iter()
-                .map(|(reason, &count)| (reason.reason().to_owned(), count))
+                .exclusions()
+                .into_iter()
+                .map(|(reason, count)| (reason.reason().to_owned(), count))
                 .collect(),
         }
     }
@@ -136,6 +136,8 @@ mod tests {
     fn case(root: usize, number: usize, label: Label) -> Case {
         Case {
             patient: PatientId::new(format!("P{root}-{number}")),
+            scan: ScanName::new("baseline"),
+            aliases: Vec::new(),
             label,
             images: [(Modality::T1, "t1".into())].into(),
             mask: "mask".into(),
@@ -149,10 +151,12 @@ mod tests {
                 case(root, number, if number < positive { Label::Methylated } else { Label::Unmethylated })
             })
         });
-        Cohort { cases: cases.collect(), exclusions: [(Exclusion::NoMask, 3)].into() }
+        let excluded =
+            ExcludedScan { scan: ScanName::new("scan"), root: 0, line: None, reason: Exclusion::NoMask };
+        Cohort { cases: cases.collect(), excluded: vec![excluded; 3] }
     }
 
-    use crate::Exclusion;
+    use crate::{ExcludedScan, Exclusion, ScanName};
 
     fn evaluation(folds: u8, holdout_fraction: f64) -> Evaluation {
         Evaluation { folds, holdout_fraction, bins: 64 }
@@ -208,7 +212,7 @@ mod tests {
             let alone = Cohort {
                 // A folder on its own is always number 0.
                 cases: alone.map(|case| Case { root: 0, ..case.clone() }).collect(),
-                exclusions: BTreeMap::new(),
+                excluded: Vec::new(),
             };
             for (patient, placement) in Split::deal(&alone, &evaluation, &seed).placements {
                 assert_eq!(together.placement(&patient), Some(placement));

@@ -24,7 +24,7 @@ fn a_written_site_opens_splits_and_loads() {
     let report = cohort(2, 10, &Modality::ALL[..]).write(out.path()).unwrap();
     let roots: Vec<_> = report.sites.iter().map(|site| site.folder.clone()).collect();
     let opened = Cohort::open(Layout::UpennGbm, &roots).unwrap();
-    assert_eq!((opened.cases.len(), opened.exclusions.len()), (20, 0));
+    assert_eq!((opened.cases.len(), opened.excluded.len()), (20, 0));
     assert!(opened.cases.iter().all(|case| case.images.len() == 11));
     for (root, site) in report.sites.iter().enumerate() {
         let methylated = |case: &&consilium_data::Case| case.root == root && case.label == Label::Methylated;

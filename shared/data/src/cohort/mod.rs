@@ -1,67 +1,44 @@
 //! The usable cases of a hospital, and why the other scans are not.
 //!
-//! A [`Layout`] knows how one data set names its files; everything after it sees only cases. A new layout is
-//! one module beside `upenn_gbm` and one variant here.
+//! A [`Layout`] knows how one data set names its files; everything after it sees only cases. Only names and
+//! tables are looked at here, never images. `docs/layouts.md` says how to add a layout.
 
-mod patient;
+mod alias;
+mod brats;
+mod exclusion;
+#[cfg(test)]
+mod fixture;
+mod folder;
+mod identity;
+mod layout;
+mod manifest;
+mod mgmt;
+mod settle;
+mod table;
+mod ucsf_pdgm;
 pub(crate) mod upenn_gbm;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 
 use consilium_domain::{Label, Modality};
 
-pub use patient::PatientId;
-pub use upenn_gbm::{ClinicalError, ClinicalScan, ClinicalTable, Mgmt};
-
-/// How a folder of scans is organised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// The TCIA collection UPENN-GBM: `NIfTI-files/` and a `*clinical_info*.csv`.
-    UpennGbm,
-}
-
-/// A text that names no layout.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a layout: use upenn-gbm")]
-pub struct UnknownLayout(String);
-
-impl Layout {
-    /// The name used in configuration and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::UpennGbm => "upenn-gbm",
-        }
-    }
-
-    fn scan(self, root: &Path) -> Result<Scanned, CohortError> {
-        match self {
-            Self::UpennGbm => upenn_gbm::scan(root),
-        }
-    }
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Layout {
-    type Err = UnknownLayout;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == Self::UpennGbm.name() { Ok(Self::UpennGbm) } else { Err(UnknownLayout(text.to_owned())) }
-    }
-}
+pub use exclusion::{ExcludedScan, Exclusion};
+pub use identity::{Alias, PatientId, ScanName};
+pub use layout::{Layout, UnknownLayout};
+pub use table::{RowFault, RowProblem, TableError};
 
 /// One labelled patient at baseline.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Case {
     /// Who. Stays at the site.
     pub patient: PatientId,
+    /// Which scan of the patient. Stays at the site.
+    pub scan: ScanName,
+    /// Names under which public collections know the patient, the own one included; sorted, distinct. Two sites
+    /// that share one hold the same patient. Stays at the site.
+    pub aliases: Vec<Alias>,
     /// The methylation of the MGMT promoter.
     pub label: Label,
     /// The images that exist; at least one.
@@ -83,50 +60,13 @@ impl fmt::Debug for Case {
     }
 }
 
-/// Why a scan is not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Exclusion {
-    /// A scan after treatment.
-    FollowUp,
-    /// The laboratory could not decide.
-    MgmtIndeterminate,
-    /// No laboratory result.
-    MgmtNotAvailable,
-    /// No segmentation of the tumour.
-    NoMask,
-    /// No image of any known modality.
-    NoImage,
-    /// Images without a row in the clinical table.
-    NotInTable,
-}
-
-impl Exclusion {
-    /// The reason in words, as counted in reports.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::FollowUp => "follow-up scan",
-            Self::MgmtIndeterminate => "MGMT indeterminate",
-            Self::MgmtNotAvailable => "MGMT not available",
-            Self::NoMask => "no tumour mask",
-            Self::NoImage => "no image of any modality",
-            Self::NotInTable => "not in the clinical table",
-        }
-    }
-}
-
-impl fmt::Display for Exclusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.reason())
-    }
-}
-
 /// The usable cases of one hospital, sorted by folder and patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cohort {
     /// The cases.
     pub cases: Vec<Case>,
-    /// Scans left out, by reason. Each scan counts once, under the first reason that applies.
-    pub exclusions: BTreeMap<Exclusion, u32>,
+    /// The scans left out, sorted by folder and name. Each is there once, with the first reason that applies.
+    pub excluded: Vec<ExcludedScan>,
 }
 
 /// Why a cohort could not be opened. The texts name folders and rows, never a patient.
@@ -136,7 +76,7 @@ pub enum CohortError {
     #[error("no folder was given: name at least one folder with scans")]
     NoRoot,
     /// The folder is not there or not in this layout.
-    #[error("{}: has no {expected}: point to the folder of the {layout} collection", root.display())]
+    #[error("{}: has no {expected}: point to a folder in the layout {layout}", root.display())]
     NotThisLayout {
         /// The folder.
         root: PathBuf,
@@ -146,13 +86,12 @@ pub enum CohortError {
         layout: Layout,
     },
     /// Which table holds is not for us to guess.
-    #[error(
-        "{}: holds {count} clinical tables (*clinical_info*.csv): keep the one that applies",
-        root.display()
-    )]
+    #[error("{}: holds {count} tables ({pattern}): keep the one that applies", root.display())]
     SeveralTables {
         /// The folder.
         root: PathBuf,
+        /// What was looked for.
+        pattern: &'static str,
         /// How many.
         count: usize,
     },
@@ -167,9 +106,9 @@ pub enum CohortError {
         /// What the system said.
         cause: std::io::Error,
     },
-    /// The clinical table is wrong.
+    /// The table is wrong.
     #[error(transparent)]
-    Clinical(#[from] ClinicalError),
+    Table(#[from] TableError),
     /// One patient in two folders: training and hold-out could then share a patient.
     #[error(
         "{count} patients are both in {} and in {}: remove one copy, or leave one folder out",
@@ -186,12 +125,6 @@ pub enum CohortError {
     },
 }
 
-/// What a layout found in one folder; `root` of its cases is not set yet.
-struct Scanned {
-    cases: Vec<Case>,
-    exclusions: BTreeMap<Exclusion, u32>,
-}
-
 impl Cohort {
     /// Finds the usable cases of one hospital, whose scans may lie in several folders.
     ///
@@ -203,18 +136,25 @@ impl Cohort {
         if roots.is_empty() {
             return Err(CohortError::NoRoot);
         }
-        let mut cases: Vec<Case> = Vec::new();
-        let mut exclusions = BTreeMap::new();
+        let (mut cases, mut excluded) = (Vec::new(), Vec::new());
         for (index, root) in roots.iter().enumerate() {
             let scanned = layout.scan(root)?;
             cases.extend(scanned.cases.into_iter().map(|case| Case { root: index, ..case }));
-            for (reason, count) in scanned.exclusions {
-                *exclusions.entry(reason).or_default() += count;
-            }
+            excluded.extend(scanned.excluded.into_iter().map(|scan| ExcludedScan { root: index, ..scan }));
         }
         check_distinct(&cases, roots)?;
         cases.sort_by(|a, b| (a.root, &a.patient).cmp(&(b.root, &b.patient)));
-        Ok(Self { cases, exclusions })
+        excluded.sort_by(|a, b| (a.root, &a.scan, a.line).cmp(&(b.root, &b.scan, b.line)));
+        Ok(Self { cases, excluded })
+    }
+
+    /// How many scans were left out, by reason.
+    pub fn exclusions(&self) -> BTreeMap<Exclusion, u32> {
+        let mut counts = BTreeMap::new();
+        for scan in &self.excluded {
+            *counts.entry(scan.reason).or_default() += 1;
+        }
+        counts
     }
 }
 

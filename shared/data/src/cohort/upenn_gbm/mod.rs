@@ -3,38 +3,29 @@
 //! Scans are looked up from the clinical table, not the other way round, so that stray copies (`old/`
 //! folders) are never picked up. A corrected mask is preferred over the automated one.
 
-mod clinical;
+mod clinical_table;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use consilium_domain::{Label, Modality};
+use consilium_domain::Modality;
 
-pub use clinical::{ClinicalError, ClinicalScan, ClinicalTable, Mgmt};
+use super::settle::{Files, ListedScan, Scanned, settle};
+use super::table::Table;
+use super::{CohortError, ExcludedScan, Layout, folder};
 
-use super::{Case, CohortError, Exclusion, Layout, Scanned};
+use clinical_table::split_id;
 
-/// Compressed first; plain files are accepted too.
-const EXTENSIONS: [&str; 2] = ["nii.gz", "nii"];
+/// What the clinical table is called.
+const TABLE: &str = "*clinical_info*.csv";
 
 /// Finds the usable cases under `root`: the folder that holds `NIfTI-files/`, or that folder itself.
 pub(super) fn scan(root: &Path) -> Result<Scanned, CohortError> {
     let images = images_folder(root)?;
-    let table = ClinicalTable::read(&clinical_table(root, &images)?)?;
-    let mut cases = Vec::new();
-    let mut exclusions: BTreeMap<Exclusion, u32> = BTreeMap::new();
-    for scan in table.scans() {
-        match find_case(&images, scan) {
-            Ok(case) => cases.push(case),
-            Err(reason) => *exclusions.entry(reason).or_default() += 1,
-        }
-    }
-    let strangers = count_strangers(&images, &table)?;
-    if strangers > 0 {
-        exclusions.insert(Exclusion::NotInTable, strangers);
-    }
-    Ok(Scanned { cases, exclusions })
+    let listed = clinical_table::scans(&Table::read(&find_table(root, &images)?)?)?;
+    let strangers = strangers(&images, &listed)?;
+    let mut scanned = settle(listed, |scan| scan, |scan| Ok(find_files(&images, scan.scan.reveal())));
+    scanned.excluded.extend(strangers);
+    Ok(scanned)
 }
 
 fn images_folder(root: &Path) -> Result<PathBuf, CohortError> {
@@ -48,85 +39,46 @@ fn images_folder(root: &Path) -> Result<PathBuf, CohortError> {
         })
 }
 
-/// The one `*clinical_info*.csv` in the folder, beside `NIfTI-files/` or inside it.
-fn clinical_table(root: &Path, images: &Path) -> Result<PathBuf, CohortError> {
-    let mut folders = BTreeSet::from([root.to_owned(), images.to_owned()]);
-    if images == root && root.file_name().is_some_and(|name| name == "NIfTI-files") {
-        folders.extend(root.parent().map(Path::to_owned));
+/// The one clinical table, beside `NIfTI-files/` or inside it.
+fn find_table(root: &Path, images: &Path) -> Result<PathBuf, CohortError> {
+    let mut folders = vec![root];
+    if images != root {
+        folders.push(images);
+    } else if root.file_name().is_some_and(|name| name == "NIfTI-files") {
+        folders.extend(root.parent());
     }
-    let mut tables = Vec::new();
-    for folder in &folders {
-        tables.extend(
-            names_in(folder)?
-                .into_iter()
-                .filter(|name| is_clinical_table(name))
-                .map(|name| folder.join(name)),
-        );
-    }
-    match tables.as_slice() {
-        [table] => Ok(table.clone()),
-        [] => Err(CohortError::NotThisLayout {
-            root: root.to_owned(),
-            expected: "*clinical_info*.csv",
-            layout: Layout::UpennGbm,
-        }),
-        several => Err(CohortError::SeveralTables { root: root.to_owned(), count: several.len() }),
-    }
+    folder::one_table(Layout::UpennGbm, &folders, TABLE, |name| {
+        let name = name.to_ascii_lowercase();
+        name.contains("clinical_info") && name.ends_with(".csv")
+    })
 }
 
-fn is_clinical_table(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    // A leading dot is a resource fork or an editor's lock, not a table.
-    name.contains("clinical_info") && name.ends_with(".csv") && !name.starts_with('.')
-}
-
-fn names_in(folder: &Path) -> Result<Vec<String>, CohortError> {
-    let io_error = |cause| CohortError::Io { folder: folder.to_owned(), cause };
-    fs::read_dir(folder)
-        .map_err(io_error)?
-        .map(|entry| Ok(entry.map_err(io_error)?.file_name().to_string_lossy().into_owned()))
-        .collect()
-}
-
-fn find_case(images: &Path, scan: &ClinicalScan) -> Result<Case, Exclusion> {
-    if !scan.is_baseline() {
-        return Err(Exclusion::FollowUp);
-    }
-    let label = match scan.mgmt() {
-        Mgmt::Methylated => Label::Methylated,
-        Mgmt::Unmethylated => Label::Unmethylated,
-        Mgmt::Indeterminate => return Err(Exclusion::MgmtIndeterminate),
-        Mgmt::NotAvailable => return Err(Exclusion::MgmtNotAvailable),
-    };
-    let id = scan.id();
-    let mask = find_mask(images, id).ok_or(Exclusion::NoMask)?;
-    let found: BTreeMap<Modality, PathBuf> = Modality::ALL
+fn find_files(images: &Path, id: &str) -> Files {
+    let found = Modality::ALL
         .into_iter()
         .filter_map(|modality| Some((modality, find_image(images, id, modality)?)))
         .collect();
-    if found.is_empty() {
-        return Err(Exclusion::NoImage);
-    }
-    Ok(Case { patient: scan.patient().clone(), label, images: found, mask, root: 0 })
+    Files { images: found, mask: find_mask(images, id) }
 }
 
 fn find_mask(images: &Path, id: &str) -> Option<PathBuf> {
-    existing(&images.join("images_segm"), &format!("{id}_segm"))
-        .or_else(|| existing(&images.join("automated_segm"), &format!("{id}_automated_approx_segm")))
+    folder::image(&images.join("images_segm"), &format!("{id}_segm"))
+        .or_else(|| folder::image(&images.join("automated_segm"), &format!("{id}_automated_approx_segm")))
 }
 
 fn find_image(images: &Path, id: &str, modality: Modality) -> Option<PathBuf> {
     let (folder, suffix) = place(modality);
-    let folder = images.join(folder);
-    // The DTI archive unpacks to a folder of its own name, and some scans to one more of their own.
-    let nested = folder.join(folder.file_name()?);
+    let [folder, nested] = nestings(images.join(folder));
+    // Some scans lie in one more folder of their own name.
     [folder.join(id), nested.join(id), folder.join(id).join(id), nested.join(id).join(id)]
         .iter()
-        .find_map(|folder| existing(folder, &format!("{id}_{suffix}")))
+        .find_map(|folder| folder::image(folder, &format!("{id}_{suffix}")))
 }
 
-fn existing(folder: &Path, stem: &str) -> Option<PathBuf> {
-    EXTENSIONS.iter().map(|extension| folder.join(format!("{stem}.{extension}"))).find(|path| path.is_file())
+/// A folder, and the folder of the same name inside it: the archive of DTI unpacks to one.
+fn nestings(folder: PathBuf) -> [PathBuf; 2] {
+    let nested = folder.file_name().map_or_else(|| folder.clone(), |name| folder.join(name));
+    [folder, nested]
 }
 
 /// The folder under `NIfTI-files/` and the end of the file's name.
@@ -146,15 +98,15 @@ pub(crate) const fn place(modality: Modality) -> (&'static str, &'static str) {
     }
 }
 
-/// Scans with a folder but without a row in the table.
-fn count_strangers(images: &Path, table: &ClinicalTable) -> Result<u32, CohortError> {
-    let folder = images.join("images_structural");
-    let known: BTreeSet<&str> = table.scans().iter().map(ClinicalScan::id).collect();
-    let strangers = names_in(&folder)?
-        .into_iter()
-        .filter(|name| !name.starts_with('.') && folder.join(name).is_dir() && !known.contains(name.as_str()))
-        .count();
-    Ok(u32::try_from(strangers).unwrap_or(u32::MAX))
+/// Scans with a folder of structural images but without a row in the table.
+fn strangers(images: &Path, listed: &[ListedScan]) -> Result<Vec<ExcludedScan>, CohortError> {
+    let mut strangers = Vec::new();
+    for folder in nestings(images.join("images_structural")).iter().filter(|folder| folder.is_dir()) {
+        strangers.extend(folder::strangers(folder, listed, |name| {
+            split_id(name).map(|(_, follow_up)| (name.to_owned(), follow_up))
+        })?);
+    }
+    Ok(strangers)
 }
 
 #[cfg(test)]

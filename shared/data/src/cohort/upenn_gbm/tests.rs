@@ -5,37 +5,31 @@ use std::path::{Path, PathBuf};
 
 use consilium_domain::{Label, Modality};
 
+use crate::cohort::fixture::{Folder, labels, reasons, shared};
 use crate::{Cohort, CohortError, Exclusion, Layout};
 
-/// A folder under construction, removed when dropped.
-struct Site(tempfile::TempDir);
+/// A folder with a table.
+struct Site(Folder);
 
 impl Site {
     fn new(rows: &[(&str, &str)]) -> Self {
-        let site = Self(tempfile::tempdir().unwrap());
         let rows: String = rows.iter().map(|(id, mgmt)| format!("{id},{mgmt}\n")).collect();
-        fs::write(site.0.path().join("UPENN-GBM_clinical_info_v2.1.csv"), format!("ID,MGMT\n{rows}"))
-            .unwrap();
-        fs::create_dir_all(site.0.path().join("NIfTI-files/images_structural")).unwrap();
-        site
+        let folder = Folder::new().table("UPENN-GBM_clinical_info_v2.1.csv", &format!("ID,MGMT\n{rows}"));
+        fs::create_dir_all(folder.root().join("NIfTI-files/images_structural")).unwrap();
+        Self(folder)
     }
 
     fn root(&self) -> PathBuf {
-        self.0.path().to_owned()
+        self.0.root()
     }
 
     /// Creates files under `NIfTI-files/`.
     fn with(self, files: &[&str]) -> Self {
-        for file in files {
-            let path = self.root().join("NIfTI-files").join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        self
+        Self(self.0.with(files.iter().map(|file| format!("NIfTI-files/{file}"))))
     }
 
     fn open(&self) -> Cohort {
-        Cohort::open(Layout::UpennGbm, &[self.root()]).unwrap()
+        self.0.open(Layout::UpennGbm).unwrap()
     }
 }
 
@@ -53,7 +47,7 @@ fn every_kind_of_image_is_found_where_the_archive_unpacks_it() {
     let cohort = site.open();
     let [case] = cohort.cases.as_slice() else { panic!("one case") };
     assert_eq!(case.label, Label::Methylated);
-    assert_eq!(case.patient.reveal(), "P-1");
+    assert_eq!((case.patient.reveal(), case.scan.reveal()), ("P-1", "P-1_11"));
     let found: Vec<Modality> = case.images.keys().copied().collect();
     assert_eq!(
         found,
@@ -92,18 +86,22 @@ fn each_scan_left_out_is_counted_under_one_reason() {
         "images_structural/D_11/D_11_T1.nii.gz",
         "images_segm/E_11_segm.nii.gz",
         "images_structural/X_11/X_11_T1.nii.gz",
+        "images_structural/X_21/X_21_T1.nii.gz",
+        "images_structural/old/X_11_T1.nii.gz",
+        "images_structural/images_structural/Y_11/Y_11_T1.nii.gz",
     ]);
     let cohort = site.open();
     assert_eq!(cohort.cases.len(), 1);
     let expected = [
-        (Exclusion::FollowUp, 1),
+        (Exclusion::FollowUp, 2),
         (Exclusion::MgmtIndeterminate, 1),
         (Exclusion::MgmtNotAvailable, 1),
         (Exclusion::NoMask, 1),
         (Exclusion::NoImage, 1),
-        (Exclusion::NotInTable, 1),
+        (Exclusion::NotInTable, 2),
     ];
-    assert_eq!(cohort.exclusions, expected.into());
+    assert_eq!(cohort.exclusions(), expected.into());
+    assert_eq!(reasons(&cohort)["Y_11"], Exclusion::NotInTable);
 }
 
 #[test]
@@ -135,11 +133,33 @@ fn a_folder_in_another_layout_is_refused_with_what_is_missing() {
 
     let site = Site::new(&[]);
     fs::write(site.root().join("UPENN-GBM_clinical_info_v1.0.csv"), "ID,MGMT\n").unwrap();
-    assert!(open(&site.root()).contains("2 clinical tables"));
+    assert!(open(&site.root()).contains("2 tables (*clinical_info*.csv)"));
     fs::remove_file(site.root().join("UPENN-GBM_clinical_info_v1.0.csv")).unwrap();
     fs::remove_file(site.root().join("UPENN-GBM_clinical_info_v2.1.csv")).unwrap();
     assert!(open(&site.root()).contains("no *clinical_info*.csv"));
     assert!(matches!(Cohort::open(Layout::UpennGbm, &[]), Err(CohortError::NoRoot)));
-    assert_eq!("upenn-gbm".parse(), Ok(Layout::UpennGbm));
-    assert!("brats".parse::<Layout>().is_err());
+}
+
+#[test]
+fn the_public_tables_give_exactly_the_known_cohort() {
+    for version in ["v1.0", "v2.1"] {
+        let name = format!("UPENN-GBM_clinical_info_{version}.csv");
+        let Some(text) = shared(&format!("upenn_gbm/{name}")) else { return };
+        let scans: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+        let files = scans.iter().flat_map(|id| {
+            [
+                format!("NIfTI-files/images_structural/{id}/{id}_T1GD.nii.gz"),
+                format!("NIfTI-files/automated_segm/{id}_automated_approx_segm.nii.gz"),
+            ]
+        });
+        let cohort = Folder::new().table(&name, &text).with(files).open(Layout::UpennGbm).unwrap();
+        assert_eq!((scans.len(), labels(&cohort)), (671, (111, 151)), "{version}");
+        let expected = [
+            (Exclusion::FollowUp, 60),
+            (Exclusion::MgmtIndeterminate, 27),
+            (Exclusion::MgmtNotAvailable, 322),
+        ];
+        assert_eq!(cohort.exclusions(), expected.into(), "{version}");
+        assert!(cohort.cases.iter().all(|case| case.aliases.len() == 1), "{version}");
+    }
 }
