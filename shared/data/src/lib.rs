@@ -2,12 +2,14 @@
 //!
 //! The way of a scan: a [`Layout`] finds the cases of a folder ([`Cohort::open`]), [`Split::deal`] places
 //! each patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it,
-//! [`Augmentation`] mirrors it. [`phantom`] writes synthetic hospitals in the same layout.
+//! [`Augmentation`] mirrors it. [`phantom`] writes synthetic hospitals in the same layout, [`check`] tells a site
+//! what of its data is usable.
 //!
-//! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
+//! Deliberately absent: networks and the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.
 
 mod augment;
+pub mod check;
 mod cohort;
 mod load;
 pub mod phantom;

@@ -71,7 +71,9 @@ fn judge(files: &[CaseFile], index: usize, cases: &[Case]) -> Option<Problem> {
     let labels = if differ { ", with another label" } else { "" };
     let reason = format!("holds the same voxels as {}{labels}", first.described(cases));
     let (kind, remedy) = match file.role {
-        Role::Image(_) => (ProblemKind::DuplicateImage, "keep one of the two patients, or the right file for each"),
+        Role::Image(_) => {
+            (ProblemKind::DuplicateImage, "keep one of the two patients, or the right file for each")
+        }
         Role::Mask => (ProblemKind::DuplicateMask, "check that the mask belongs to this patient"),
     };
     Some(Problem::new(kind, file.place(), reason, remedy))
@@ -110,7 +112,10 @@ mod tests {
     fn kinds(files: &[CaseFile], labels: [u8; 2]) -> Vec<(usize, ProblemKind)> {
         let cases: Vec<Case> = labels.iter().map(|label| super::super::made_up_case(*label == 1)).collect();
         let digests = files.iter().map(|file| (file.clone(), Digest([0; 32]))).collect();
-        find(digests, &cases).into_iter().map(|problem| (problem.place.case().unwrap(), problem.kind)).collect()
+        find(digests, &cases)
+            .into_iter()
+            .map(|problem| (problem.place.case().unwrap(), problem.kind))
+            .collect()
     }
 
     #[test]
@@ -120,7 +125,10 @@ mod tests {
         assert_eq!(kinds(&[file(0, t1), file(1, t1)], [0, 0]), [(1, image)]);
         assert_eq!(kinds(&[file(0, t1), file(1, t1)], [0, 1]), [(0, image), (1, image)]);
         assert_eq!(kinds(&[file(0, t1), file(0, Role::Image(Modality::T2))], [0, 0]), [(0, two), (0, two)]);
-        assert_eq!(kinds(&[file(0, Role::Mask), file(1, Role::Mask)], [0, 0]), [(1, ProblemKind::DuplicateMask)]);
+        assert_eq!(
+            kinds(&[file(0, Role::Mask), file(1, Role::Mask)], [0, 0]),
+            [(1, ProblemKind::DuplicateMask)]
+        );
         assert_eq!(kinds(&[file(0, t1)], [0, 0]), []);
     }
 }

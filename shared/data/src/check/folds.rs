@@ -36,7 +36,9 @@ impl CountRange {
     }
 
     fn widen(&mut self, counts: ClassCounts) {
-        for (bound, choose) in [(&mut self.least, u32::min as fn(u32, u32) -> u32), (&mut self.most, u32::max)] {
+        for (bound, choose) in
+            [(&mut self.least, u32::min as fn(u32, u32) -> u32), (&mut self.most, u32::max)]
+        {
             bound.methylated = choose(bound.methylated, counts.methylated);
             bound.unmethylated = choose(bound.unmethylated, counts.unmethylated);
         }
@@ -112,8 +114,10 @@ fn usable_part(case: &CheckedCase) -> Case {
 }
 
 fn count(cohort: &Cohort, split: &Split, folds: u8, has: impl Fn(&Case) -> bool) -> ModalityCounts {
-    let mut counts =
-        ModalityCounts { folds: vec![ClassCounts::default(); usize::from(folds)], ..ModalityCounts::default() };
+    let mut counts = ModalityCounts {
+        folds: vec![ClassCounts::default(); usize::from(folds)],
+        ..ModalityCounts::default()
+    };
     for case in cohort.cases.iter().filter(|case| has(case)) {
         match split.placement(&case.patient) {
             Some(Placement::Holdout) => counts.holdout.count(case.label),
@@ -125,7 +129,11 @@ fn count(cohort: &Cohort, split: &Split, folds: u8, has: impl Fn(&Case) -> bool)
 }
 
 /// The problems of folds that would lack a class.
-pub(super) fn judge(sizes: Option<&FoldSizes>, cases: &[CheckedCase], options: &CheckOptions) -> Vec<Problem> {
+pub(super) fn judge(
+    sizes: Option<&FoldSizes>,
+    cases: &[CheckedCase],
+    options: &CheckOptions,
+) -> Vec<Problem> {
     let Some(sizes) = sizes else {
         let remedy = "mend the errors above, or check the folder and the layout";
         return vec![Problem::new(ProblemKind::NothingUsable, Place::Site, "not one case is usable", remedy)];
@@ -183,7 +191,8 @@ fn absent(sizes: &FoldSizes, cases: &[CheckedCase], options: &CheckOptions) -> V
         .filter(|modality| !sizes.modalities.contains_key(modality))
         .map(|modality| {
             let reason = format!("no usable case has {modality}");
-            let remedy = "add its images or mend those with errors; without them this site sits its lanes out";
+            let remedy =
+                "add its images or mend those with errors; without them this site sits its lanes out";
             Problem::new(ProblemKind::ModalityAbsent, Place::Site, reason, remedy)
         })
         .collect()

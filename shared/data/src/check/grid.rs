@@ -24,8 +24,12 @@ const RESAMPLE: &str = "resample the mask and all images of the case to one grid
 pub(super) fn check_case(files: &[&Inspected]) -> Vec<Problem> {
     let known = |file: &&&Inspected| file.header.is_some();
     let mask = files.iter().copied().filter(|file| file.file.role == Role::Mask).find(|file| known(&file));
-    let images: Vec<&Inspected> =
-        files.iter().copied().filter(|file| file.file.role != Role::Mask).filter(|file| known(&file)).collect();
+    let images: Vec<&Inspected> = files
+        .iter()
+        .copied()
+        .filter(|file| file.file.role != Role::Mask)
+        .filter(|file| known(&file))
+        .collect();
     let Some(reference) = mask.or_else(|| images.first().copied()) else { return Vec::new() };
     let others: Vec<&Inspected> =
         images.into_iter().filter(|image| image.file.role != reference.file.role).collect();
@@ -37,8 +41,10 @@ pub(super) fn check_case(files: &[&Inspected]) -> Vec<Problem> {
         && off.len() == others.len()
         && others[1..].iter().all(|image| mismatch(header(first), header(image)).is_none())
     {
-        let reason =
-            format!("{} and the other images agree with each other, not with this file: {cause}", name(second));
+        let reason = format!(
+            "{} and the other images agree with each other, not with this file: {cause}",
+            name(second)
+        );
         return vec![Problem::new(ProblemKind::OtherGrid, reference.file.place(), reason, RESAMPLE)];
     }
     let mut problems: Vec<Problem> = off
@@ -83,13 +89,15 @@ fn shift(image: &Inspected, reference: &Inspected) -> Option<Problem> {
         [(1, x), (2, y), (4, z)].map(|(bit, last)| if corner & bit == 0 { 0.0 } else { last })
     });
     let distance = |corner| {
-        let squares = a.apply(corner).into_iter().zip(b.apply(corner)).map(|(a, b): (f64, f64)| (a - b).powi(2));
+        let squares =
+            a.apply(corner).into_iter().zip(b.apply(corner)).map(|(a, b): (f64, f64)| (a - b).powi(2));
         squares.sum::<f64>().sqrt()
     };
     let apart = corners.map(distance).fold(0.0, f64::max);
     let edge = header(image).spacing().into_iter().fold(f32::INFINITY, f32::min);
     (apart > SHIFT_TOLERANCE_VOXELS * f64::from(edge)).then(|| {
-        let reason = format!("its header places voxels up to {apart:.1} mm from those of the {}", name(reference));
+        let reason =
+            format!("its header places voxels up to {apart:.1} mm from those of the {}", name(reference));
         let remedy = "look at both in a viewer, and resample to one grid if they do not overlap";
         Problem::new(ProblemKind::Shifted, image.file.place(), reason, remedy)
     })
@@ -100,10 +108,14 @@ pub(super) fn check_atlas(cases: &[Vec<&Inspected>]) -> Vec<Problem> {
     let off: Vec<usize> =
         (0..cases.len()).filter(|&case| cases[case].iter().any(|file| !on_atlas(file))).collect();
     let remedy = "use the profile tumour-crop, or register the scans to the SRI24 atlas";
-    let note =
-        |place, reason: &str| Problem::new(ProblemKind::NotAtlas, place, reason.to_owned(), remedy.to_owned());
+    let note = |place, reason: &str| {
+        Problem::new(ProblemKind::NotAtlas, place, reason.to_owned(), remedy.to_owned())
+    };
     if !off.is_empty() && off.len() == cases.len() {
-        return vec![note(Place::Site, "no case has 155x240x240 voxels of 1 mm: schmitz2024 refuses all of them")];
+        return vec![note(
+            Place::Site,
+            "no case has 155x240x240 voxels of 1 mm: schmitz2024 refuses all of them",
+        )];
     }
     let each = "not 155x240x240 voxels of 1 mm, which schmitz2024 needs";
     off.into_iter().map(|case| note(Place::Case(case), each)).collect()

@@ -90,17 +90,28 @@ impl Inventory {
     }
 }
 
+/// What is one grid, in numbers that can be compared.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct GridKey {
+    shape: [usize; 3],
+    spacing_steps: [u32; 3],
+    orientation: Option<String>,
+}
+
 fn grids<'a>(headers: impl Iterator<Item = &'a VolumeHeader>) -> Vec<GridCount> {
-    let mut counts: BTreeMap<([usize; 3], [u32; 3], Option<String>), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<GridKey, usize> = BTreeMap::new();
     for header in headers {
-        let spacing = header.spacing().map(|mm| (mm * SPACING_STEPS_PER_MM).round() as u32);
-        let orientation = header.orientation().map(|axes| axes.to_string());
-        *counts.entry((header.shape(), spacing, orientation)).or_default() += 1;
+        let key = GridKey {
+            shape: header.shape(),
+            spacing_steps: header.spacing().map(|mm| (mm * SPACING_STEPS_PER_MM).round() as u32),
+            orientation: header.orientation().map(|axes| axes.to_string()),
+        };
+        *counts.entry(key).or_default() += 1;
     }
     let mut grids: Vec<GridCount> = counts
         .into_iter()
-        .map(|((shape, spacing, orientation), files)| {
-            let spacing = spacing.map(|steps| steps as f32 / SPACING_STEPS_PER_MM);
+        .map(|(GridKey { shape, spacing_steps, orientation }, files)| {
+            let spacing = spacing_steps.map(|steps| steps as f32 / SPACING_STEPS_PER_MM);
             GridCount { shape, spacing, orientation, files }
         })
         .collect();

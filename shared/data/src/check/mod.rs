@@ -100,7 +100,9 @@ fn check_cohort(
         let mut digests = Vec::new();
         for case in found {
             problems.extend(case.problems);
-            digests.extend(case.digests.into_iter().filter(|(file, _)| !shared.contains(&(file.case, file.role))));
+            digests.extend(
+                case.digests.into_iter().filter(|(file, _)| !shared.contains(&(file.case, file.role))),
+            );
         }
         problems.extend(duplicates::find(digests, &cohort.cases));
     }
@@ -108,7 +110,8 @@ fn check_cohort(
     let folds = folds::deal(&cases, options);
     problems.extend(folds::judge(folds.as_ref(), &cases, options));
     problems.sort_by(|a, b| (a.kind, &a.place).cmp(&(b.kind, &b.place)));
-    let wanted: Vec<Modality> = Modality::ALL.into_iter().filter(|&modality| options.wants(modality)).collect();
+    let wanted: Vec<Modality> =
+        Modality::ALL.into_iter().filter(|&modality| options.wants(modality)).collect();
     let inventory = Inventory::of(&cohort, &cases, without_modality, &wanted, &inspected);
     Report {
         layout,

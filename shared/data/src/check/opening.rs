@@ -12,10 +12,8 @@ use crate::{CohortError, ExcludedScan, Exclusion, TableError};
 pub(super) fn refused(error: &CohortError, roots: &[PathBuf]) -> Vec<Problem> {
     let problem = |path: Option<&PathBuf>, text: &str| {
         let place = path.map_or(Place::Site, |path| Place::Path(path.clone()));
-        let (reason, remedy) = path.map_or_else(
-            || remedy::split(text, std::path::Path::new("")),
-            |path| remedy::split(text, path),
-        );
+        let (reason, remedy) = path
+            .map_or_else(|| remedy::split(text, std::path::Path::new("")), |path| remedy::split(text, path));
         Problem::new(ProblemKind::CannotOpen, place, reason, remedy)
     };
     if let CohortError::Table(TableError::Rows { path, faults }) = error {
@@ -54,11 +52,15 @@ pub(super) fn left_out(scan: &ExcludedScan, roots: &[PathBuf]) -> Option<Problem
         Exclusion::LabelsDiffer => {
             (ProblemKind::LabelsDiffer, "find out which label is right and correct the rows of the others")
         }
-        Exclusion::NoMask => (ProblemKind::NoMask, "segment the tumour and save the mask under the layout's name"),
+        Exclusion::NoMask => {
+            (ProblemKind::NoMask, "segment the tumour and save the mask under the layout's name")
+        }
         Exclusion::NoImage => {
             (ProblemKind::NoImage, "put at least one modality in its place, or check the names of its files")
         }
-        Exclusion::NotInTable => (ProblemKind::NotInTable, "add its row to the table, or move the images elsewhere"),
+        Exclusion::NotInTable => {
+            (ProblemKind::NotInTable, "add its row to the table, or move the images elsewhere")
+        }
         Exclusion::FollowUp
         | Exclusion::Withdrawn
         | Exclusion::MgmtIndeterminate

@@ -51,8 +51,10 @@ fn unused(root: &Path, images: &[PathBuf], more: bool) -> Option<Problem> {
         images.iter().take(EXAMPLES).map(|path| shortened(path, root).display().to_string()).collect();
     let bound = if more { "at least " } else { "" };
     let count = images.len();
-    let reason =
-        format!("{bound}{count} image files belong to no case that was looked at, such as {}", shown.join(", "));
+    let reason = format!(
+        "{bound}{count} image files belong to no case that was looked at, such as {}",
+        shown.join(", ")
+    );
     let remedy = "nothing if they are other series or scans left out; else check names against the layout";
     Some(Problem::new(ProblemKind::UnusedFiles, Place::Path(root.to_owned()), reason, remedy))
 }

@@ -29,7 +29,7 @@ pub(super) struct Tumour {
     /// Whether some image shows each voxel.
     seen: Vec<bool>,
     images: usize,
-    /// Most voxels other than 0 in an image.
+    /// Most voxels other than background in an image.
     brain: usize,
 }
 
@@ -44,16 +44,16 @@ impl Tumour {
         self.voxels.is_empty()
     }
 
-    /// Takes note of what `image` shows. Returns the share of the tumour where it is 0; none where the grids differ or
-    /// there is no tumour.
-    pub(super) fn look_at(&mut self, image: &Volume, brain: usize) -> Option<f64> {
+    /// Takes note of what `image` shows, which has `brain` voxels other than `background`. Returns the share of the
+    /// tumour where it is background; none where the grids differ or there is no tumour.
+    pub(super) fn look_at(&mut self, image: &Volume, background: f32, brain: usize) -> Option<f64> {
         if image.shape() != self.shape || self.is_empty() {
             return None;
         }
         let values = image.values();
         let mut missed = 0usize;
         for (&voxel, seen) in self.voxels.iter().zip(&mut self.seen) {
-            let shown = values[voxel as usize] != 0.0;
+            let shown = values[voxel as usize] != background;
             *seen |= shown;
             missed += usize::from(!shown);
         }
@@ -62,7 +62,7 @@ impl Tumour {
         Some(missed as f64 / self.voxels.len() as f64)
     }
 
-    /// The share of the tumour where every image is 0; none where there was nothing to compare.
+    /// The share of the tumour where every image is background; none where there was nothing to compare.
     fn outside(&self) -> Option<f64> {
         let unseen = self.seen.iter().filter(|seen| !**seen).count();
         (self.images > 0 && !self.is_empty()).then(|| unseen as f64 / self.voxels.len() as f64)
@@ -73,9 +73,12 @@ impl Tumour {
         let Some(outside) = self.outside() else { return Vec::new() };
         let share = 100.0 * outside;
         if outside > OUTSIDE_WARNING {
-            let kind =
-                if outside > OUTSIDE_ERROR { ProblemKind::MaskOutside } else { ProblemKind::MaskPartlyOutside };
-            let reason = format!("{share:.0} % of the marked voxels are 0 in every image");
+            let kind = if outside > OUTSIDE_ERROR {
+                ProblemKind::MaskOutside
+            } else {
+                ProblemKind::MaskPartlyOutside
+            };
+            let reason = format!("{share:.0} % of the marked voxels are background in every image");
             let remedy = "check in a viewer that the mask belongs to these images and is not mirrored";
             return vec![Problem::new(kind, mask.place(), reason, remedy)];
         }
@@ -92,7 +95,7 @@ impl Tumour {
 /// The problem of an image that does not show the tumour. `missed` is [`Tumour::look_at`]'s.
 pub(super) fn judge_view(image: &CaseFile, missed: f64) -> Option<Problem> {
     (missed > OUTSIDE_ERROR).then(|| {
-        let reason = format!("it is 0 in {:.0} % of the tumour's voxels", 100.0 * missed);
+        let reason = format!("it is background in {:.0} % of the tumour's voxels", 100.0 * missed);
         let remedy = "check its field of view and that it belongs to this patient, or leave it out";
         Problem::new(ProblemKind::ImageMissesTumour, image.place(), reason, remedy)
     })
@@ -146,8 +149,8 @@ mod tests {
         let mut tumour = Tumour::of(&mask);
         let left = volume([-1.0, 5.0, 0.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]);
         let right = volume([0.0, 0.0, 2.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]);
-        assert_eq!(tumour.look_at(&left, 8), Some(0.5));
-        assert_eq!(tumour.look_at(&right, 7), Some(0.75));
+        assert_eq!(tumour.look_at(&left, 0.0, 8), Some(0.5));
+        assert_eq!(tumour.look_at(&right, 0.0, 7), Some(0.75));
         assert_eq!(tumour.outside(), Some(0.25));
         assert_eq!(kinds(&tumour.judge(&mask_file())), [ProblemKind::MaskPartlyOutside]);
     }
@@ -158,7 +161,7 @@ mod tests {
         let judge = |image: [f32; 10]| {
             let mut tumour = Tumour::of(&mask);
             let brain = image.iter().filter(|value| **value != 0.0).count();
-            tumour.look_at(&volume(image), brain);
+            tumour.look_at(&volume(image), 0.0, brain);
             kinds(&tumour.judge(&mask_file()))
         };
         assert_eq!(judge([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), [ProblemKind::MaskOutside]);
@@ -170,7 +173,8 @@ mod tests {
     fn labels_outside_the_vocabulary_are_counted() {
         let known = volume([0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert_eq!(judge_labels(&known, &mask_file()), None);
-        let problem = judge_labels(&volume([0.0, 1.0, 5.0, 0.5, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0]), &mask_file());
+        let problem =
+            judge_labels(&volume([0.0, 1.0, 5.0, 0.5, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0]), &mask_file());
         let problem = problem.unwrap();
         assert!(problem.reason.contains("3 voxels") && problem.reason.contains("0.5"), "{}", problem.reason);
         let empty = judge_labels(&volume([0.0; 10]), &mask_file()).unwrap();

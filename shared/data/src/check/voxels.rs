@@ -12,8 +12,8 @@ use super::progress::Counter;
 use super::tumour::{Tumour, judge_labels, judge_view};
 use crate::Volume;
 
-/// A skull-stripped scan is mostly background. One with less of it than this has kept its skull or its noise: even
-/// a head that fills its box leaves the corners.
+/// A skull-stripped scan is mostly one value, its background. One with less of it than this has kept its skull or its
+/// noise: even a head that fills its box leaves the corners.
 const LEAST_BACKGROUND: f64 = 0.1;
 
 /// The highest label; an image of such whole numbers is a mask.
@@ -76,7 +76,7 @@ impl CaseVoxels {
                 return;
             }
         }
-        let missed = tumour.and_then(|tumour| tumour.look_at(&volume, seen.brain));
+        let missed = tumour.and_then(|tumour| tumour.look_at(&volume, seen.background, seen.brain));
         self.problems.extend(missed.and_then(|missed| judge_view(file, missed)));
         self.digests.push((file.clone(), digest(volume)));
     }
@@ -85,7 +85,9 @@ impl CaseVoxels {
 /// The values of an image, in passing.
 struct Intensities {
     voxels: usize,
-    /// Voxels other than 0.
+    /// The value of the background: 0, unless the image's corner holds another that is common.
+    background: f32,
+    /// Voxels other than background.
     brain: usize,
     /// Of those.
     low: f32,
@@ -96,14 +98,20 @@ struct Intensities {
 
 impl Intensities {
     fn of(volume: &Volume) -> Self {
+        let values = volume.values();
+        let corner = values[0];
+        let common = |value: f32| values.iter().filter(|other| **other == value).count();
+        let is_background = corner != 0.0 && common(corner) as f64 >= LEAST_BACKGROUND * values.len() as f64;
+        let background = if is_background { corner } else { 0.0 };
         let start = Self {
-            voxels: volume.values().len(),
+            voxels: values.len(),
+            background,
             brain: 0,
             low: f32::INFINITY,
             high: f32::NEG_INFINITY,
             labels: true,
         };
-        volume.values().iter().filter(|value| **value != 0.0).fold(start, |seen, &value| Self {
+        values.iter().filter(|value| **value != background).fold(start, |seen, &value| Self {
             brain: seen.brain + 1,
             low: seen.low.min(value),
             high: seen.high.max(value),
@@ -113,37 +121,43 @@ impl Intensities {
     }
 
     fn judge(&self, file: &CaseFile) -> Option<Problem> {
-        let problem = |kind, reason: String, remedy: &str| Some(Problem::new(kind, file.place(), reason, remedy));
-        if self.brain == 0 {
-            return problem(
+        let background = self.background;
+        let (kind, reason, remedy) = if self.brain == 0 && background == 0.0 {
+            (
                 ProblemKind::EmptyImage,
                 "every voxel is 0".to_owned(),
                 "export the image again, or leave it out",
-            );
-        }
-        if self.low == self.high {
-            return problem(
+            )
+        } else if self.brain == 0 || self.low == self.high {
+            let value = if self.brain == 0 { background } else { self.low };
+            (
                 ProblemKind::ConstantImage,
-                format!("every voxel that is not 0 is {}", self.low),
+                format!("every voxel but the background is {value}"),
                 "check that the file is the scan and not a mask or a failed export",
-            );
-        }
-        if self.labels {
-            return problem(
+            )
+        } else if self.labels {
+            (
                 ProblemKind::LooksLikeMask,
                 format!("it holds only the whole numbers 0 to {}", self.high),
                 "check that the file is the scan and not a segmentation",
-            );
-        }
-        let background = 1.0 - self.brain as f64 / self.voxels as f64;
-        if background < LEAST_BACKGROUND {
-            return problem(
+            )
+        } else if background != 0.0 {
+            (
                 ProblemKind::NotStripped,
-                format!("only {:.1} % of the voxels are exactly 0", 100.0 * background),
-                "remove the skull and set the background to 0, as the other sites' scans have it",
-            );
-        }
-        None
+                format!("the background is {background}, which the profiles take for brain"),
+                "set the background to exactly 0, for instance with the brain mask",
+            )
+        } else if ((self.voxels - self.brain) as f64) < LEAST_BACKGROUND * self.voxels as f64 {
+            let share = 100.0 * (self.voxels - self.brain) as f64 / self.voxels as f64;
+            (
+                ProblemKind::NotStripped,
+                format!("only {share:.1} % of the voxels are exactly 0"),
+                "remove the skull and set the background to 0",
+            )
+        } else {
+            return None;
+        };
+        Some(Problem::new(kind, file.place(), reason, remedy))
     }
 }
 
@@ -167,7 +181,9 @@ mod tests {
         assert_eq!(judge(&[0.0, 7.0, 7.0]), Some(ProblemKind::ConstantImage));
         assert_eq!(judge(&[3.0, 3.0]), Some(ProblemKind::ConstantImage));
         assert_eq!(judge(&[0.0, 1.0, 2.0, 4.0]), Some(ProblemKind::LooksLikeMask));
-        assert_eq!(judge(&[9.0, 1.5, 2.0, 4.0]), Some(ProblemKind::NotStripped));
+        let noise: Vec<f32> = (0..20).map(|i| 1.5 + i as f32).collect();
+        assert_eq!(judge(&noise), Some(ProblemKind::NotStripped));
+        assert_eq!(judge(&[-0.5, -0.5, 2.0, 0.0]), Some(ProblemKind::NotStripped));
         assert_eq!(judge(&[0.0, 1.5, -2.0, 4.0]), None);
     }
 }
