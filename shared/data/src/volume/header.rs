@@ -92,10 +92,12 @@ impl VolumeHeader {
                 Fields::parse2(&bytes, endianness)
             }
         };
-        let header =
-            fields.and_then(|fields| Self::check(&fields)).map_err(|cause| source.header_error(cause))?;
-        source.skip(header.data_offset - header.version.bytes() as u64, "header extension")?;
-        Ok(header)
+        fields.and_then(|fields| Self::check(&fields)).map_err(|cause| source.header_error(cause))
+    }
+
+    /// Passes over what lies between the header and the voxels.
+    pub(super) fn skip_extension(&self, source: &mut Source<'_>) -> Result<(), ReadVolumeError> {
+        source.skip(self.data_offset - self.version.bytes() as u64, "header extension")
     }
 
     fn check(fields: &Fields) -> Result<Self, HeaderError> {

@@ -121,6 +121,7 @@ impl Volume {
 
     fn from_source(mut source: Source<'_>) -> Result<Self, ReadVolumeError> {
         let header = VolumeHeader::take(&mut source)?;
+        header.skip_extension(&mut source)?;
         source.check_length(header.data_bytes())?;
         let values = decode(&header, &mut source)?;
         source.finish()?;

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use consilium_data::{MAX_READ_BYTES, MAX_VOXELS, Volume};
+
 use crate::body;
 use crate::broken::broken_files;
 use crate::files::{DATATYPES, NiftiFile, gzip};
@@ -74,4 +76,27 @@ fn no_file_of_the_corpus_panics_or_takes_more_memory_than_stated() {
         files += 1;
     }
     assert!(files > 100, "only {files} files");
+}
+
+/// The arithmetic of [`MAX_READ_BYTES`], at a size that a test can afford: four honest megabytes of voxels in a
+/// file of kilobytes.
+#[test]
+fn honest_voxels_take_no_more_memory_than_the_stated_share() {
+    let voxels = 1 << 22;
+    let file = NiftiFile {
+        dim: [3, 256, 128, 128, 1, 1, 1, 1],
+        datatype: 2,
+        bitpix: 8,
+        voxels: vec![3; voxels],
+        ..NiftiFile::sound()
+    };
+    let bytes = file.gzip();
+    let memory = allocation_counter::measure(|| {
+        let volume = Volume::from_bytes(&bytes, Path::new("image")).unwrap();
+        assert_eq!(volume.values().len(), voxels);
+    });
+    let fixed = MAX_READ_BYTES - 2 * size_of::<f32>() * MAX_VOXELS;
+    let share = 2 * size_of::<f32>() * voxels;
+    assert!(memory.bytes_max <= (fixed + share) as u64, "{} bytes", memory.bytes_max);
+    assert!(memory.bytes_max >= (share / 2) as u64, "the voxels were counted");
 }

@@ -5,5 +5,6 @@ mod body;
 mod broken;
 mod corpus;
 mod files;
+mod golden;
 mod mutations;
 mod sound;
