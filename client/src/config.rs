@@ -125,13 +125,15 @@ impl ConfigFile {
         if self.data.is_empty() {
             problems.push("data: must name at least one folder".to_owned());
         }
-        for data in self.data.iter().map(|data| folder.join(data)).filter(|data| !data.is_dir()) {
+        let layout: Option<Layout> = parse("layout", &self.layout, &mut problems);
+        // A manifest may also be named itself.
+        let admits = |data: &Path| layout.map_or_else(|| data.exists(), |layout| layout.admits(data));
+        for data in self.data.iter().map(|data| folder.join(data)).filter(|data| !admits(data)) {
             problems.push(format!("data: {} is not a folder", data.display()));
         }
         if !(2..=600).contains(&self.idle_timeout_secs) {
             problems.push("idle_timeout_secs: must be 2 to 600".to_owned());
         }
-        let layout = parse("layout", &self.layout, &mut problems);
         let device: Option<ComputeDevice> = parse("device", &self.device, &mut problems);
         let congestion = parse("congestion", &self.congestion, &mut problems);
         match (layout, device, congestion) {

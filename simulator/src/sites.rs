@@ -36,7 +36,7 @@ pub(crate) fn names(args: &SimulateArgs) -> Vec<SiteId> {
 pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for folder in &args.site_data {
-        if !folder.is_dir() {
+        if !args.layout.admits(folder) {
             bail!("--site-data {} is not a folder", folder.display());
         }
         folders

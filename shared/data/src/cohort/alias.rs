@@ -3,8 +3,8 @@
 //! The collections overlap: UCSF-PDGM and UPENN-GBM gave cases to BraTS. A table may link a patient to other
 //! collections, and a patient's own public name is an alias too.
 //!
-//! Deliberately absent: guesses. A hospital's own `P-1` is no alias, for another hospital has one as well; and
-//! equal numbers in BraTS 2021 and BraTS 2023 are not taken for equal patients.
+//! Deliberately absent: guesses. A hospital's own `P-1` is no alias, for another hospital has one as well;
+//! and equal numbers in BraTS 2021 and BraTS 2023 are not taken for equal patients.
 
 use super::identity::{Alias, is_plain};
 use super::table::RowProblem;

@@ -52,8 +52,8 @@ pub(super) fn one_table(
     }
 }
 
-/// Scans that have a folder and no row in the table. `scan_of` gives the scan's name and whether it is a follow-up,
-/// or `None` for a folder that is no scan.
+/// Scans that have a folder and no row in the table. `scan_of` gives the scan's name and whether it is a
+/// follow-up, or `None` for a folder that is no scan.
 pub(super) fn strangers(
     folder: &Path,
     listed: &[ListedScan],

@@ -36,8 +36,8 @@ pub struct Case {
     pub patient: PatientId,
     /// Which scan of the patient. Stays at the site.
     pub scan: ScanName,
-    /// Names under which public collections know the patient, the own one included; sorted, distinct. Two sites
-    /// that share one hold the same patient. Stays at the site.
+    /// Names under which public collections know the patient, the own one included; sorted, distinct. Two
+    /// sites that share one hold the same patient. Stays at the site.
     pub aliases: Vec<Alias>,
     /// The methylation of the MGMT promoter.
     pub label: Label,

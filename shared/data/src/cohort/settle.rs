@@ -1,7 +1,7 @@
 //! From the scans that a layout lists to usable cases: the rules that are the same everywhere.
 //!
 //! The patient is the unit. Of several usable scans of a patient the first by name is the case; where they
-//! disagree about the label, none is.
+//! disagree about the label, none is. Two names of patients that share an alias are one patient.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -44,9 +44,10 @@ pub(super) fn settle<S>(
     scan: impl Fn(&S) -> &ListedScan,
     find: impl Fn(&S) -> Result<Files, Exclusion>,
 ) -> Scanned {
+    let people = People::among(listed.iter().map(&scan));
     let mut aliases: BTreeMap<&PatientId, BTreeSet<&Alias>> = BTreeMap::new();
     for scan in listed.iter().map(&scan) {
-        aliases.entry(&scan.patient).or_default().extend(&scan.aliases);
+        aliases.entry(people.first_name(&scan.patient)).or_default().extend(&scan.aliases);
     }
     let mut usable: BTreeMap<&PatientId, Vec<(u64, Case)>> = BTreeMap::new();
     let mut excluded = Vec::new();
@@ -54,8 +55,9 @@ pub(super) fn settle<S>(
         let scan = scan(entry);
         match judge(scan, || find(entry)) {
             Ok(case) => {
-                let aliases = aliases[&scan.patient].iter().copied().cloned().collect();
-                usable.entry(&scan.patient).or_default().push((scan.line, Case { aliases, ..case }));
+                let person = people.first_name(&scan.patient);
+                let aliases = aliases[person].iter().copied().cloned().collect();
+                usable.entry(person).or_default().push((scan.line, Case { aliases, ..case }));
             }
             Err(reason) => excluded.push(exclude(scan.scan.clone(), scan.line, reason)),
         }
@@ -81,7 +83,7 @@ fn judge(scan: &ListedScan, find: impl FnOnce() -> Result<Files, Exclusion>) -> 
 
 /// The scan of a patient that is used; the others are excluded.
 fn one_of(mut scans: Vec<(u64, Case)>, excluded: &mut Vec<ExcludedScan>) -> Option<Case> {
-    scans.sort_by(|(_, a), (_, b)| a.scan.cmp(&b.scan));
+    scans.sort_by(|(_, a), (_, b)| (&a.scan, &a.patient).cmp(&(&b.scan, &b.patient)));
     let agree = scans.iter().all(|(_, case)| case.label == scans[0].1.label);
     let reason = if agree { Exclusion::SecondScan } else { Exclusion::LabelsDiffer };
     let rest = scans.split_off(usize::from(agree));
@@ -91,4 +93,32 @@ fn one_of(mut scans: Vec<(u64, Case)>, excluded: &mut Vec<ExcludedScan>) -> Opti
 
 fn exclude(scan: ScanName, line: u64, reason: Exclusion) -> ExcludedScan {
     ExcludedScan { scan, root: 0, line: Some(line), reason }
+}
+
+/// Names of patients that mean the same person, as a forest: each leads to another name of the person, the
+/// first name of all to itself.
+struct People<'a>(BTreeMap<&'a PatientId, &'a PatientId>);
+
+impl<'a> People<'a> {
+    fn among(listed: impl Iterator<Item = &'a ListedScan>) -> Self {
+        let mut people = Self(BTreeMap::new());
+        let mut known_by: BTreeMap<&Alias, &PatientId> = BTreeMap::new();
+        for scan in listed {
+            people.0.entry(&scan.patient).or_insert(&scan.patient);
+            for alias in &scan.aliases {
+                let other = *known_by.entry(alias).or_insert(&scan.patient);
+                let (a, b) = (people.first_name(other), people.first_name(&scan.patient));
+                people.0.insert(a.max(b), a.min(b));
+            }
+        }
+        people
+    }
+
+    /// The least of a person's names. `patient` is one of the listed.
+    fn first_name(&self, mut patient: &'a PatientId) -> &'a PatientId {
+        while self.0[patient] != patient {
+            patient = self.0[patient];
+        }
+        patient
+    }
 }

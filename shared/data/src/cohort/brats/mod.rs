@@ -1,7 +1,7 @@
 //! The folders of BraTS, adult glioma: 2021 with the names of the RSNA-MICCAI challenge, and 2023.
 //!
-//! A release is data ([`Release`]); how it is searched is the same for all. Labels come from a `train_labels.csv`
-//! in the form of the RSNA-MICCAI challenge (arXiv:2107.02314).
+//! A release is data ([`Release`]); how it is searched is the same for all. Labels come from a
+//! `train_labels.csv` in the form of the RSNA-MICCAI challenge (arXiv:2107.02314).
 
 mod train_labels;
 
@@ -39,8 +39,8 @@ pub(super) struct Release {
     withdrawn: &'static [&'static str],
 }
 
-/// `BraTS2021_00017/BraTS2021_00017_t1ce.nii.gz`. The challenge's announcement asks to leave out three patients
-/// with faulty series.
+/// `BraTS2021_00017/BraTS2021_00017_t1ce.nii.gz`. The challenge's announcement asks to leave out three
+/// patients with faulty series.
 pub(super) const BRATS_2021: Release = Release {
     layout: Layout::Brats2021,
     prefix: "BraTS2021_",

@@ -1,7 +1,8 @@
 //! Any folder, described by a `manifest.csv`: one row a scan, one column a modality.
 //!
-//! Unlike the other layouts its paths are the site's own word: relative ones start at the manifest's folder, and they
-//! may lead anywhere. A named file that is not there excludes its scan; an empty cell is a missing modality.
+//! Unlike the other layouts its paths are the site's own word: relative ones start at the manifest's folder,
+//! and they may lead anywhere. A named file that is not there excludes its scan; an empty cell is a missing
+//! modality.
 
 mod rows;
 

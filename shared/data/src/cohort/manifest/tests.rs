@@ -85,6 +85,18 @@ fn aliases_of_all_scans_of_a_patient_are_the_cases() {
     assert!(!format!("{cohort:?}").contains("000"), "a cohort's Debug names nobody");
 }
 
+#[test]
+fn two_names_that_share_an_alias_are_one_patient() {
+    // A and C are linked by B only, which comes last and is not usable itself.
+    let table =
+        "patient,scan,label,mask,t1,alias\nA,2,1,m,t,x:1\nC,1,1,n,u,x:2\nD,1,0,o,v,x:3\nB,,,,,x:1 x:2\n";
+    let folder = Folder::new().table("manifest.csv", table).with(["m", "t", "n", "u", "o", "v"]);
+    let cohort = open(&folder);
+    assert_eq!(used(&cohort), [("C", "1"), ("D", "1")]);
+    assert_eq!((aliases(&cohort, 0), aliases(&cohort, 1)), (vec!["x:1", "x:2"], vec!["x:3"]));
+    assert_eq!(reasons(&cohort)["2"], Exclusion::SecondScan);
+}
+
 #[cfg(unix)]
 #[test]
 fn links_to_files_are_files() {

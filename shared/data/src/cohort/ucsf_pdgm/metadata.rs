@@ -1,7 +1,8 @@
-//! The table of UCSF-PDGM, versions 2 and 5: which exam is whose, its MGMT status, and its name in BraTS 2021.
+//! The table of UCSF-PDGM, versions 2 and 5: which exam is whose, its MGMT status, and its name in BraTS
+//! 2021.
 //!
-//! Version 2 lists six follow-ups as patients of their own; version 5 names them after their patients. Both are
-//! read as version 5 means them: the patient is the unit.
+//! Version 2 lists six follow-ups as patients of their own; version 5 names them after their patients. Both
+//! are read as version 5 means them: the patient is the unit.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! The folder of the TCIA collection UCSF-PDGM (doi:10.7937/tcia.bdgf-8v37).
 //!
-//! The table writes `UCSF-PDGM-004`, the folders `UCSF-PDGM-0004_nifti`. Of its many images the four structural
-//! ones are read; diffusion, perfusion and susceptibility are no modalities of the domain.
+//! The table writes `UCSF-PDGM-004`, the folders `UCSF-PDGM-0004_nifti`. Of its many images the four
+//! structural ones are read; diffusion, perfusion and susceptibility are no modalities of the domain.
 
 mod metadata;
 
