@@ -263,4 +263,20 @@ mod tests {
         let stops = |kind: &&ProblemKind| kind.stops_site();
         assert!(ProblemKind::ALL.iter().filter(stops).all(|kind| kind.severity() == Severity::Error));
     }
+
+    /// The document's table says of each kind what the code says.
+    #[test]
+    fn the_document_lists_every_kind_with_its_severity() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/check.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        for kind in ProblemKind::ALL {
+            let name = format!("`{}`", kind.code());
+            let row =
+                rows.iter().find(|row| row.contains(&name)).unwrap_or_else(|| panic!("{name} is missing"));
+            assert!(row.contains(&format!("| {} |", kind.severity().name())), "{row}");
+            let error_of_file = kind.severity() == Severity::Error && !kind.stops_site();
+            assert_eq!(row.contains('●'), error_of_file && !kind.left_out_by_study(), "{row}");
+        }
+    }
 }

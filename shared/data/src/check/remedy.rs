@@ -31,3 +31,34 @@ pub(super) const fn kind_of(error: &ReadVolumeError) -> ProblemKind {
         ReadVolumeError::Header { .. } | ReadVolumeError::Voxels { .. } => ProblemKind::BadHeader,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::HeaderError;
+
+    #[test]
+    fn every_error_of_a_file_has_a_reason_and_a_remedy() {
+        let path = || PathBuf::from("/data/a: b/image.nii");
+        let cause = || io::Error::other("odd");
+        let errors = [
+            ReadVolumeError::Io { path: path(), cause: cause() },
+            ReadVolumeError::NotAFile { path: path() },
+            ReadVolumeError::Gzip { path: path(), cause: cause() },
+            ReadVolumeError::Truncated { path: path(), part: "voxels" },
+            ReadVolumeError::Trailing { path: path() },
+            ReadVolumeError::Memory { path: path(), voxels: 8 },
+            ReadVolumeError::Header { path: path(), cause: HeaderError::NotNifti },
+            ReadVolumeError::Header { path: path(), cause: HeaderError::Offset(1.0) },
+            ReadVolumeError::Voxels { path: path(), cause: InvalidVolume::NotFinite { count: 3 } },
+        ];
+        for error in errors {
+            let (reason, remedy) = split(&error.to_string(), &path());
+            assert!(!reason.contains("/data") && reason.split(' ').count() > 2, "{reason}");
+            assert!(!remedy.contains("/data") && remedy.split(' ').count() > 2, "{remedy}");
+        }
+    }
+}

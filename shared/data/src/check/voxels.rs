@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(judge(&[0.0, 1.0, 2.0, 4.0]), Some(ProblemKind::LooksLikeMask));
         let noise: Vec<f32> = (0..20).map(|i| 1.5 + i as f32).collect();
         assert_eq!(judge(&noise), Some(ProblemKind::NotStripped));
-        assert_eq!(judge(&[-0.5, -0.5, 2.0, 0.0]), Some(ProblemKind::NotStripped));
+        assert_eq!(judge(&[-0.5, -0.5, 2.5, 0.0]), Some(ProblemKind::NotStripped));
         assert_eq!(judge(&[0.0, 1.5, -2.0, 4.0]), None);
     }
 }

@@ -51,7 +51,7 @@ fn mask(case: &SiteCase, path: &Path, change: impl FnOnce(&mut Nifti)) {
 pub(crate) const CONTENT: [Damage; 15] = [
     damage("zero-bytes", "t1gd", Damaged, "ends before its header", |_, path| write(path, "")),
     damage("text", "t1gd", BadHeader, "not a NIfTI image", |_, path| {
-        write(path, "See the archive.\n".repeat(50))
+        write(path, "See the archive.\n".repeat(50));
     }),
     damage("half-header", "t1gd", Damaged, "ends before its header", |case, path| {
         write(path, &case.image(0).bytes()[..100]);
@@ -74,13 +74,13 @@ pub(crate) const CONTENT: [Damage; 15] = [
         write(path, [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[0xff; 500]].concat());
     }),
     damage("gzip-twice", "t1gd", BadHeader, "compressed twice", |case, path| {
-        write(path, gzip(&case.image(0).gzip()))
+        write(path, gzip(&case.image(0).gzip()));
     }),
     damage("dicom", "t1gd", BadHeader, "DICOM", |_, path| {
         write(path, [&[0; 128][..], b"DICM", &[0; 400]].concat());
     }),
     damage("analyze", "t1gd", BadHeader, "ANALYZE", |case, path| {
-        image(case, path, |file| file.magic = [0; 4])
+        image(case, path, |file| file.magic = [0; 4]);
     }),
     damage("pair", "t1gd", BadHeader, "pair", |case, path| image(case, path, |file| file.magic = *b"ni1\0")),
     damage("bomb", "t1gd", Damaged, "much more data", |case, path| {
@@ -94,7 +94,7 @@ pub(crate) const CONTENT: [Damage; 15] = [
         write(path, &bytes[..bytes.len() - 9]);
     }),
     damage("not-a-mask", "mask", BadHeader, "not a NIfTI image", |_, path| {
-        write(path, "<html>Please log in</html>")
+        write(path, "<html>Please log in</html>");
     }),
 ];
 
@@ -104,23 +104,23 @@ pub(crate) const HEADERS: [Damage; 19] = [
         image(case, path, |file| file.bitpix = 8);
     }),
     damage("complex", "t1gd", BadHeader, "datatype 32", |case, path| {
-        image(case, path, |file| file.datatype = 32)
+        image(case, path, |file| file.datatype = 32);
     }),
     damage("colour", "t1gd", BadHeader, "datatype 128", |case, path| {
-        image(case, path, |file| file.datatype = 128)
+        image(case, path, |file| file.datatype = 128);
     }),
     damage("unknown-type", "t1gd", BadHeader, "datatype 9999", |case, path| {
         image(case, path, |file| file.datatype = 9999);
     }),
     damage("flat", "t1gd", BadHeader, "dimensions", |case, path| image(case, path, |file| file.dim[0] = 2)),
     damage("no-rank", "t1gd", BadHeader, "dimensions", |case, path| {
-        image(case, path, |file| file.dim[0] = 0)
+        image(case, path, |file| file.dim[0] = 0);
     }),
     damage("negative-size", "t1gd", BadHeader, "dimensions", |case, path| {
-        image(case, path, |file| file.dim[2] = -12)
+        image(case, path, |file| file.dim[2] = -12);
     }),
     damage("zero-size", "t1gd", BadHeader, "dimensions", |case, path| {
-        image(case, path, |file| file.dim[3] = 0)
+        image(case, path, |file| file.dim[3] = 0);
     }),
     damage("huge", "t1gd", BadHeader, "exceed", |case, path| {
         image(case, path, |file| file.dim[1..4].copy_from_slice(&[32767; 3]));
@@ -129,7 +129,7 @@ pub(crate) const HEADERS: [Damage; 19] = [
         image(case, path, |file| (file.dim[0], file.dim[4]) = (4, 5));
     }),
     damage("no-spacing", "t1gd", BadHeader, "spacing", |case, path| {
-        image(case, path, |file| file.pixdim[1] = 0.0)
+        image(case, path, |file| file.pixdim[1] = 0.0);
     }),
     damage("nan-spacing", "t1gd", BadHeader, "spacing", |case, path| {
         image(case, path, |file| file.pixdim[2] = f32::NAN);
@@ -144,10 +144,10 @@ pub(crate) const HEADERS: [Damage; 19] = [
         image(case, path, |file| file.slope = f32::INFINITY);
     }),
     damage("nan-sform", "t1gd", BadHeader, "sform", |case, path| {
-        image(case, path, |file| file.srow[0][0] = f32::NAN)
+        image(case, path, |file| file.srow[0][0] = f32::NAN);
     }),
     damage("flat-sform", "t1gd", BadHeader, "sform", |case, path| {
-        image(case, path, |file| file.srow[2] = [0.0; 4])
+        image(case, path, |file| file.srow[2] = [0.0; 4]);
     }),
     damage("no-orientation", "t1gd", UnknownOrientation, "neither sform nor qform", |case, path| {
         image(case, path, |file| file.sform_code = 0);
@@ -171,13 +171,13 @@ pub(crate) const GRIDS: [Damage; 5] = [
         image(case, path, |file| (file.pixdim[3], file.srow[2][2]) = (2.0, 2.0));
     }),
     damage("mirrored", "t1gd", OtherGrid, "RPS and LPS", |case, path| {
-        image(case, path, |file| file.srow[0][0] = 1.0)
+        image(case, path, |file| file.srow[0][0] = 1.0);
     }),
     damage("mirrored-mask", "mask", OtherGrid, "agree with each other", |case, path| {
         mask(case, path, |file| file.srow[0][0] = 1.0);
     }),
     damage("shifted", "t1gd", Shifted, "30.0 mm", |case, path| {
-        image(case, path, |file| file.srow[1][3] = 30.0)
+        image(case, path, |file| file.srow[1][3] = 30.0);
     }),
 ];
 
@@ -190,7 +190,7 @@ pub(crate) const VOXELS: [Damage; 13] = [
         image(case, path, |file| (file.slope, file.voxels[900]) = (1e30, 1e30));
     }),
     damage("empty", "t1gd", EmptyImage, "every voxel is 0", |case, path| {
-        image(case, path, |file| file.voxels.fill(0.0))
+        image(case, path, |file| file.voxels.fill(0.0));
     }),
     damage("constant", "t1gd", ConstantImage, "is 7", |case, path| {
         image(case, path, |file| file.voxels = voxels(|at, _| if in_head(at) { 7.0 } else { 0.0 }));
@@ -205,7 +205,7 @@ pub(crate) const VOXELS: [Damage; 13] = [
         mask(case, path, |file| file.voxels.fill(0.0));
     }),
     damage("labels", "mask", UnknownLabels, "such as 17", |case, path| {
-        mask(case, path, |file| file.voxels[0] = 17.0)
+        mask(case, path, |file| file.voxels[0] = 17.0);
     }),
     damage("soft-mask", "mask", UnknownLabels, "such as 0.5", |case, path| {
         mask(case, path, |file| file.voxels.iter_mut().for_each(|value| *value *= 0.5));

@@ -73,7 +73,7 @@ fn a_file_that_may_not_be_read_is_named() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut site = site();
     let case = site.case("locked");
-    fs::set_permissions(case.file("t1gd"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(case.file("t1gd"), fs::Permissions::from_mode(0o0)).unwrap();
     if fs::File::open(case.file("t1gd")).is_ok() {
         println!("skipped: this account may read everything");
         return;

@@ -9,7 +9,7 @@ use crate::check::report::Report;
 use crate::check::text::{Listing, place, render_text};
 
 /// Millimetres of the patient become this many pixels of the page: a head is 300 to 400 pixels wide.
-const PIXELS_PER_MM: f32 = 1.2;
+const PIXELS_PER_MM: f32 = 1.25;
 
 /// Bounds of a picture's sides on the page, in pixels, whatever a damaged header says.
 const SIDE_PIXELS: std::ops::RangeInclusive<f32> = 16.0..=480.0;
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn pictures_keep_their_proportions_within_bounds() {
-        assert_eq!(sides([200.0, 100.0]), [240.0, 120.0]);
+        assert_eq!(sides([200.0, 100.0]), [250.0, 125.0]);
         assert_eq!(sides([2000.0, 1000.0]), [480.0, 240.0]);
         assert_eq!(sides([1e9, 1e-9]), [480.0, 16.0]);
     }
