@@ -1,7 +1,7 @@
 //! The command line of `consilium-client`.
 //!
-//! Exit codes: 0 the study is finished (or the command succeeded), 1 an error, 3 the study was halted or the
-//! coordinator refused this site, 4 stopped before the end (the same command goes on).
+//! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted or the coordinator refused this
+//! site, 4 stopped before the end (the same command goes on). `check` has its own, see [`crate::check`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use consilium_domain::Study;
 use consilium_process::{describe, shutdown_signal, start_logging};
 
+use crate::check::{CheckArgs, check_process};
 use crate::config::Config;
 use crate::daemon::{Ending, run};
 use crate::rehearsal::rehearse;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Take part in the coordinator's study until it is over.
     Run(RunArgs),
+    /// Look at a folder of scans: what is usable, and why the rest is not. Nothing leaves this machine.
+    Check(CheckArgs),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
     Rehearse(RehearseArgs),
 }
@@ -63,6 +66,7 @@ pub struct RunArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_process(&args),
+        Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
     }
 }

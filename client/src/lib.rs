@@ -3,6 +3,7 @@
 //! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. What leaves the
 //! hospital leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
 
+mod check;
 pub mod cli;
 mod config;
 mod connection;

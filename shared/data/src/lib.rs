@@ -4,14 +4,16 @@
 //! each patient in the hold-out or a fold, [`load_input`] reads a NIfTI pair and preprocesses it,
 //! [`InputCache`] keeps what was preprocessed on the site's disk, [`Augmentation`] changes it at random for training,
 //! [`undersample`] balances an epoch's classes. [`phantom`] writes synthetic hospitals in the layout of UPENN-GBM.
+//! [`check`] tells a site what of its data is usable.
 //!
-//! Deliberately absent: networks, threads, the wire. This crate reads patients' images but has no way to send
+//! Deliberately absent: networks and the wire. This crate reads patients' images but has no way to send
 //! anything; its error texts name files and are for the site's own eyes.
 
 mod align;
 mod augment;
 mod balance;
 mod cache;
+pub mod check;
 mod cohort;
 mod fingerprint;
 mod load;
