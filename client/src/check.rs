@@ -2,8 +2,8 @@
 //!
 //! Only arguments, progress and printing; what is checked is `consilium_data::check`'s. Connects to nothing.
 //!
-//! Exit codes: 0 usable, 1 usable with errors or warnings to look at, 2 not usable (or a wrong command line), 3 the
-//! command itself failed.
+//! Exit codes: 0 usable, 1 usable with errors or warnings to look at, 2 not usable (or a wrong command line),
+//! 3 the command itself failed.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! The data check's two passes over phantoms of clinical size, in files a second.
 //!
-//! Files come from the page cache, as after a copy: the figures are those of decompression and looking, not of a disk.
+//! Files come from the page cache, as after a copy: the figures are those of decompression and looking, not
+//! of a disk.
 
 use std::path::PathBuf;
 use std::time::Duration;

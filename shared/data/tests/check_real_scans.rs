@@ -1,4 +1,5 @@
-//! The check on three real patients with glioma, through a manifest written here. Skipped without `../shared`.
+//! The check on three real patients with glioma, through a manifest written here. Skipped without
+//! `../shared`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -40,7 +41,8 @@ fn real_scans_are_usable_and_only_their_number_and_background_are_at_fault() {
     let Some(images) = shared() else { return };
     let site = tempfile::tempdir().unwrap();
     let report = checked(&images, site.path(), "OTMultiClass");
-    // The publishers subtracted the mean everywhere: the background is not 0. The check must say so of each image.
+    // The publishers subtracted the mean everywhere: the background is not 0. The check must say so of each
+    // image.
     let expected = ["too-few-cases"; 2].into_iter().chain(["not-stripped"; 6]);
     assert_eq!(kinds(&report), expected.collect::<Vec<_>>());
     assert_eq!(report.inventory.usable.total(), 3);

@@ -1,8 +1,8 @@
 //! The same voxels twice inside the site.
 //!
-//! Found by a digest of the decoded voxels in one order of the axes, so that another compression, number type or file
-//! name hides nothing. A copy that was resampled, cropped or rescaled is another image here. Digests stay in memory;
-//! what sites compare with each other is made elsewhere, under a key.
+//! Found by a digest of the decoded voxels in one order of the axes, so that another compression, number type
+//! or file name hides nothing. A copy that was resampled, cropped or rescaled is another image here. Digests
+//! stay in memory; what sites compare with each other is made elsewhere, under a key.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ const PIECE_VOXELS: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Digest([u8; 32]);
 
-/// BLAKE3 of the shape and the values as little-endian `f32`, the axes turned to LPS where the file names them.
+/// BLAKE3 of the shape and the values as little-endian `f32`, the axes turned to LPS where the file names
+/// them.
 pub(super) fn digest(volume: Volume) -> Digest {
     let volume = if volume.orientation().is_some() {
         volume.in_orientation(Orientation::LPS).expect("an image whose directions are known can be turned")
@@ -38,7 +39,8 @@ pub(super) fn digest(volume: Volume) -> Digest {
     Digest(*hasher.finalize().as_bytes())
 }
 
-/// The problems of files that hold the same voxels: one for each file but, between patients of one label, the first.
+/// The problems of files that hold the same voxels: one for each file but, between patients of one label, the
+/// first.
 pub(super) fn find(digests: Vec<(CaseFile, Digest)>, cases: &[Case]) -> Vec<Problem> {
     let mut groups: BTreeMap<Digest, Vec<CaseFile>> = BTreeMap::new();
     for (file, digest) in digests {

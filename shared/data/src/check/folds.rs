@@ -1,8 +1,8 @@
 //! How large the folds would be, and whether each would hold both classes.
 //!
-//! A study's seed decides who is in a fold, not how many: `Split` deals each class in turn, so the sizes for all cases
-//! are the same for every seed. Only a modality that some cases lack depends on who those are; for it the least and
-//! the most over a number of arbitrary seeds are given.
+//! A study's seed decides who is in a fold, not how many: `Split` deals each class in turn, so the sizes for
+//! all cases are the same for every seed. Only a modality that some cases lack depends on who those are; for
+//! it the least and the most over a number of arbitrary seeds are given.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Whether the files of a case lie on one grid, as far as their headers tell.
 //!
-//! The mask decides: a study reads each image together with it. Where every image agrees with the others and not
-//! with the mask, the mask is the odd one out and is named alone.
+//! The mask decides: a study reads each image together with it. Where every image agrees with the others and
+//! not with the mask, the mask is the odd one out and is named alone.
 
 use super::headers::Inspected;
 use super::problem::{Place, Problem, ProblemKind, Role};
@@ -10,8 +10,8 @@ use crate::{GridMismatch, VolumeHeader};
 /// Two spacings agree when they differ by less than this, in millimetres, as for `Volume::check_same_grid`.
 const SPACING_TOLERANCE_MM: f32 = 1e-3;
 
-/// Corners farther apart than this, in voxels' edges, are different places: half a voxel is rounding of centres
-/// and corners, which much software mixes up.
+/// Corners farther apart than this, in voxels' edges, are different places: half a voxel is rounding of
+/// centres and corners, which much software mixes up.
 const SHIFT_TOLERANCE_VOXELS: f64 = 0.51;
 
 /// The grid of the SRI24 atlas at 1 mm (z, y, x), which the profile `schmitz2024` asks for.

@@ -1,4 +1,5 @@
-//! The header pass: what every file says of itself, read in parallel, and whether a scanner can have meant it.
+//! The header pass: what every file says of itself, read in parallel, and whether a scanner can have meant
+//! it.
 //!
 //! Whether the files of one case fit together is `grid`'s business.
 
@@ -13,7 +14,8 @@ use super::progress::Counter;
 use super::remedy;
 use crate::{ReadVolumeError, VolumeHeader};
 
-/// Voxel edges, in millimetres, that a clinical scan of the head has: from microscopic to the thickest slices.
+/// Voxel edges, in millimetres, that a clinical scan of the head has: from microscopic to the thickest
+/// slices.
 const USUAL_SPACING_MM: std::ops::RangeInclusive<f32> = 0.2..=8.0;
 
 /// `pixdim` and the affine may differ by rounding; by more than this share one of them is wrong.

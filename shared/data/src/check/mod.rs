@@ -1,10 +1,10 @@
 //! The data check: what a site has, what of it is usable, and why the rest is not.
 //!
-//! [`check`] opens the cohort as a study would, reads every header and then every voxel, and deals the folds of what is
-//! left. [`render_text`], [`render_json`] and [`write_page`] show the [`Report`].
+//! [`check`] opens the cohort as a study would, reads every header and then every voxel, and deals the folds
+//! of what is left. [`render_text`], [`render_json`] and [`write_page`] show the [`Report`].
 //!
-//! Deliberately absent: any change to the site's files, and any way to send a report. It names patients and files; the
-//! places where it does so are the three above and nowhere else.
+//! Deliberately absent: any change to the site's files, and any way to send a report. It names patients and
+//! files; the places where it does so are the three above and nowhere else.
 
 mod duplicates;
 mod files;
@@ -45,7 +45,8 @@ use crate::{Case, Cohort, Layout};
 use headers::Inspected;
 use progress::Counter;
 
-/// Checks the scans of one hospital in `folders`, on all processors. `progress` hears of every file, on any thread.
+/// Checks the scans of one hospital in `folders`, on all processors. `progress` hears of every file, on any
+/// thread.
 ///
 /// Never fails: what is wrong is in the report, a folder that cannot be opened included.
 pub fn check(

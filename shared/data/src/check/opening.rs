@@ -1,6 +1,7 @@
 //! What the layout says: why a folder cannot be opened, and which of the scans it left out need a hand.
 //!
-//! Follow-ups, scans without a laboratory result and the like are as they should be; they are counted, not listed.
+//! Follow-ups, scans without a laboratory result and the like are as they should be; they are counted, not
+//! listed.
 
 use std::path::PathBuf;
 

@@ -33,7 +33,8 @@ pub enum InvalidOptions {
 }
 
 impl CheckOptions {
-    /// All modalities, voxels included, for a study of that many folds which sets aside that share of each class.
+    /// All modalities, voxels included, for a study of that many folds which sets aside that share of each
+    /// class.
     ///
     /// # Errors
     /// [`InvalidOptions`] where no study has such numbers.

@@ -227,8 +227,8 @@ impl ProblemKind {
         matches!(self, Self::CannotOpen | Self::NothingUsable | Self::TooFewCases)
     }
 
-    /// Whether the client leaves such a file or case out of a study by itself. Errors for which this is false would
-    /// be trained on: only the site can mend them.
+    /// Whether the client leaves such a file or case out of a study by itself. Errors for which this is false
+    /// would be trained on: only the site can mend them.
     pub const fn left_out_by_study(self) -> bool {
         matches!(
             self,

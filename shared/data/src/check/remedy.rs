@@ -1,7 +1,7 @@
 //! From this crate's error texts to reason and remedy.
 //!
-//! Every error text here reads "file: reason: remedy" (`docs` of the errors promise it, a test below holds them to
-//! it), so a report need not say everything a second time.
+//! Every error text here reads "file: reason: remedy" (`docs` of the errors promise it, a test below holds
+//! them to it), so a report need not say everything a second time.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Image files that no case uses, and things that are named like one.
 //!
-//! A layout looks only at names it expects; what it passes over in silence (a folder called `x.nii.gz`, a link that
-//! leads nowhere, a misspelt file) is said here. Links are not followed, so a circle of them ends.
+//! A layout looks only at names it expects; what it passes over in silence (a folder called `x.nii.gz`, a
+//! link that leads nowhere, a misspelt file) is said here. Links are not followed, so a circle of them ends.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use super::headers::Inspected;
 use super::problem::{Place, Problem, ProblemKind};
 
-/// Most entries looked at: a hundred times the public collections. Beyond, the count is a lower bound and says so.
+/// Most entries looked at: a hundred times the public collections. Beyond, the count is a lower bound and
+/// says so.
 const MAX_ENTRIES: usize = 1_000_000;
 
 /// Deepest folder looked into; the public collections nest six.
@@ -72,7 +73,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Folders that cannot be listed hold nothing to find here; a case's files in them are reported when read.
+    /// Folders that cannot be listed hold nothing to find here; a case's files in them are reported when
+    /// read.
     fn folder(&mut self, folder: &Path, depth: usize) {
         let Ok(entries) = fs::read_dir(folder) else { return };
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

@@ -1,6 +1,7 @@
 //! The report as a table for a terminal.
 //!
-//! Names of files and patients go through [`shown`]: a control character in a name must not command the terminal.
+//! Names of files and patients go through [`shown`]: a control character in a name must not command the
+//! terminal.
 
 use std::fmt::Write as _;
 

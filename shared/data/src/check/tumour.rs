@@ -12,8 +12,8 @@ const LABELS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
 /// Unknown labels named in a problem.
 const LABELS_SHOWN: usize = 5;
 
-/// A tumour that reaches this far into background is drawn carelessly, or beside the brain: voxels at the border
-/// stay below it.
+/// A tumour that reaches this far into background is drawn carelessly, or beside the brain: voxels at the
+/// border stay below it.
 const OUTSIDE_WARNING: f64 = 0.05;
 
 /// A tumour that is mostly background is not this patient's.
@@ -44,8 +44,8 @@ impl Tumour {
         self.voxels.is_empty()
     }
 
-    /// Takes note of what `image` shows, which has `brain` voxels other than `background`. Returns the share of the
-    /// tumour where it is background; none where the grids differ or there is no tumour.
+    /// Takes note of what `image` shows, which has `brain` voxels other than `background`. Returns the share
+    /// of the tumour where it is background; none where the grids differ or there is no tumour.
     pub(super) fn look_at(&mut self, image: &Volume, background: f32, brain: usize) -> Option<f64> {
         if image.shape() != self.shape || self.is_empty() {
             return None;

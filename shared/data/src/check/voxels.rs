@@ -1,6 +1,7 @@
 //! The deep pass: every voxel of a case is read once and judged.
 //!
-//! Cases run in parallel; a thread holds one image at a time and the list of the tumour's voxels, not the mask.
+//! Cases run in parallel; a thread holds one image at a time and the list of the tumour's voxels, not the
+//! mask.
 
 use rayon::prelude::*;
 
@@ -12,8 +13,8 @@ use super::progress::Counter;
 use super::tumour::{Tumour, judge_labels, judge_view};
 use crate::Volume;
 
-/// A skull-stripped scan is mostly one value, its background. One with less of it than this has kept its skull or its
-/// noise: even a head that fills its box leaves the corners.
+/// A skull-stripped scan is mostly one value, its background. One with less of it than this has kept its
+/// skull or its noise: even a head that fills its box leaves the corners.
 const LEAST_BACKGROUND: f64 = 0.1;
 
 /// The highest label; an image of such whole numbers is a mask.

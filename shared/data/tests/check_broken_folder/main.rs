@@ -1,5 +1,5 @@
-//! A folder with every kind of damage: each gives its own message with the file, the reason and a remedy, nothing
-//! panics, and the sound cases beside it stay usable.
+//! A folder with every kind of damage: each gives its own message with the file, the reason and a remedy,
+//! nothing panics, and the sound cases beside it stay usable.
 
 mod damage;
 mod file;

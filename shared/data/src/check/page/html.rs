@@ -15,12 +15,14 @@ const PIXELS_PER_MM: f32 = 1.25;
 const SIDE_PIXELS: std::ops::RangeInclusive<f32> = 16.0..=480.0;
 
 /// Black on white for print; pictures keep their proportions and are not torn by page breaks.
-const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:76rem;padding:0 1rem;\
-color:#111;background:#fff}.banner{border:3px solid #b00;padding:.6rem 1rem;font-weight:600}pre{overflow-x:auto;\
-background:#f4f4f4;padding:1rem;font-size:13px}article{border-top:1px solid #999;padding:.8rem 0;\
-break-inside:avoid}h2{font-size:1.1rem;margin:.2rem 0}figure{display:inline-block;margin:.4rem .8rem .4rem 0;\
-vertical-align:top}figcaption{font-size:.85rem;color:#333}img{background:#000;display:block;\
-print-color-adjust:exact}.error{color:#a00000;font-weight:600}.warning{color:#7a4a00;font-weight:600}\
+const STYLE: &str = "\
+body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem auto;max-width:76rem;padding:0 1rem;color:#111;\
+background:#fff}.banner{border:3px solid #b00;padding:.6rem 1rem;font-weight:600}\
+pre{overflow-x:auto;background:#f4f4f4;padding:1rem;font-size:13px}\
+article{border-top:1px solid #999;padding:.8rem 0;break-inside:avoid}h2{font-size:1.1rem;margin:.2rem 0}\
+figure{display:inline-block;margin:.4rem .8rem .4rem 0;vertical-align:top}\
+figcaption{font-size:.85rem;color:#333}img{background:#000;display:block;print-color-adjust:exact}\
+.error{color:#a00000;font-weight:600}.warning{color:#7a4a00;font-weight:600}\
 .note{color:#333;font-weight:600}ul{padding-left:1.2rem}";
 
 pub(super) const CLOSING: &str = "</main>\n</body>\n</html>\n";
@@ -68,7 +70,8 @@ pub(super) fn opening(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <title>Data check, layout {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
          <p class=\"banner\" role=\"alert\">This page names patients and shows their images. It is for this \
-         site's own eyes: do not send, upload or attach it.</p>\n<main>\n<h1>Data check</h1>\n<pre>{}</pre>\n",
+         site's own eyes: do not send, upload or attach it.</p>\n<main>\n\
+         <h1>Data check</h1>\n<pre>{}</pre>\n",
         escaped(report.layout.name()),
         escaped(&render_text(report, Listing::Short)),
     );
@@ -120,7 +123,8 @@ fn figure(text: &mut String, picture: &Picture, caption: &str, patient: &str) {
     let [width, height] = sides(picture.size_mm);
     let _ = writeln!(
         text,
-        "<figure><img src=\"{}\" width=\"{width:.0}\" height=\"{height:.0}\" alt=\"Patient {patient}: {caption}\">\
+        "<figure><img src=\"{}\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         alt=\"Patient {patient}: {caption}\">\
          <figcaption>{caption}</figcaption></figure>",
         picture.data_url
     );

@@ -1,8 +1,8 @@
 //! The report as one web page with pictures, for the site's own eyes.
 //!
-//! One file without scripts that asks the network for nothing: pictures are part of it, and its policy forbids the
-//! browser everything else. It names patients, so only its owner may read the file and its first line says that it
-//! must not be sent.
+//! One file without scripts that asks the network for nothing: pictures are part of it, and its policy
+//! forbids the browser everything else. It names patients, so only its owner may read the file and its first
+//! line says that it must not be sent.
 
 mod html;
 mod picture;
@@ -21,8 +21,8 @@ use super::progress::{Counter, Pass, PassTiming, Progress};
 use super::report::{CheckedCase, Report};
 use crate::Volume;
 
-/// Cases with pictures, problems first: three pictures of at most 37 kB before compression each keep such a page below
-/// 150 MB, which browsers open.
+/// Cases with pictures, problems first: three pictures of at most 37 kB before compression each keep such a
+/// page below 150 MB, which browsers open.
 const MOST_PICTURED: usize = 1000;
 
 /// Cases drawn before they are written: bounds memory, and keeps every processor busy.
@@ -33,7 +33,10 @@ const PREFERRED: Modality = Modality::T1gd;
 
 /// Why a page could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: the page cannot be written ({cause}): check the folder, its permissions and the free space", path.display())]
+#[error(
+    "{}: the page cannot be written ({cause}): check the folder, its permissions and the free space",
+    path.display()
+)]
 pub struct PageError {
     /// The page.
     pub path: PathBuf,
@@ -100,7 +103,8 @@ fn write_unfinished(
     Ok(counter.finish())
 }
 
-/// A new file that nobody else may read. One left by an earlier attempt is removed: it could be readable, or a link.
+/// A new file that nobody else may read. One left by an earlier attempt is removed: it could be readable, or
+/// a link.
 fn create_private(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -13,8 +13,8 @@ const OUTLINE: u8 = 255;
 /// Bright orange: told from grey on a screen, in print and by the colour-blind.
 const OUTLINE_RGB: [u8; 3] = [255, 140, 0];
 
-/// Shares of the non-zero values below and above which everything is black or white: a few bright vessels must not
-/// darken the rest.
+/// Shares of the non-zero values below and above which everything is black or white: a few bright vessels
+/// must not darken the rest.
 const BLACK_SHARE: f64 = 0.005;
 const WHITE_SHARE: f64 = 0.995;
 

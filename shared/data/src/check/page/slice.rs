@@ -1,11 +1,12 @@
 //! Three sections of a case: axial, coronal and sagittal, through the middle of its mask.
 //!
-//! Drawn as radiologists look: the patient's left on the right, front and head up. An image that does not name its axes
-//! is drawn as it is stored.
+//! Drawn as radiologists look: the patient's left on the right, front and head up. An image that does not
+//! name its axes is drawn as it is stored.
 
 use crate::{Orientation, Volume};
 
-/// Longest side of a picture in samples; larger images are thinned, so that a page of hundreds of cases still opens.
+/// Longest side of a picture in samples; larger images are thinned, so that a page of hundreds of cases still
+/// opens.
 pub(super) const MOST_SAMPLES: usize = 192;
 
 /// A section's direction.
