@@ -5,6 +5,10 @@ use crate::{GridMismatch, Interpolation, Orientation, Volume};
 /// The direction in which every profile counts voxels: that of UPENN-GBM, BraTS and the SRI24 atlas.
 const CANONICAL: Orientation = Orientation::LPS;
 
+/// Sides of two images farther apart than this, in voxels' edges, are in different places: half a voxel is rounding of
+/// centres and corners, which much software mixes up.
+pub(crate) const PLACE_TOLERANCE_VOXELS: f64 = 0.51;
+
 /// `image` and `mask` with axes towards left, posterior and superior, and voxel by voxel in the same place.
 ///
 /// Axes are turned without interpolation. An image on another grid than its mask is resampled (trilinear) onto the
@@ -12,7 +16,8 @@ const CANONICAL: Orientation = Orientation::LPS;
 /// the other one; if neither does, both are taken as they are.
 ///
 /// # Errors
-/// How the grids differ, where a file does not say in which place its voxels are.
+/// How the grids differ, where a file does not say in which place its voxels are, or where the axes point in different
+/// directions and the turned images would not cover each other: one of the headers must then be wrong.
 pub(crate) fn aligned(image: Volume, mask: Volume) -> Result<(Volume, Volume), GridMismatch> {
     let (image, mask) = match (image.affine(), mask.affine()) {
         (Some(_), Some(_)) => (image, mask),
@@ -23,11 +28,33 @@ pub(crate) fn aligned(image: Volume, mask: Volume) -> Result<(Volume, Volume), G
             (image.with_affine(affine), mask.with_affine(affine))
         }
     };
+    let [ours, theirs] = [&image, &mask].map(|volume| volume.orientation().expect("both say where they lie"));
+    let elsewhere = ours != theirs && is_same_size(&image, &mask) && !is_same_place(&image, &mask);
+    if elsewhere {
+        return Err(GridMismatch::Orientation(ours, theirs));
+    }
     let turn = |volume: Volume| volume.in_orientation(CANONICAL).expect("both say where their axes point");
     let (image, mask) = (turn(image), turn(mask));
     let Err(mismatch) = image.check_same_grid(&mask) else { return Ok((image, mask)) };
     let resampled = mask.grid().and_then(|grid| image.resample_onto(&grid, Interpolation::Trilinear));
     resampled.map(|image| (image, mask)).map_err(|_| mismatch)
+}
+
+/// Whether both have as many voxels, whatever the order of their axes.
+fn is_same_size(a: &Volume, b: &Volume) -> bool {
+    a.shape().iter().product::<usize>() == b.shape().iter().product::<usize>()
+}
+
+/// Whether the headers place both in the same box, to half a voxel.
+fn is_same_place(a: &Volume, b: &Volume) -> bool {
+    let bounds = |volume: &Volume| volume.affine().map(|affine| affine.bounds(volume.shape()));
+    let edge = a.spacing().into_iter().fold(f32::INFINITY, f32::min);
+    bounds(a).zip(bounds(b)).is_some_and(|(a, b)| are_close(a, b, PLACE_TOLERANCE_VOXELS * f64::from(edge)))
+}
+
+/// Whether no side of two boxes is farther apart than `tolerance`, in millimetres.
+pub(crate) fn are_close(a: [[f64; 2]; 3], b: [[f64; 2]; 3], tolerance: f64) -> bool {
+    a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| (a - b).abs() <= tolerance)
 }
 
 #[cfg(test)]
@@ -43,13 +70,20 @@ mod tests {
 
     #[test]
     fn axes_are_turned_to_one_direction() {
-        let (image, mask) = aligned(volume([2, 3, 4], 1.0, "RAS"), volume([2, 3, 4], 1.0, "LPS")).unwrap();
+        let stored = volume([2, 3, 4], 1.0, "LPS").in_orientation(Orientation::RAS).unwrap();
+        let values = stored.values().to_vec();
+        let (image, mask) = aligned(stored, volume([2, 3, 4], 1.0, "LPS")).unwrap();
+        assert_ne!(image.values(), values);
         assert_eq!([image.orientation(), mask.orientation()], [Some(Orientation::LPS); 2]);
-        // Both in-plane axes are mirrored: within a slice the order is reversed.
-        let mut reversed: Vec<f32> = (0..12).map(|i| i as f32).collect();
-        reversed.reverse();
-        assert_eq!(image.values()[..12], reversed);
-        assert_eq!(mask.values()[..12], (0..12).map(|i| i as f32).collect::<Vec<_>>());
+        assert_eq!(image.values(), mask.values());
+    }
+
+    /// Its voxels would come out mirrored: either the directions or the places are wrong.
+    #[test]
+    fn axes_that_were_mirrored_in_the_header_only_are_refused() {
+        let [image, mask] = ["RAS", "LPS"].map(|orientation| volume([2, 3, 4], 1.0, orientation));
+        let error = aligned(image, mask).unwrap_err();
+        assert_eq!(error.to_string(), "axes towards RAS and LPS");
     }
 
     #[test]

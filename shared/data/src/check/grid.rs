@@ -5,20 +5,33 @@
 
 use super::headers::Inspected;
 use super::problem::{Place, Problem, ProblemKind, Role};
+use crate::align::{PLACE_TOLERANCE_VOXELS, are_close};
 use crate::{GridMismatch, VolumeHeader};
 
 /// Two spacings agree when they differ by less than this, in millimetres, as for `Volume::check_same_grid`.
 const SPACING_TOLERANCE_MM: f32 = 1e-3;
-
-/// Corners farther apart than this, in voxels' edges, are different places: half a voxel is rounding of
-/// centres and corners, which much software mixes up.
-const SHIFT_TOLERANCE_VOXELS: f64 = 0.51;
 
 /// The grid of the SRI24 atlas at 1 mm (z, y, x), which the profile `schmitz2024` asks for.
 const ATLAS_SHAPE: [usize; 3] = [155, 240, 240];
 const ATLAS_SPACING_MM: f32 = 1.0;
 
 const RESAMPLE: &str = "resample the mask and all images of the case to one grid";
+const LOOK: &str = "look at both in a viewer; a study resamples images onto the mask's grid";
+
+/// How a file's grid differs from another's.
+struct Difference {
+    cause: GridMismatch,
+    /// Whether both say where they lie, so that a study can resample one onto the other.
+    placed: bool,
+}
+
+impl Difference {
+    fn problem(&self, file: &Inspected, reason: String) -> Problem {
+        let (kind, remedy) =
+            if self.placed { (ProblemKind::Resampled, LOOK) } else { (ProblemKind::OtherGrid, RESAMPLE) };
+        Problem::new(kind, file.file.place(), reason, remedy)
+    }
+}
 
 /// The problems of one case's files.
 pub(super) fn check_case(files: &[&Inspected]) -> Vec<Problem> {
@@ -33,25 +46,26 @@ pub(super) fn check_case(files: &[&Inspected]) -> Vec<Problem> {
     let Some(reference) = mask.or_else(|| images.first().copied()) else { return Vec::new() };
     let others: Vec<&Inspected> =
         images.into_iter().filter(|image| image.file.role != reference.file.role).collect();
-    let off: Vec<(&Inspected, GridMismatch)> = others
+    let off: Vec<(&Inspected, Difference)> = others
         .iter()
         .filter_map(|image| Some((*image, mismatch(header(image), header(reference))?)))
         .collect();
-    if let [(first, cause), (second, _), ..] = off.as_slice()
+    if let [(first, difference), (second, _), ..] = off.as_slice()
         && off.len() == others.len()
         && others[1..].iter().all(|image| mismatch(header(first), header(image)).is_none())
     {
         let reason = format!(
-            "{} and the other images agree with each other, not with this file: {cause}",
-            name(second)
+            "{} and the other images agree with each other, not with this file: {}",
+            name(second),
+            difference.cause
         );
-        return vec![Problem::new(ProblemKind::OtherGrid, reference.file.place(), reason, RESAMPLE)];
+        return vec![difference.problem(reference, reason)];
     }
     let mut problems: Vec<Problem> = off
         .iter()
-        .map(|(image, cause)| {
-            let reason = format!("not on the grid of the {}: {cause}", name(reference));
-            Problem::new(ProblemKind::OtherGrid, image.file.place(), reason, RESAMPLE)
+        .map(|(image, difference)| {
+            let reason = format!("not on the grid of the {}: {}", name(reference), difference.cause);
+            difference.problem(image, reason)
         })
         .collect();
     let same_grid = others.iter().filter(|image| mismatch(header(image), header(reference)).is_none());
@@ -67,23 +81,47 @@ fn header(file: &Inspected) -> &VolumeHeader {
     file.header.as_ref().expect("only files with a header are compared")
 }
 
-fn mismatch(a: &VolumeHeader, b: &VolumeHeader) -> Option<GridMismatch> {
-    if a.shape() != b.shape() {
-        return Some(GridMismatch::Shape(a.shape(), b.shape()));
+/// How `a` and `b` differ, as a study sees it: axes that only have another order or direction do not matter.
+fn mismatch(a: &VolumeHeader, b: &VolumeHeader) -> Option<Difference> {
+    let placed = a.affine().zip(b.affine());
+    let ((shape, spacing), (other_shape, other_spacing)) = match placed {
+        Some(_) => (turned(a), turned(b)),
+        None => ((a.shape(), a.spacing()), (b.shape(), b.spacing())),
+    };
+    let placed = placed.map(|(ours, theirs)| (ours.bounds(a.shape()), theirs.bounds(b.shape())));
+    if shape != other_shape {
+        let cause = GridMismatch::Shape(shape, other_shape);
+        return Some(Difference { cause, placed: placed.is_some() });
     }
-    let (own, other) = (a.spacing(), b.spacing());
-    if own.iter().zip(&other).any(|(a, b)| (a - b).abs() >= SPACING_TOLERANCE_MM) {
-        return Some(GridMismatch::Spacing(own, other));
+    if spacing.iter().zip(&other_spacing).any(|(a, b)| (a - b).abs() >= SPACING_TOLERANCE_MM) {
+        let cause = GridMismatch::Spacing(spacing, other_spacing);
+        return Some(Difference { cause, placed: placed.is_some() });
     }
+    let edge = spacing.into_iter().fold(f32::INFINITY, f32::min);
+    let apart = |(ours, theirs)| !are_close(ours, theirs, PLACE_TOLERANCE_VOXELS * f64::from(edge));
     match (a.orientation(), b.orientation()) {
-        (Some(a), Some(b)) if a != b => Some(GridMismatch::Orientation(a, b)),
+        // A header that mirrors an image in place cannot be believed, and the study refuses it.
+        (Some(a), Some(b)) if a != b && placed.is_some_and(apart) => {
+            Some(Difference { cause: GridMismatch::Orientation(a, b), placed: false })
+        }
         _ => None,
     }
+}
+
+/// Shape and spacing with axes in anatomical order (z superior or inferior, then y, then x).
+fn turned(header: &VolumeHeader) -> ([usize; 3], [f32; 3]) {
+    let axes = header.orientation().map_or([1, 2, 3], |orientation| orientation.axes().map(i8::unsigned_abs));
+    let from = |anatomical: u8| 2 - axes.iter().position(|axis| *axis == anatomical).unwrap_or(0);
+    let order = [3, 2, 1].map(from);
+    (order.map(|axis| header.shape()[axis]), order.map(|axis| header.spacing()[axis]))
 }
 
 /// The farthest that a corner of one lies from the same corner of the other.
 fn shift(image: &Inspected, reference: &Inspected) -> Option<Problem> {
     let (a, b) = (header(image).affine()?, header(reference).affine()?);
+    if a.orientation() != b.orientation() {
+        return None;
+    }
     let [z, y, x] = header(image).shape().map(|voxels| (voxels - 1) as f64);
     let corners = (0..8).map(|corner: u8| {
         [(1, x), (2, y), (4, z)].map(|(bit, last)| if corner & bit == 0 { 0.0 } else { last })
@@ -95,7 +133,7 @@ fn shift(image: &Inspected, reference: &Inspected) -> Option<Problem> {
     };
     let apart = corners.map(distance).fold(0.0, f64::max);
     let edge = header(image).spacing().into_iter().fold(f32::INFINITY, f32::min);
-    (apart > SHIFT_TOLERANCE_VOXELS * f64::from(edge)).then(|| {
+    (apart > PLACE_TOLERANCE_VOXELS * f64::from(edge)).then(|| {
         let reason =
             format!("its header places voxels up to {apart:.1} mm from those of the {}", name(reference));
         let remedy = "look at both in a viewer, and resample to one grid if they do not overlap";

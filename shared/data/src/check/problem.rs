@@ -187,6 +187,8 @@ kinds! {
     DuplicateMask: Warning, "duplicate-mask", "same mask under two patients";
     /// Some of the mask marks background.
     MaskPartlyOutside: Warning, "mask-partly-outside", "mask reaches outside the brain";
+    /// The study resamples the image.
+    Resampled: Warning, "resampled", "image on another grid than its mask";
     /// More tumour than brain.
     MaskTooLarge: Warning, "mask-too-large", "mask covers most of the brain";
     /// The image does not show the tumour.

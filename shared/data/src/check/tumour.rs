@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::files::CaseFile;
 use super::problem::{Problem, ProblemKind};
-use crate::Volume;
+use crate::{Orientation, Volume};
 
 /// The labels of the BraTS family: background, necrotic core, oedema, enhancing (3 in 2013 and 2023, 4 else).
 const LABELS: [f32; 5] = [0.0, 1.0, 2.0, 3.0, 4.0];
@@ -25,6 +25,7 @@ const MOST_OF_BRAIN: f64 = 0.5;
 /// The voxels a mask marks, by index.
 pub(super) struct Tumour {
     shape: [usize; 3],
+    orientation: Option<Orientation>,
     voxels: Vec<u32>,
     /// Whether some image shows each voxel.
     seen: Vec<bool>,
@@ -37,7 +38,24 @@ impl Tumour {
     pub(super) fn of(mask: &Volume) -> Self {
         let marked = mask.values().iter().zip(0u32..).filter(|(value, _)| **value > 0.0);
         let voxels: Vec<u32> = marked.map(|(_, index)| index).collect();
-        Self { shape: mask.shape(), seen: vec![false; voxels.len()], voxels, images: 0, brain: 0 }
+        Self {
+            shape: mask.shape(),
+            orientation: mask.orientation(),
+            seen: vec![false; voxels.len()],
+            voxels,
+            images: 0,
+            brain: 0,
+        }
+    }
+
+    /// `image` with its axes as the mask's, where both say how they are.
+    pub(super) fn turned(&self, image: Volume) -> Volume {
+        match (self.orientation, image.orientation()) {
+            (Some(wanted), Some(found)) if wanted != found => {
+                image.in_orientation(wanted).expect("the image says where its axes point")
+            }
+            _ => image,
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -69,6 +69,10 @@ impl CaseVoxels {
     }
 
     fn image(&mut self, volume: Volume, file: &CaseFile, tumour: Option<&mut Tumour>) {
+        let volume = match &tumour {
+            Some(tumour) => tumour.turned(volume),
+            None => volume,
+        };
         let seen = Intensities::of(&volume);
         if let Some(problem) = seen.judge(file) {
             let empty = problem.severity() == super::Severity::Error;

@@ -76,6 +76,20 @@ impl Affine {
         Self { rows }
     }
 
+    /// The box in the patient that the voxel centres of an image of `shape` (z, y, x) span: along each anatomical axis
+    /// the least and the greatest coordinate, in millimetres.
+    pub(crate) fn bounds(&self, shape: [usize; 3]) -> [[f64; 2]; 3] {
+        let [z, y, x] = shape.map(|voxels| voxels.saturating_sub(1) as f64);
+        let mut bounds = [[f64::INFINITY, f64::NEG_INFINITY]; 3];
+        for corner in 0..8u8 {
+            let at = [(1, x), (2, y), (4, z)].map(|(bit, last)| if corner & bit == 0 { 0.0 } else { last });
+            for (bounds, place) in bounds.iter_mut().zip(self.apply(at)) {
+                *bounds = [bounds[0].min(place), bounds[1].max(place)];
+            }
+        }
+        bounds
+    }
+
     /// The three rows, as in [`Affine::new`].
     pub const fn rows(&self) -> [[f64; 4]; 3] {
         self.rows

@@ -160,14 +160,21 @@ pub(crate) const HEADERS: [Damage; 19] = [
 ];
 
 /// Files that do not fit the others of their case.
-pub(crate) const GRIDS: [Damage; 5] = [
-    damage("other-shape", "t1gd", OtherGrid, "voxels (z, y, x)", |case, path| {
+pub(crate) const GRIDS: [Damage; 6] = [
+    damage("fewer-slices", "t1gd", Resampled, "voxels (z, y, x)", |case, path| {
         image(case, path, |file| {
             file.dim[3] -= 1;
             file.voxels.truncate((SHAPE[0] - 1) * SHAPE[1] * SHAPE[2]);
         });
     }),
-    damage("other-spacing", "t1gd", OtherGrid, "mm (z, y, x)", |case, path| {
+    damage("other-shape", "t1gd", OtherGrid, "voxels (z, y, x)", |case, path| {
+        image(case, path, |file| {
+            file.sform_code = 0;
+            file.dim[3] -= 1;
+            file.voxels.truncate((SHAPE[0] - 1) * SHAPE[1] * SHAPE[2]);
+        });
+    }),
+    damage("other-spacing", "t1gd", Resampled, "mm (z, y, x)", |case, path| {
         image(case, path, |file| (file.pixdim[3], file.srow[2][2]) = (2.0, 2.0));
     }),
     damage("mirrored", "t1gd", OtherGrid, "RPS and LPS", |case, path| {

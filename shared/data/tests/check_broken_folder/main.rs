@@ -97,6 +97,7 @@ fn an_image_costs_itself_and_a_mask_its_case() {
         [0; 4]
     );
     assert_eq!([usable("shifted"), usable("mask-over-edge"), usable("no-orientation")], [2, 2, 2]);
+    assert_eq!([usable("fewer-slices"), usable("other-spacing"), usable("other-shape")], [2, 2, 1]);
 }
 
 #[test]
