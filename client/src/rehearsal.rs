@@ -110,10 +110,16 @@ fn train(
     let mut network = Classifier::new(study.network, lane.arm, norm, Some(&base), &start, &config.device)?;
     let shape = study.preprocessing.input_shape();
     let inputs = LaneInputs { inputs: data.training(lane), shape, cache };
+    let wanted = usize::from(study.training.batch_size).saturating_mul(steps as usize);
+    let epochs = wanted.div_ceil(inputs.inputs.len().max(1));
     // The first patients need not be of both classes.
-    let recipe = Training { class_balance: ClassBalance::None, local_epochs: 1, ..study.training.clone() };
+    let recipe = Training {
+        class_balance: ClassBalance::None,
+        local_epochs: u16::try_from(epochs).unwrap_or(u16::MAX),
+        ..study.training.clone()
+    };
     let mut cases = LaneCases::new(inputs, &recipe, None, seed.derive("augmentation"));
-    cases.truncate(usize::from(recipe.batch_size).saturating_mul(steps as usize));
+    cases.truncate(wanted);
     let began = Instant::now();
     let summary =
         network.train(&cases, &recipe, seed.derive("network"), &mut |_| ControlFlow::Continue(()))?;
