@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use consilium_domain::{ChosenModel, Label, Lane, Round, Task};
 use consilium_metrics::ScoreHistogram;
-use consilium_model::Classifier;
+use consilium_model::{Classifier, Routes};
 use consilium_protocol::{Outcome, ScoringOutcome};
 use consilium_weights::Weights;
 
@@ -35,7 +35,7 @@ impl Bench {
             &self.workplace.device,
         )?;
         let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };
-        let answers = classifier.predict(&inputs, study.training.batch_size.into())?;
+        let answers = classifier.predict(&inputs, study.training.batch_size.into(), Routes::Preferred)?;
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;

@@ -15,7 +15,7 @@ use crate::layer::Trained;
 use crate::network::Network;
 use crate::parameters::Writer;
 use crate::pool::in_pool;
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, Routes};
 use crate::read_ahead::read_ahead;
 use crate::training::{TrainingProgress, TrainingSummary, loss_and_gradients, train};
 use crate::volumes::volumes;
@@ -79,11 +79,16 @@ impl Classifier {
 
     /// Answers for `inputs`, `batch` at a time; the next batches are read in the background.
     ///
-    /// Deterministic: stored statistics, and every block takes the path its policy prefers.
+    /// Deterministic: stored statistics, and blocks take the paths that `routes` says.
     ///
     /// # Errors
     /// When an input cannot be read, or an answer is not finite.
-    pub fn predict(&self, inputs: &dyn Inputs, batch: usize) -> Result<Vec<Prediction>, ModelError> {
+    pub fn predict(
+        &self,
+        inputs: &dyn Inputs,
+        batch: usize,
+        routes: Routes,
+    ) -> Result<Vec<Prediction>, ModelError> {
         let (network, device) = (self.network.fold(), self.device.plain());
         let _memory = ReleasedAtTheEnd;
         let (shape, batch) = (inputs.shape(), batch.max(1));
@@ -94,10 +99,10 @@ impl Classifier {
             batches,
             |number| read_rows(inputs, rows(number)),
             |values| {
-                for _ in 0..batches {
+                for number in 0..batches {
                     let arithmetic = self.device.arithmetic(Precision::F32);
                     let input = volumes(values.take()?, shape, &device, arithmetic);
-                    predictions.extend(in_pool(|| network.predict(input)));
+                    predictions.extend(in_pool(|| network.predict(input, number * batch, routes)));
                 }
                 Ok::<(), ModelError>(())
             },
@@ -161,6 +166,8 @@ fn read_rows(inputs: &dyn Inputs, rows: Range<usize>) -> Result<Vec<f32>, ModelE
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use consilium_domain::network::Depth;
 
     use super::*;
@@ -270,7 +277,7 @@ mod tests {
                 })
                 .unwrap();
             assert!(summary.loss < 0.5 * losses[0], "{arm}: {} from {}", summary.loss, losses[0]);
-            let predictions = classifier.predict(&blobs, 5).unwrap();
+            let predictions = classifier.predict(&blobs, 5, Routes::Preferred).unwrap();
             let right = predictions.iter().enumerate().filter(|(i, p)| (p.probability > 0.5) == (i % 2 == 1));
             assert!(right.count() >= 22, "{arm}");
         }
@@ -281,12 +288,35 @@ mod tests {
     fn predictions_do_not_depend_on_the_batch() {
         let classifier = sample::classifier(Depth::D10, Arm::Spottune, NormMode::Batch);
         let blobs = Blobs::new(7);
-        let [alone, together] = [1, 7].map(|batch| classifier.predict(&blobs, batch).unwrap());
-        for (alone, together) in alone.iter().zip(&together) {
-            assert!((alone.logit - together.logit).abs() < 1e-4);
-            assert_eq!(alone.tuned_blocks, together.tuned_blocks);
-            assert_eq!(alone.tuned_blocks.len(), 4);
+        let sampled = Routes::Sampled { count: NonZeroU16::new(3).unwrap(), seed: Seed::from_number(1) };
+        for routes in [Routes::Preferred, sampled] {
+            let [alone, together] = [1, 7].map(|batch| classifier.predict(&blobs, batch, routes).unwrap());
+            for (alone, together) in alone.iter().zip(&together) {
+                assert!((alone.logit - together.logit).abs() < 1e-4);
+                assert_eq!(alone.tuned, together.tuned);
+                assert_eq!(alone.tuned.len(), 4);
+            }
         }
+    }
+
+    /// Blocks are routed as often as the policy says, and every routing counts once in the mean.
+    #[test]
+    fn sampled_routes_average_over_the_policys_distribution() {
+        let classifier = sample::classifier(Depth::D10, Arm::Spottune, NormMode::Batch);
+        let blobs = Blobs::new(2);
+        let predict = |count, seed| {
+            let (count, seed) = (NonZeroU16::new(count).unwrap(), Seed::from_number(seed));
+            classifier.predict(&blobs, 2, Routes::Sampled { count, seed }).unwrap()
+        };
+        let (many, others) = (predict(200, 1), predict(200, 2));
+        for (one, other) in many.iter().zip(&others) {
+            assert!(one.tuned.iter().any(|share| *share > 0.0 && *share < 1.0), "{:?}", one.tuned);
+            assert!(one.tuned.iter().zip(&other.tuned).all(|(a, b)| (a - b).abs() < 0.2));
+            assert!((one.probability - other.probability).abs() < 0.1);
+            assert!((1.0 / (1.0 + (-one.logit).exp()) - one.probability).abs() < 1e-5);
+        }
+        assert_ne!(many, others);
+        assert_eq!(many, predict(200, 1));
     }
 
     #[test]
@@ -305,10 +335,11 @@ mod tests {
         let mut classifier = sample::classifier(Depth::D10, Arm::Random, NormMode::Batch);
         let shape = [Blobs::SIDE; 3];
         let right = vec![0.5; Blobs::SIDE.pow(3)];
-        let short = classifier.predict(&InMemory { volumes: &[&right, &[0.0; 5]], shape }, 1);
+        let short =
+            classifier.predict(&InMemory { volumes: &[&right, &[0.0; 5]], shape }, 1, Routes::Preferred);
         assert!(matches!(short, Err(ModelError::Input { case: 1, .. })), "{short:?}");
         let damaged = vec![f32::NAN; Blobs::SIDE.pow(3)];
-        let damaged = classifier.predict(&InMemory { volumes: &[&damaged], shape }, 1);
+        let damaged = classifier.predict(&InMemory { volumes: &[&damaged], shape }, 1, Routes::Preferred);
         assert_eq!(damaged, Err(ModelError::NotFinite { case: 0 }));
         let recipe = sample::recipe(NormMode::Batch);
         let seed = Seed::from_number(1);

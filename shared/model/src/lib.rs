@@ -48,6 +48,6 @@ pub use classifier::{Classifier, LossAndGradients};
 pub use device::{ComputeDevice, ComputeDeviceError};
 pub use error::ModelError;
 pub use inputs::{InMemory, InputError, Inputs};
-pub use prediction::Prediction;
+pub use prediction::{Prediction, Routes};
 pub use pretext::{Pretext, pretrain_backbone};
 pub use training::{TrainingProgress, TrainingSummary};

@@ -12,6 +12,7 @@ use crate::features::Features;
 use crate::layer::Trained;
 use crate::network::Network;
 use crate::parameters::{Reader, Writer};
+use crate::prediction::Routes;
 use crate::sample::{self, Blobs};
 use crate::volumes;
 
@@ -110,10 +111,11 @@ fn assert_rows_equal_dense(processor: &ComputeDevice) {
     let folded = network.fold();
     let device = processor.plain();
     let input = volumes(&device, processor);
-    let predictions = folded.predict(input.clone());
-    let routes: Vec<_> = predictions.iter().map(|prediction| prediction.tuned_blocks.clone()).collect();
-    assert!(routes.iter().flatten().any(|tuned| *tuned) && routes.iter().flatten().any(|tuned| !tuned));
-    let gate = |row: usize, block: usize| f32::from(u8::from(routes[row][block]));
+    let predictions = folded.predict(input.clone(), 0, Routes::Preferred);
+    let routes: Vec<_> = predictions.iter().map(|prediction| prediction.tuned.clone()).collect();
+    let shares = || routes.iter().flatten();
+    assert!(shares().any(|tuned| *tuned == 1.0) && shares().any(|tuned| *tuned == 0.0));
+    let gate = |row: usize, block: usize| routes[row][block];
     let blocks = network.trunk.blocks.len();
     let dense = folded.forward_dense(input, Some(&gates(&device, blocks, gate)));
     let recording = processor.recording();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use consilium_domain::Seed;
 use consilium_domain::network::TensorSpec;
-use consilium_model::{Classifier, ComputeDevice, Inputs as _, Prediction};
+use consilium_model::{Classifier, ComputeDevice, Inputs as _, Prediction, Routes};
 use consilium_weights::Weights;
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ impl Session {
         let cases = self.cases.clone();
         let classifier = self.rest()?;
         let start = Instant::now();
-        let answers = classifier.predict(&*cases, cases.len())?;
+        let answers = classifier.predict(&*cases, cases.len(), Routes::Preferred)?;
         let seconds = start.elapsed().as_secs_f64();
         let logits: Vec<f32> = answers.iter().map(|answer| answer.logit).collect();
         Ok(json!({ "seconds": seconds, "logits": logits, "tuned_share": tuned_share(&answers) }))
@@ -102,7 +102,7 @@ fn read(plan: &Plan, part: &str, tensors: Vec<TensorSpec>) -> Result<Weights, Fa
 }
 
 fn tuned_share(answers: &[Prediction]) -> Option<f64> {
-    let blocks: Vec<bool> = answers.iter().flat_map(|answer| answer.tuned_blocks.iter().copied()).collect();
-    let tuned = blocks.iter().filter(|tuned| **tuned).count();
-    (!blocks.is_empty()).then(|| tuned as f64 / blocks.len() as f64)
+    let shares: Vec<f64> =
+        answers.iter().flat_map(|answer| answer.tuned.iter().map(|&share| share.into())).collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
 }
