@@ -75,7 +75,8 @@ impl<'f> Archive<'f> {
             let bytes = packed.unpacked_bytes;
             return Err(CheckpointError::EntryTooLarge { name: shown(name), bytes, limit });
         }
-        let bytes = if packed.deflated { Cow::Owned(inflate(packed, name)?) } else { Cow::Borrowed(packed.bytes) };
+        let bytes =
+            if packed.deflated { Cow::Owned(inflate(packed, name)?) } else { Cow::Borrowed(packed.bytes) };
         if crc32(&bytes) != packed.checksum {
             return Err(CheckpointError::EntryDamaged { name: shown(name), what: "its checksum is wrong" });
         }
@@ -108,7 +109,9 @@ fn plain_name(bytes: &[u8]) -> Result<String, CheckpointError> {
     if is_plain {
         Ok(name.into_owned())
     } else {
-        Err(CheckpointError::EntryName(name.chars().take(MAX_NAME_BYTES).flat_map(char::escape_debug).collect()))
+        Err(CheckpointError::EntryName(
+            name.chars().take(MAX_NAME_BYTES).flat_map(char::escape_debug).collect(),
+        ))
     }
 }
 
@@ -167,7 +170,9 @@ mod tests {
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
-        for name in ["/etc/passwd", "../a", "a/../../b", "a//b", "a/", "", "C:\\a", "a\\b", "a:b", "a\u{1b}b", "é"] {
+        for name in
+            ["/etc/passwd", "../a", "a/../../b", "a//b", "a/", "", "C:\\a", "a\\b", "a:b", "a\u{1b}b", "é"]
+        {
             let refused = plain_name(name.as_bytes());
             assert!(matches!(refused, Err(CheckpointError::EntryName(_))), "{name}");
         }

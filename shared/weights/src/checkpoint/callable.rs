@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_by_name() {
-        for (module, name) in [("os", "system"), ("torch", "load"), ("builtins", "eval"), ("torch", "QInt8Storage")] {
+        for (module, name) in
+            [("os", "system"), ("torch", "load"), ("builtins", "eval"), ("torch", "QInt8Storage")]
+        {
             let refused = Callable::of(module, name, 3).unwrap_err();
             assert!(refused.to_string().contains(&format!("`{module}.{name}`")), "{refused}");
         }

@@ -34,7 +34,8 @@ impl Contents {
         let wrapped = outer.get(WRAPPER).copied();
         let Some(inner) = wrapped else { return named_tensors(heap, &outer, Vec::new()) };
         let kind = heap.value(inner).kind();
-        let pairs = heap.dict(inner).ok_or(CheckpointError::NotATensor { key: WRAPPER.into(), found: kind })?;
+        let pairs =
+            heap.dict(inner).ok_or(CheckpointError::NotATensor { key: WRAPPER.into(), found: kind })?;
         let beside = outer.keys().filter(|key| **key != WRAPPER).map(|key| shown(key)).collect();
         named_tensors(heap, &texts(heap, pairs)?, beside)
     }
@@ -44,7 +45,8 @@ impl Contents {
 fn texts<'p>(heap: &Heap<'p>, pairs: &[(Node, Node)]) -> Result<BTreeMap<&'p str, Node>, CheckpointError> {
     let mut by_text = BTreeMap::new();
     for &(key, value) in pairs {
-        let key = heap.text(key).ok_or(CheckpointError::NoStateDict("a dictionary with keys that are no texts"))?;
+        let key =
+            heap.text(key).ok_or(CheckpointError::NoStateDict("a dictionary with keys that are no texts"))?;
         if by_text.insert(key, value).is_some() {
             return Err(CheckpointError::KeyTwice(shown(key)));
         }

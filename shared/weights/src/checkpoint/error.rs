@@ -4,16 +4,20 @@
 //! ([`ImportError`](super::ImportError)).
 
 /// How a usable file is made; most refusals end with it.
-const SAVE_ANEW: &str = "save the weights alone in PyTorch with torch.save({'state_dict': model.state_dict()}, FILE)";
+const SAVE_ANEW: &str =
+    "save the weights alone in PyTorch with torch.save({'state_dict': model.state_dict()}, FILE)";
 /// What to do about bytes that are not those that were written.
-const FETCH_ANEW: &str = "the file is damaged or cut short: fetch it again and compare its SHA-256 with the publisher's";
+const FETCH_ANEW: &str =
+    "the file is damaged or cut short: fetch it again and compare its SHA-256 with the publisher's";
 
 /// Why a file cannot be read as a checkpoint. Offsets are bytes of the file, for zip archives of `data.pkl`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     /// Neither container.
-    #[error("this is {found}, not a PyTorch checkpoint (a zip archive or the pickle that PyTorch wrote before 1.6): {hint}")]
+    #[error(
+        "this is {found}, not a PyTorch checkpoint (a zip archive or the pickle that PyTorch wrote before 1.6): {hint}"
+    )]
     NotACheckpoint {
         /// What it looks like.
         found: &'static str,
@@ -45,13 +49,17 @@ pub enum CheckpointError {
         at: usize,
     },
     /// Another version of pickle.
-    #[error("pickle protocol {found}: only 2, PyTorch's own choice, is read: {SAVE_ANEW} and no pickle_protocol")]
+    #[error(
+        "pickle protocol {found}: only 2, PyTorch's own choice, is read: {SAVE_ANEW} and no pickle_protocol"
+    )]
     Protocol {
         /// The version.
         found: u8,
     },
     /// An instruction that these files do not use.
-    #[error("byte {at}: the pickle instruction {name} ({code:#04x}) is not used by saved weights and is not carried out: {SAVE_ANEW}")]
+    #[error(
+        "byte {at}: the pickle instruction {name} ({code:#04x}) is not used by saved weights and is not carried out: {SAVE_ANEW}"
+    )]
     Opcode {
         /// Its name in Python's `pickletools`.
         name: &'static str,
@@ -61,7 +69,9 @@ pub enum CheckpointError {
         at: usize,
     },
     /// A class or function that these files do not use.
-    #[error("byte {at}: the file asks for `{module}.{name}`, which saved weights do not use; nothing was run. Unless you trust its source, delete the file; else {SAVE_ANEW}")]
+    #[error(
+        "byte {at}: the file asks for `{module}.{name}`, which saved weights do not use; nothing was run. Unless you trust its source, delete the file; else {SAVE_ANEW}"
+    )]
     Global {
         /// Its module.
         module: String,
@@ -133,7 +143,9 @@ pub enum CheckpointError {
         found: u64,
     },
     /// Values beyond the storage's end.
-    #[error("byte {at}: a tensor of shape {shape:?}, strides {strides:?} from value {offset} reaches beyond its memory of {values} values: {FETCH_ANEW}")]
+    #[error(
+        "byte {at}: a tensor of shape {shape:?}, strides {strides:?} from value {offset} reaches beyond its memory of {values} values: {FETCH_ANEW}"
+    )]
     OutsideStorage {
         /// Its shape.
         shape: Vec<u64>,
@@ -147,7 +159,9 @@ pub enum CheckpointError {
         at: usize,
     },
     /// Two places of a tensor share one value.
-    #[error("byte {at}: a tensor of shape {shape:?} and strides {strides:?} has places that share a value: {SAVE_ANEW}, after .contiguous()")]
+    #[error(
+        "byte {at}: a tensor of shape {shape:?} and strides {strides:?} has places that share a value: {SAVE_ANEW}, after .contiguous()"
+    )]
     OverlapsItself {
         /// Its shape.
         shape: Vec<u64>,
@@ -157,7 +171,9 @@ pub enum CheckpointError {
         at: usize,
     },
     /// Written on another kind of machine.
-    #[error("the file was written with {found} byte order, and only little-endian files are read: {SAVE_ANEW} on a little-endian machine")]
+    #[error(
+        "the file was written with {found} byte order, and only little-endian files are read: {SAVE_ANEW} on a little-endian machine"
+    )]
     ByteOrder {
         /// As the file says.
         found: String,
@@ -177,16 +193,22 @@ pub enum CheckpointError {
     #[error("the zip archive {0}")]
     OtherArchive(&'static str),
     /// A name that points elsewhere.
-    #[error("the zip archive holds a file called `{0}`, and names must be plain paths below one folder: do not unpack it; fetch the original")]
+    #[error(
+        "the zip archive holds a file called `{0}`, and names must be plain paths below one folder: do not unpack it; fetch the original"
+    )]
     EntryName(String),
     /// The same name twice.
-    #[error("the zip archive holds `{0}` twice, so that readers disagree about its contents: fetch the original")]
+    #[error(
+        "the zip archive holds `{0}` twice, so that readers disagree about its contents: fetch the original"
+    )]
     EntryTwice(String),
     /// Two files in the same bytes.
     #[error("the files `{0}` and `{1}` of the zip archive share bytes, as zip bombs do: fetch the original")]
     EntriesOverlap(String, String),
     /// A compression that PyTorch does not write.
-    #[error("`{name}` in the zip archive is {method}: only stored and deflated files are read: unpack and pack it anew, or {SAVE_ANEW}")]
+    #[error(
+        "`{name}` in the zip archive is {method}: only stored and deflated files are read: unpack and pack it anew, or {SAVE_ANEW}"
+    )]
     EntryMethod {
         /// The file.
         name: String,
@@ -239,7 +261,9 @@ pub enum CheckpointError {
     #[error("the file names `{0}` twice: {FETCH_ANEW}")]
     KeyTwice(String),
     /// A prefix on some names.
-    #[error("`{with}` has the prefix `module.` and `{without}` has not: the file mixes two models; {SAVE_ANEW}")]
+    #[error(
+        "`{with}` has the prefix `module.` and `{without}` has not: the file mixes two models; {SAVE_ANEW}"
+    )]
     MixedPrefix {
         /// A name with it.
         with: String,

@@ -52,7 +52,9 @@ pub enum ImportError {
     #[error(transparent)]
     Keys(Box<KeyMismatch>),
     /// Two tensors share values.
-    #[error("`{first}` and `{second}` share or interleave their values in the file, and must be apart: save copies, made with .clone()")]
+    #[error(
+        "`{first}` and `{second}` share or interleave their values in the file, and must be apart: save copies, made with .clone()"
+    )]
     Shared {
         /// A tensor.
         first: String,
@@ -60,7 +62,9 @@ pub enum ImportError {
         second: String,
     },
     /// A storage that holds far more than the network.
-    #[error("`{name}` lies in a block of {bytes} bytes, and the whole network has {network_bytes}: save a copy, made with .clone()")]
+    #[error(
+        "`{name}` lies in a block of {bytes} bytes, and the whole network has {network_bytes}: save a copy, made with .clone()"
+    )]
     StorageTooLarge {
         /// A tensor in it.
         name: String,
@@ -123,7 +127,8 @@ fn weights(checkpoint: &Checkpoint<'_>, network: NetworkSpec) -> Result<Weights,
     check_storages(checkpoint, &moves, network_bytes)?;
     let mut values = vec![0.0; count];
     for together in moves.chunk_by(|a, b| a.saved.storage == b.saved.storage) {
-        let bytes = checkpoint.storage_bytes(together[0].saved.storage, STORAGE_PER_NETWORK * network_bytes)?;
+        let bytes =
+            checkpoint.storage_bytes(together[0].saved.storage, STORAGE_PER_NETWORK * network_bytes)?;
         for step in together {
             step.saved.gather(&bytes, &mut values[step.first..][..step.values]);
         }
@@ -143,7 +148,11 @@ fn check_apart(moves: &[Move<'_>]) -> Result<(), ImportError> {
 }
 
 /// Before memory is taken for the first of them.
-fn check_storages(checkpoint: &Checkpoint<'_>, moves: &[Move<'_>], network_bytes: u64) -> Result<(), ImportError> {
+fn check_storages(
+    checkpoint: &Checkpoint<'_>,
+    moves: &[Move<'_>],
+    network_bytes: u64,
+) -> Result<(), ImportError> {
     for step in moves {
         let bytes = checkpoint.storage(step.saved).bytes().unwrap_or(u64::MAX);
         if bytes > STORAGE_PER_NETWORK * network_bytes {

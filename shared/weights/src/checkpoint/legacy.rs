@@ -48,7 +48,8 @@ pub(super) fn read(file: &[u8]) -> Result<(Pickled<'_>, Vec<&[u8]>), CheckpointE
 /// Little-endian machines say so; the rest of what they say concerns Python's own pickles.
 fn check_machine(machine: &Pickled<'_>, at: usize) -> Result<(), CheckpointError> {
     let pairs = machine.heap.dict(machine.root);
-    let pairs = pairs.ok_or(CheckpointError::Malformed { what: "the writer's machine is not described", at })?;
+    let pairs =
+        pairs.ok_or(CheckpointError::Malformed { what: "the writer's machine is not described", at })?;
     let order = pairs.iter().find(|(key, _)| machine.heap.text(*key) == Some("little_endian"));
     match order.map(|(_, value)| machine.heap.value(*value)) {
         Some(Value::Bool(true)) => Ok(()),

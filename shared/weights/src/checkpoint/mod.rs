@@ -161,6 +161,22 @@ impl<'f> Checkpoint<'f> {
         &self.storages[tensor.storage]
     }
 
+    /// The values of the tensor called `name`. `None` where there is none or it is not float32.
+    ///
+    /// # Errors
+    /// When its storage is damaged.
+    pub fn floats(&self, name: &str) -> Option<Result<Vec<f32>, CheckpointError>> {
+        let tensor = self.tensor(name)?;
+        let spec = self.storage(tensor);
+        (spec.element == Element::Float32).then(|| {
+            let bytes = self.storage_bytes(tensor.storage, MAX_BYTES)?;
+            // No more than those of the storage, which is there: no two places share a value.
+            let mut values = vec![0.0; tensor.values() as usize];
+            tensor.gather(&bytes, &mut values);
+            Ok(values)
+        })
+    }
+
     /// The bytes of storage number `storage`, at most `limit`. In a legacy file they are there already.
     fn storage_bytes(&self, storage: usize, limit: u64) -> Result<Cow<'f, [u8]>, CheckpointError> {
         match &self.bytes {

@@ -148,7 +148,12 @@ mod tests {
         StorageSpec { key: "0".into(), element: Element::Float32, values }
     }
 
-    fn tensor(values: u64, offset: u64, shape: &[u64], strides: &[u64]) -> Result<SavedTensor, CheckpointError> {
+    fn tensor(
+        values: u64,
+        offset: u64,
+        shape: &[u64],
+        strides: &[u64],
+    ) -> Result<SavedTensor, CheckpointError> {
         SavedTensor::new((0, &storage(values)), offset, shape.to_vec(), strides.to_vec(), 0)
     }
 

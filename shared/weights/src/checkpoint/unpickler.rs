@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::CheckpointError;
-use super::calls;
 use super::callable::Callable;
+use super::calls;
 use super::cursor::Cursor;
 use super::limits::{MAX_MARKS, MAX_NUMBER_BYTES, MAX_STACK, MAX_STEPS, MAX_TEXT_BYTES};
 use super::opcode::Opcode;
@@ -141,7 +141,8 @@ impl<'p> Machine<'_, 'p> {
                 self.recall(index)
             }
             Opcode::Global => {
-                let (module, name) = (self.cursor.line("a module's name")?, self.cursor.line("a class's name")?);
+                let (module, name) =
+                    (self.cursor.line("a module's name")?, self.cursor.line("a class's name")?);
                 self.push(Value::Callable(Callable::of(module, name, self.at)?))
             }
             Opcode::Reduce => self.reduce(),
@@ -163,7 +164,11 @@ impl<'p> Machine<'_, 'p> {
 
     fn mark(&mut self) -> Result<(), CheckpointError> {
         if self.marks.len() >= MAX_MARKS {
-            return Err(CheckpointError::Limit { what: "containers in one another", limit: MAX_MARKS, at: self.at });
+            return Err(CheckpointError::Limit {
+                what: "containers in one another",
+                limit: MAX_MARKS,
+                at: self.at,
+            });
         }
         self.marks.push(self.stack.len());
         Ok(())
@@ -178,7 +183,11 @@ impl<'p> Machine<'_, 'p> {
     fn long(&mut self) -> Result<(), CheckpointError> {
         let length = usize::from(self.cursor.byte("a number")?);
         if length > MAX_NUMBER_BYTES {
-            return Err(CheckpointError::Limit { what: "bytes in a number", limit: MAX_NUMBER_BYTES, at: self.at });
+            return Err(CheckpointError::Limit {
+                what: "bytes in a number",
+                limit: MAX_NUMBER_BYTES,
+                at: self.at,
+            });
         }
         let bytes = self.cursor.take(length, "a number")?;
         let sign = if bytes.last().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
@@ -187,7 +196,11 @@ impl<'p> Machine<'_, 'p> {
 
     fn text(&mut self, length: usize) -> Result<(), CheckpointError> {
         if length > MAX_TEXT_BYTES {
-            return Err(CheckpointError::Limit { what: "bytes in a text", limit: MAX_TEXT_BYTES, at: self.at });
+            return Err(CheckpointError::Limit {
+                what: "bytes in a text",
+                limit: MAX_TEXT_BYTES,
+                at: self.at,
+            });
         }
         let bytes = self.cursor.take(length, "a text")?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed("a text is not UTF-8"))?;
@@ -268,7 +281,11 @@ impl<'p> Machine<'_, 'p> {
 
     fn push_node(&mut self, node: Node) -> Result<(), CheckpointError> {
         if self.stack.len() >= MAX_STACK {
-            return Err(CheckpointError::Limit { what: "values on the stack", limit: MAX_STACK, at: self.at });
+            return Err(CheckpointError::Limit {
+                what: "values on the stack",
+                limit: MAX_STACK,
+                at: self.at,
+            });
         }
         self.stack.push(node);
         Ok(())
@@ -295,7 +312,11 @@ impl<'p> Machine<'_, 'p> {
     fn spend(&mut self, steps: usize) -> Result<(), CheckpointError> {
         self.steps = self.steps.saturating_add(steps);
         if self.steps > MAX_STEPS {
-            return Err(CheckpointError::Limit { what: "pickle instructions", limit: MAX_STEPS, at: self.at });
+            return Err(CheckpointError::Limit {
+                what: "pickle instructions",
+                limit: MAX_STEPS,
+                at: self.at,
+            });
         }
         Ok(())
     }

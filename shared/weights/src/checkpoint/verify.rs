@@ -54,7 +54,8 @@ pub(super) struct LeftOut {
 pub(super) fn verify(checkpoint: &Checkpoint<'_>, network: NetworkSpec) -> Result<LeftOut, KeyMismatch> {
     let manifest = network.backbone_tensors();
     let counters = counters(&manifest);
-    let by_name: BTreeMap<&str, &TensorSpec> = manifest.iter().map(|spec| (spec.name.as_str(), spec)).collect();
+    let by_name: BTreeMap<&str, &TensorSpec> =
+        manifest.iter().map(|spec| (spec.name.as_str(), spec)).collect();
     let mut mismatch =
         KeyMismatch { depth: network.depth, missing: vec![], unexpected: vec![], wrong: vec![], fits: None };
     let mut left_out = LeftOut::default();
@@ -79,13 +80,15 @@ pub(super) fn verify(checkpoint: &Checkpoint<'_>, network: NetworkSpec) -> Resul
     if mismatch.missing.is_empty() && mismatch.unexpected.is_empty() && mismatch.wrong.is_empty() {
         return Ok(left_out);
     }
-    mismatch.fits = Depth::ALL.into_iter().find(|&depth| has_names_of(checkpoint, NetworkSpec { depth, ..network }));
+    mismatch.fits =
+        Depth::ALL.into_iter().find(|&depth| has_names_of(checkpoint, NetworkSpec { depth, ..network }));
     Err(mismatch)
 }
 
 fn counters(manifest: &[TensorSpec]) -> BTreeSet<String> {
     let norm = |spec: &TensorSpec| {
-        let layer = spec.name.strip_suffix("running_var").filter(|_| spec.kind == TensorKind::NormVariance)?;
+        let layer =
+            spec.name.strip_suffix("running_var").filter(|_| spec.kind == TensorKind::NormVariance)?;
         Some(format!("{layer}{COUNTER}"))
     };
     manifest.iter().filter_map(norm).collect()
@@ -109,9 +112,12 @@ fn has_names_of(checkpoint: &Checkpoint<'_>, network: NetworkSpec) -> bool {
     let mut wanted = network.backbone_tensors();
     wanted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let kept = |name: &&str| !name.starts_with(HEAD_PREFIX) && !name.ends_with(COUNTER);
-    let shape = |tensor: &SavedTensor| tensor.shape().iter().map(|&extent| extent as usize).collect::<Vec<_>>();
+    let shape =
+        |tensor: &SavedTensor| tensor.shape().iter().map(|&extent| extent as usize).collect::<Vec<_>>();
     let found = checkpoint.tensors().filter(|(name, _)| kept(name));
-    found.map(|(name, tensor)| (name, shape(tensor))).eq(wanted.iter().map(|spec| (spec.name.as_str(), spec.shape.clone())))
+    found
+        .map(|(name, tensor)| (name, shape(tensor)))
+        .eq(wanted.iter().map(|spec| (spec.name.as_str(), spec.shape.clone())))
 }
 
 impl fmt::Display for KeyMismatch {
@@ -128,7 +134,9 @@ impl fmt::Display for KeyMismatch {
                  released file",
                 self.depth.layers()
             )?,
-            None => write!(f, " nor of another depth: fetch the released file, or a network of the same layout")?,
+            None => {
+                write!(f, " nor of another depth: fetch the released file, or a network of the same layout")?
+            }
         }
         list(f, "missing", &self.missing)?;
         list(f, "unexpected", &self.unexpected)?;

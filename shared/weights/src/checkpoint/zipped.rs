@@ -93,12 +93,14 @@ fn folder(archive: &Archive<'_>) -> Result<String, CheckpointError> {
     let mut found = archive.names().filter(has_pickle);
     match (found.next(), found.next()) {
         (Some(name), None) => Ok(name[..name.len() - "data.pkl".len()].to_owned()),
-        (Some(_), Some(_)) => Err(CheckpointError::OtherArchive(
-            "holds several checkpoints: unpack it and import one of them",
-        )),
-        (None, _) if archive.names().any(|name| name.ends_with(".pth")) => Err(CheckpointError::OtherArchive(
-            "holds checkpoints rather than being one: unpack it and import one of its .pth files",
-        )),
+        (Some(_), Some(_)) => {
+            Err(CheckpointError::OtherArchive("holds several checkpoints: unpack it and import one of them"))
+        }
+        (None, _) if archive.names().any(|name| name.ends_with(".pth")) => {
+            Err(CheckpointError::OtherArchive(
+                "holds checkpoints rather than being one: unpack it and import one of its .pth files",
+            ))
+        }
         (None, _) => Err(CheckpointError::EntryMissing("data.pkl")),
     }
 }
