@@ -90,3 +90,60 @@ pub fn given_weights(
     entry.read().map_err(GivenWeightsError::Store)?;
     Ok(entry.path)
 }
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::Digest;
+    use consilium_domain::network::Depth;
+
+    use super::*;
+    use crate::weights::Record;
+
+    const NETWORK: NetworkSpec = NetworkSpec { depth: Depth::D10, width: 2 };
+
+    fn store_with(folder: &Path, name: &str, weights: &[u8]) -> (WeightsStore, Digest) {
+        let store = WeightsStore::new(&folder.join("weights"));
+        let record = Record::example(name, NETWORK, weights);
+        let digest = record.digest;
+        store.add(record, true, weights).unwrap();
+        (store, digest)
+    }
+
+    #[test]
+    fn names_digests_and_files_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, digest) = store_with(dir.path(), "backbone", b"weights");
+        let given = |given: &str| given_weights(Path::new(given), &store, NETWORK);
+        let path = given("backbone").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"weights");
+        assert_eq!(given(&digest.to_string()).unwrap(), path);
+        assert_eq!(given(&digest.short()).unwrap(), path);
+        let file = dir.path().join("plain.safetensors");
+        std::fs::write(&file, b"other").unwrap();
+        assert_eq!(given(file.to_str().unwrap()).unwrap(), file);
+        assert!(matches!(given("back"), Err(GivenWeightsError::Neither { .. })));
+        assert!(matches!(given("./backbone"), Err(GivenWeightsError::Neither { .. })));
+        let checkpoint = dir.path().join("resnet_10.pth");
+        std::fs::write(&checkpoint, b"").unwrap();
+        let refused = given(checkpoint.to_str().unwrap()).unwrap_err().to_string();
+        assert!(refused.contains("weights import") && refused.contains("--depth 10"), "{refused}");
+    }
+
+    #[test]
+    fn weights_of_another_network_are_refused_with_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = store_with(dir.path(), "backbone", b"weights");
+        let asked = NetworkSpec { depth: Depth::D50, width: 64 };
+        let refused = given_weights(Path::new("backbone"), &store, asked).unwrap_err().to_string();
+        assert!(refused.contains("ResNet-10 of width 2") && refused.contains("ResNet-50 of width 64"));
+    }
+
+    #[test]
+    fn weights_that_were_changed_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = store_with(dir.path(), "backbone", b"weights");
+        std::fs::write(store.find("backbone").unwrap().path, b"Weights").unwrap();
+        let refused = given_weights(Path::new("backbone"), &store, NETWORK);
+        assert!(matches!(refused, Err(GivenWeightsError::Store(StoreError::Damaged { .. }))));
+    }
+}

@@ -109,6 +109,34 @@ impl Record {
         }
     }
 
+    /// A record for tests: of `file`, which need not be a safetensors file.
+    #[cfg(test)]
+    pub(super) fn example(name: &str, network: NetworkSpec, file: &[u8]) -> Self {
+        let source = Source {
+            file_name: "a.pth".into(),
+            sha256: Digest::of(name.as_bytes()).to_string(),
+            bytes: 1,
+            container: "zip".into(),
+            recognised: None,
+            head_left_out: vec![],
+            counters_left_out: 0,
+            ignored: vec![],
+            imported_by: "a test".into(),
+            imported_unix_secs: 0,
+        };
+        Self {
+            format: FORMAT,
+            name: name.into(),
+            digest: Digest::of(file),
+            bytes: file.len() as u64,
+            network,
+            tensors: 0,
+            values: 0,
+            licence: "MIT".into(),
+            sources: vec![source],
+        }
+    }
+
     /// The record in `json`, if this release knows its layout.
     pub(super) fn parse(json: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;

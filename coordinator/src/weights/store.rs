@@ -266,3 +266,83 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 fn refused(path: &Path, source: std::io::Error) -> StoreError {
     StoreError::Io { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::network::{Depth, NetworkSpec};
+
+    use super::*;
+
+    const NETWORK: NetworkSpec = NetworkSpec { depth: Depth::D10, width: 2 };
+
+    fn record(name: &str, weights: &[u8]) -> Record {
+        Record::example(name, NETWORK, weights)
+    }
+
+    fn store() -> (WeightsStore, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (WeightsStore::new(&dir.path().join("weights")), dir)
+    }
+
+    #[test]
+    fn entries_are_listed_by_name_and_read_back() {
+        let (store, _dir) = store();
+        assert_eq!(store.entries().unwrap(), []);
+        store.add(record("b", b"1"), true, b"1").unwrap();
+        store.add(record("a", b"2"), true, b"2").unwrap();
+        let entries = store.entries().unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.record.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(entries[0].read().unwrap(), b"2");
+        assert_eq!(store.find("a").unwrap(), entries[0]);
+    }
+
+    #[test]
+    fn the_same_weights_from_another_file_add_a_source() {
+        let (store, _dir) = store();
+        store.add(record("a", b"1"), false, b"1").unwrap();
+        store.add(record("other", b"1"), false, b"1").unwrap();
+        store.add(record("other", b"1"), false, b"1").unwrap();
+        let entries = store.entries().unwrap();
+        assert_eq!((entries.len(), entries[0].record.sources.len()), (1, 2));
+        assert_eq!(entries[0].record.name, "a", "the first name stays");
+        let refused = store.add(record("other", b"1"), true, b"1");
+        assert!(matches!(refused, Err(StoreError::OtherName { .. })));
+    }
+
+    #[test]
+    fn a_name_belongs_to_one_set_of_weights() {
+        let (store, _dir) = store();
+        store.add(record("a", b"1"), true, b"1").unwrap();
+        assert!(matches!(store.add(record("a", b"2"), true, b"2"), Err(StoreError::NameTaken { .. })));
+        for name in ["", "1a", "../a", "a/b", "a b", &"a".repeat(65), &"a".repeat(64)] {
+            let refused = store.add(record(name, b"3"), true, b"3");
+            assert!(matches!(refused, Err(StoreError::Name(_))), "{name}");
+        }
+        assert_eq!(store.entries().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn damaged_manifests_are_named_and_leftovers_ignored() {
+        let (store, _dir) = store();
+        let entry = store.add(record("a", b"1"), true, b"1").unwrap();
+        fs::create_dir(store.folder().join("0.unfinished-1")).unwrap();
+        assert_eq!(store.entries().unwrap().len(), 1);
+        let manifest = entry.path.with_file_name(MANIFEST);
+        let newer = Record { format: 2, ..entry.record };
+        for json in ["{}".to_owned(), record("a", b"2").to_json(), newer.to_json()] {
+            fs::write(&manifest, json).unwrap();
+            assert!(matches!(store.entries(), Err(StoreError::Manifest { .. })));
+        }
+    }
+
+    #[test]
+    fn files_of_an_earlier_export_are_not_replaced() {
+        let (_, dir) = store();
+        let record = record("a", b"1");
+        let [weights, manifest] = write_plain(dir.path(), &record, b"1").unwrap();
+        assert_eq!(fs::read(&weights).unwrap(), b"1");
+        assert_eq!(Record::parse(&fs::read_to_string(manifest).unwrap()), Ok(record.clone()));
+        assert!(matches!(write_plain(dir.path(), &record, b"2"), Err(StoreError::Io { .. })));
+        assert_eq!(fs::read(&weights).unwrap(), b"1");
+    }
+}

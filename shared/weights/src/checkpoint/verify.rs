@@ -127,7 +127,7 @@ impl fmt::Display for KeyMismatch {
             Some(fits) if fits != self.depth => {
                 write!(f, ", but of ResNet-{}: pass --depth {}", fits.layers(), fits.layers())?;
             }
-            Some(_) => write!(f, ": the names are, the types are not; save it in float32")?,
+            Some(_) => f.write_str(": the names are, the types are not; save it in float32")?,
             None if self.is_other_shortcut() => write!(
                 f,
                 ": its shortcuts are convolutions (type B), and ResNet-{} of the release has none (type A); fetch the \
@@ -135,7 +135,9 @@ impl fmt::Display for KeyMismatch {
                 self.depth.layers()
             )?,
             None => {
-                write!(f, " nor of another depth: fetch the released file, or a network of the same layout")?
+                f.write_str(
+                    " nor of another depth: fetch the released file, or a network of the same layout",
+                )?;
             }
         }
         list(f, "missing", &self.missing)?;
