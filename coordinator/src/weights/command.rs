@@ -10,7 +10,7 @@ use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_weights::checkpoint::{Imported, MAX_FILE_BYTES, MEDICALNET_WIDTH, import};
 
 use super::given::DEFAULT_STORE;
-use super::store::{Entry, WeightsStore, write_plain};
+use super::store::{Chosen, Entry, WeightsStore, write_plain};
 use super::{Record, Source};
 
 /// Weights: import, list, show, export.
@@ -128,7 +128,7 @@ fn import_file(
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let source = Source::new(file_name, bytes, &imported, now);
     let weights = imported.weights.to_safetensors();
-    let named = name.is_some();
+    let chosen = Chosen { name: name.is_some(), licence: licence.is_some() };
     let record = Record::new((name, licence), (&imported, network), &weights, source);
     drop(imported);
     if let Some(folder) = &target.out {
@@ -136,7 +136,7 @@ fn import_file(
         print_record(&record, json)?;
         return if json { Ok(()) } else { report_paths(&paths, json) };
     }
-    let Entry { record, path } = WeightsStore::new(&target.store).add(record, named, &weights)?;
+    let Entry { record, path } = WeightsStore::new(&target.store).add(record, chosen, &weights)?;
     print_record(&record, json)?;
     if !json {
         println!("file      {}", path.display());

@@ -97,7 +97,7 @@ mod tests {
     use consilium_domain::network::Depth;
 
     use super::*;
-    use crate::weights::Record;
+    use crate::weights::{Chosen, Record};
 
     const NETWORK: NetworkSpec = NetworkSpec { depth: Depth::D10, width: 2 };
 
@@ -105,7 +105,7 @@ mod tests {
         let store = WeightsStore::new(&folder.join("weights"));
         let record = Record::example(name, NETWORK, weights);
         let digest = record.digest;
-        store.add(record, true, weights).unwrap();
+        store.add(record, Chosen::default(), weights).unwrap();
         (store, digest)
     }
 

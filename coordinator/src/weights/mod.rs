@@ -11,4 +11,4 @@ mod store;
 pub use command::WeightsCommand;
 pub use given::{DEFAULT_STORE, GivenWeightsError, given_weights};
 pub use record::{Record, Source};
-pub use store::{Entry, StoreError, WeightsStore};
+pub use store::{Chosen, Entry, StoreError, WeightsStore};

@@ -29,8 +29,8 @@ pub struct Record {
     pub tensors: usize,
     /// Number of values.
     pub values: u64,
-    /// Under what terms the weights may be used.
-    pub licence: String,
+    /// Under what terms the weights may be used, where that is known.
+    pub licence: Option<String>,
     /// The files they were read from; the first is that of the first import.
     pub sources: Vec<Source>,
 }
@@ -93,9 +93,7 @@ impl Record {
         let from_release =
             imported.release.map(|release| release.file_name.trim_end_matches(".pth").to_owned());
         let from_digest = || format!("resnet_{}-{}", network.depth.layers(), digest.short());
-        let unknown =
-            "unknown: the file is none of the published ones whose SHA-256 is known; ask its source";
-        let from_file = if imported.release.is_some() { MEDICALNET_LICENCE } else { unknown };
+        let known_licence = imported.release.map(|_| MEDICALNET_LICENCE.to_owned());
         Self {
             format: FORMAT,
             name: name.or(from_release).unwrap_or_else(from_digest),
@@ -104,7 +102,7 @@ impl Record {
             network,
             tensors: manifest.len(),
             values: manifest.iter().map(|tensor: &TensorSpec| tensor.values() as u64).sum(),
-            licence: licence.unwrap_or_else(|| from_file.to_owned()),
+            licence: licence.or(known_licence),
             sources: vec![source],
         }
     }
@@ -132,7 +130,7 @@ impl Record {
             network,
             tensors: 0,
             values: 0,
-            licence: "MIT".into(),
+            licence: None,
             sources: vec![source],
         }
     }
@@ -159,7 +157,8 @@ impl fmt::Display for Record {
         writeln!(f, "digest    {}", self.digest)?;
         writeln!(f, "network   ResNet-{}, width {}", network.depth.layers(), network.width)?;
         writeln!(f, "tensors   {} of {} values, {} bytes", self.tensors, self.values, self.bytes)?;
-        write!(f, "licence   {}", self.licence)?;
+        let unknown = "unknown: the file is not recognised; ask its source, and say so with --licence";
+        write!(f, "licence   {}", self.licence.as_deref().unwrap_or(unknown))?;
         self.sources.iter().try_for_each(|source| write!(f, "\n{source}"))
     }
 }

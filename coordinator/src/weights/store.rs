@@ -35,6 +35,15 @@ pub struct Entry {
     pub path: PathBuf,
 }
 
+/// What of a record a person chose, and the program must not drop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Chosen {
+    /// The name.
+    pub name: bool,
+    /// The licence.
+    pub licence: bool,
+}
+
 /// Why the folder does not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -100,6 +109,16 @@ pub enum StoreError {
         /// Their folder.
         path: PathBuf,
     },
+    /// The weights have another licence already.
+    #[error(
+        "the same weights are here with the licence `{found}`: leave --licence out, or delete {path} first"
+    )]
+    OtherLicence {
+        /// Their licence.
+        found: String,
+        /// Their folder.
+        path: PathBuf,
+    },
     /// Something that is no name.
     #[error("`{0}` is no name: use 1 to 64 of a-z, A-Z, 0-9, `_`, `-` and `.`, and begin with a letter")]
     Name(String),
@@ -161,19 +180,17 @@ impl WeightsStore {
     }
 
     /// Adds the safetensors file `weights`, described by `record`. Where the same weights are there already, their
-    /// sources become more; `named` tells that a person chose the record's name.
+    /// sources become more, and a licence that was unknown becomes known.
     ///
     /// # Errors
-    /// When the name is taken or the file system refuses. What was there is as it was.
-    pub fn add(&self, record: Record, named: bool, weights: &[u8]) -> Result<Entry, StoreError> {
+    /// When the name is taken, what a person chose is not what the store has, or the file system refuses. What was
+    /// there is as it was.
+    pub fn add(&self, record: Record, chosen: Chosen, weights: &[u8]) -> Result<Entry, StoreError> {
         check_name(&record.name)?;
         let place = self.folder.join(record.digest.to_string());
         let entries = self.entries()?;
         if let Some(known) = entries.iter().find(|entry| entry.record.digest == record.digest) {
-            if named && known.record.name != record.name {
-                return Err(StoreError::OtherName { found: known.record.name.clone(), path: place });
-            }
-            return add_source(known.clone(), record, &place);
+            return add_source(known.clone(), record, chosen, &place);
         }
         if let Some(other) = entries.iter().find(|entry| entry.record.name == record.name) {
             return Err(StoreError::NameTaken { name: record.name, digest: other.record.digest });
@@ -234,11 +251,24 @@ fn read_entry(folder: &Path, digest: Digest) -> Result<Entry, StoreError> {
     Ok(Entry { record, path: folder.join(WEIGHTS) })
 }
 
-fn add_source(mut known: Entry, record: Record, place: &Path) -> Result<Entry, StoreError> {
-    let is_known = |sha256: &str| known.record.sources.iter().any(|source| source.sha256 == sha256);
-    let new: Vec<_> = record.sources.into_iter().filter(|source| !is_known(&source.sha256)).collect();
-    if !new.is_empty() {
-        known.record.sources.extend(new);
+fn add_source(mut known: Entry, record: Record, chosen: Chosen, place: &Path) -> Result<Entry, StoreError> {
+    if chosen.name && known.record.name != record.name {
+        return Err(StoreError::OtherName { found: known.record.name, path: place.to_owned() });
+    }
+    if let Some(found) = &known.record.licence
+        && chosen.licence
+        && record.licence.as_ref() != Some(found)
+    {
+        return Err(StoreError::OtherLicence { found: found.clone(), path: place.to_owned() });
+    }
+    let before = known.record.clone();
+    for source in record.sources {
+        if known.record.sources.iter().all(|seen| seen.sha256 != source.sha256) {
+            known.record.sources.push(source);
+        }
+    }
+    known.record.licence = known.record.licence.or(record.licence);
+    if known.record != before {
         write(&place.join(MANIFEST), known.record.to_json().as_bytes())?;
     }
     Ok(known)
@@ -275,6 +305,8 @@ mod tests {
 
     const NETWORK: NetworkSpec = NetworkSpec { depth: Depth::D10, width: 2 };
 
+    const NAMED: Chosen = Chosen { name: true, licence: false };
+
     fn record(name: &str, weights: &[u8]) -> Record {
         Record::example(name, NETWORK, weights)
     }
@@ -288,8 +320,8 @@ mod tests {
     fn entries_are_listed_by_name_and_read_back() {
         let (store, _dir) = store();
         assert_eq!(store.entries().unwrap(), []);
-        store.add(record("b", b"1"), true, b"1").unwrap();
-        store.add(record("a", b"2"), true, b"2").unwrap();
+        store.add(record("b", b"1"), NAMED, b"1").unwrap();
+        store.add(record("a", b"2"), NAMED, b"2").unwrap();
         let entries = store.entries().unwrap();
         assert_eq!(entries.iter().map(|entry| entry.record.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(entries[0].read().unwrap(), b"2");
@@ -299,23 +331,36 @@ mod tests {
     #[test]
     fn the_same_weights_from_another_file_add_a_source() {
         let (store, _dir) = store();
-        store.add(record("a", b"1"), false, b"1").unwrap();
-        store.add(record("other", b"1"), false, b"1").unwrap();
-        store.add(record("other", b"1"), false, b"1").unwrap();
+        store.add(record("a", b"1"), Chosen::default(), b"1").unwrap();
+        store.add(record("other", b"1"), Chosen::default(), b"1").unwrap();
+        store.add(record("other", b"1"), Chosen::default(), b"1").unwrap();
         let entries = store.entries().unwrap();
         assert_eq!((entries.len(), entries[0].record.sources.len()), (1, 2));
         assert_eq!(entries[0].record.name, "a", "the first name stays");
-        let refused = store.add(record("other", b"1"), true, b"1");
+        let refused = store.add(record("other", b"1"), NAMED, b"1");
         assert!(matches!(refused, Err(StoreError::OtherName { .. })));
+    }
+
+    #[test]
+    fn a_licence_is_learnt_once_and_not_replaced() {
+        let (store, _dir) = store();
+        let chosen = Chosen { licence: true, ..Chosen::default() };
+        let licensed = |licence: &str| Record { licence: Some(licence.into()), ..record("a", b"1") };
+        store.add(record("a", b"1"), NAMED, b"1").unwrap();
+        store.add(licensed("MIT"), chosen, b"1").unwrap();
+        let entry = store.add(record("a", b"1"), NAMED, b"1").unwrap();
+        assert_eq!(entry.record.licence.as_deref(), Some("MIT"));
+        assert_eq!(store.entries().unwrap(), [entry]);
+        assert!(matches!(store.add(licensed("other"), chosen, b"1"), Err(StoreError::OtherLicence { .. })));
     }
 
     #[test]
     fn a_name_belongs_to_one_set_of_weights() {
         let (store, _dir) = store();
-        store.add(record("a", b"1"), true, b"1").unwrap();
-        assert!(matches!(store.add(record("a", b"2"), true, b"2"), Err(StoreError::NameTaken { .. })));
+        store.add(record("a", b"1"), NAMED, b"1").unwrap();
+        assert!(matches!(store.add(record("a", b"2"), NAMED, b"2"), Err(StoreError::NameTaken { .. })));
         for name in ["", "1a", "../a", "a/b", "a b", &"a".repeat(65), &"a".repeat(64)] {
-            let refused = store.add(record(name, b"3"), true, b"3");
+            let refused = store.add(record(name, b"3"), NAMED, b"3");
             assert!(matches!(refused, Err(StoreError::Name(_))), "{name}");
         }
         assert_eq!(store.entries().unwrap().len(), 1);
@@ -324,7 +369,7 @@ mod tests {
     #[test]
     fn damaged_manifests_are_named_and_leftovers_ignored() {
         let (store, _dir) = store();
-        let entry = store.add(record("a", b"1"), true, b"1").unwrap();
+        let entry = store.add(record("a", b"1"), NAMED, b"1").unwrap();
         fs::create_dir(store.folder().join("0.unfinished-1")).unwrap();
         assert_eq!(store.entries().unwrap().len(), 1);
         let manifest = entry.path.with_file_name(MANIFEST);
