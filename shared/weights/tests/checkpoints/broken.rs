@@ -139,7 +139,7 @@ fn programs() -> Vec<Broken> {
         ("underflow", start().op(b'0').stop(), "Checkpoint(Malformed { what: \"a value is missing"),
         (
             "pop across a mark",
-            start().op(b'N').op(b'(').op(b'0').stop(),
+            start().op(b'N').op(b'(').op(b'0').op(b't').stop(),
             "Checkpoint(Malformed { what: \"a value is",
         ),
         ("no mark", start().op(b'N').op(b't').stop(), "Checkpoint(Malformed { what: \"a mark is missing"),
