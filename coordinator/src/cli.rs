@@ -18,6 +18,7 @@ use crate::config::{Config, read_study};
 use crate::event_log::EventLog;
 use crate::notice::NoticeFormat;
 use crate::report::StudyOutcome;
+use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{daemon, run};
 
 /// Owns a federated study: hands out work to sites, sums their updates, reports.
@@ -46,6 +47,9 @@ enum Command {
         /// The study file.
         study: PathBuf,
     },
+    /// Import, list, show and export pretrained weights.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
 }
 
 /// What `run` needs; the simulator starts coordinators with the same arguments.
@@ -63,9 +67,12 @@ pub struct RunArgs {
     /// UDP address to listen on.
     #[arg(long, default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
-    /// Pretrained MedicalNet backbone (safetensors).
+    /// Pretrained MedicalNet backbone: a name or digest of `weights list`, or a safetensors file.
     #[arg(long)]
     pub weights: Option<PathBuf>,
+    /// Folder of imported weights.
+    #[arg(long, default_value = DEFAULT_STORE)]
+    pub weights_store: PathBuf,
     /// Where the report goes.
     #[arg(long, default_value = "report.json")]
     pub report: PathBuf,
@@ -96,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run_study(args),
         Command::Report { state, json } => block_on(print_report(state, json)),
         Command::Check { study } => check(&study),
+        Command::Weights(command) => command.run(),
     })
 }
 
@@ -124,6 +132,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
         identity_dir: args.identity,
         listen: args.listen,
         weights: args.weights,
+        weights_store: WeightsStore::new(&args.weights_store),
         report: args.report,
         notices: args.notices,
         tuning,

@@ -7,6 +7,7 @@ use consilium_domain::{Study, StudyError};
 use consilium_transport::Tuning;
 
 use crate::notice::NoticeFormat;
+use crate::weights::WeightsStore;
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -19,8 +20,10 @@ pub struct Config {
     pub identity_dir: PathBuf,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
-    /// The pretrained backbone (safetensors).
+    /// The pretrained backbone: a safetensors file, or a name or digest of the store.
     pub weights: Option<PathBuf>,
+    /// Imported weights.
+    pub weights_store: WeightsStore,
     /// Where the report goes.
     pub report: PathBuf,
     /// How progress is told.

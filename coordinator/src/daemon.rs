@@ -19,6 +19,7 @@ use crate::notice::Notice;
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::weights::{GivenWeightsError, given_weights};
 
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
 const MAX_CONNECTIONS: usize = 1_000;
@@ -52,6 +53,9 @@ pub enum DaemonError {
     /// The log's events do not follow from each other.
     #[error("the event log cannot be replayed by this release: use the release that wrote it")]
     Replay,
+    /// The pretrained weights cannot be found.
+    #[error(transparent)]
+    GivenWeights(#[from] GivenWeightsError),
     /// The pretrained weights cannot be read.
     #[error("the weights {path} cannot be read: {source}")]
     Weights {
@@ -125,8 +129,9 @@ pub async fn run(
 }
 
 async fn open(config: &Config, store: &BlobStore, log: &mut EventLog) -> Result<Coordinator, DaemonError> {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|source| DaemonError::Weights { path: path.clone(), source })
+    let read = |given: &PathBuf| {
+        let path = given_weights(given, &config.weights_store, config.study.network)?;
+        std::fs::read(&path).map_err(|source| DaemonError::Weights { path, source })
     };
     let base = config.weights.as_ref().map(read).transpose()?;
     let models = first_models(&config.study, base.as_deref(), store).await?;

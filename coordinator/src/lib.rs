@@ -18,6 +18,7 @@ pub mod report;
 mod scene;
 mod session;
 mod state_dir;
+pub mod weights;
 
 pub use aggregation::AggregationError;
 pub use conductor::ConductorError;

@@ -1,10 +1,11 @@
 //! Weights as safetensors bytes. The file is a pure function of names, shapes and values: equal weights have
 //! equal digests.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::{Weights, WeightsError};
 
@@ -38,16 +39,32 @@ impl Weights {
 
     /// The safetensors file of these weights.
     pub fn to_safetensors(&self) -> Vec<u8> {
-        let bytes: Vec<u8> = self.values().iter().flat_map(|value| value.to_le_bytes()).collect();
-        let mut rest = bytes.as_slice();
-        let views = self.manifest().iter().map(|tensor| {
-            let (data, tail) = rest.split_at(4 * tensor.values());
-            rest = tail;
-            let view =
-                TensorView::new(Dtype::F32, tensor.shape.clone(), data).expect("sizes follow the shape");
-            (tensor.name.as_str(), view)
-        });
+        let views = self.iter().map(|(tensor, values)| (tensor.name.as_str(), Floats { tensor, values }));
         safetensors::serialize(views, None).expect("a manifest's tensors always serialise")
+    }
+}
+
+/// A tensor whose bytes are made when its turn has come: all of them at once would double the memory.
+struct Floats<'w> {
+    tensor: &'w TensorSpec,
+    values: &'w [f32],
+}
+
+impl View for Floats<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    fn data_len(&self) -> usize {
+        size_of_val(self.values)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Named tensors on disk and wire: what a coordinator averages and a network is built from.
 //!
 //! Every set of weights is verified against a manifest ([`TensorSpec`]s of `consilium_domain::network`): all of its
-//! tensors, no other, each of the right shape and finite. Deliberately free of any machine-learning framework.
+//! tensors, no other, each of the right shape and finite. Deliberately free of any machine-learning framework:
+//! [`checkpoint`] reads PyTorch's files without PyTorch.
 
+pub mod checkpoint;
 mod file;
 mod initial;
 
