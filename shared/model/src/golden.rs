@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec};
+use consilium_domain::network::{Depth, NetworkSpec, TensorSpec};
 use consilium_domain::{NormMode, Precision};
 use consilium_weights::Weights;
+use consilium_weights::checkpoint::{Container, import};
 use serde_json::Value;
 
 use crate::backbone::Backbone;
@@ -20,28 +21,18 @@ use crate::volumes::{STEM, volumes};
 
 const TOLERANCE: f64 = 1e-4;
 
-/// The file's formulas for the tensor with running index `t`, which counts the batch counters, too.
-fn formula(tensor: &TensorSpec, t: f64) -> Vec<f32> {
-    let fan_in: usize = tensor.shape.iter().skip(1).product();
-    let value = |i: f64| match tensor.kind {
-        TensorKind::ConvKernel => (6.0 / fan_in as f64).sqrt() * (0.7 * t + 1.3 * i).sin(),
-        TensorKind::NormScale => 1.0 + 0.1 * (0.37 * i + t).sin(),
-        TensorKind::NormShift => 0.1 * (0.29 * i + t).cos(),
-        TensorKind::NormMean => 0.05 * (0.11 * i + t).sin(),
-        TensorKind::NormVariance => 1.0 + 0.2 * (0.17 * i + t).sin().abs(),
-        TensorKind::LinearWeight | TensorKind::LinearBias => unreachable!("a backbone has no linear layer"),
-    };
-    (0..tensor.values()).map(|i| value(i as f64) as f32).collect()
-}
+#[path = "../../weights/tests/checkpoints/writer/mod.rs"]
+#[allow(dead_code, reason = "the tests of the importer use all of it")]
+mod writer;
 
-fn formula_weights(spec: NetworkSpec) -> Weights {
-    let manifest: Arc<[TensorSpec]> = spec.backbone_tensors().into();
-    let (mut values, mut t) = (Vec::new(), 0);
-    for tensor in manifest.iter() {
-        values.extend(formula(tensor, f64::from(t)));
-        t += if tensor.kind == TensorKind::NormVariance { 2 } else { 1 };
-    }
-    Weights::new(manifest, values).unwrap()
+/// The weights that the numbers were made with, through the importer of MedicalNet's released files.
+fn formula_weights(spec: NetworkSpec, container: Container) -> Weights {
+    let model = writer::formula::model(spec);
+    let file = match container {
+        Container::Legacy => model.legacy(),
+        Container::Zip => model.zipped(false),
+    };
+    import(&file, spec).unwrap().weights
 }
 
 fn formula_input(device: &ComputeDevice) -> Features {
@@ -104,15 +95,17 @@ fn the_forward_pass_equals_the_upstream_network() {
         return;
     };
     let golden: Value = serde_json::from_str(&text).unwrap();
-    for device in [ComputeDevice::cpu(), ComputeDevice::reference()] {
-        assert_device(&golden, &device);
+    for (device, container) in
+        [(ComputeDevice::cpu(), Container::Legacy), (ComputeDevice::reference(), Container::Zip)]
+    {
+        assert_device(&golden, &device, container);
     }
 }
 
-fn assert_device(golden: &Value, device: &ComputeDevice) {
+fn assert_device(golden: &Value, device: &ComputeDevice, container: Container) {
     for (depth, name) in [(Depth::D10, "resnet10"), (Depth::D18, "resnet18"), (Depth::D50, "resnet50")] {
         let spec = NetworkSpec { depth, width: 64 };
-        let (weights, input) = (formula_weights(spec), formula_input(device));
+        let (weights, input) = (formula_weights(spec, container), formula_input(device));
         let kernel = weights.iter().next().expect("the stem's kernel is first");
         let kernel =
             Tensor::from_data(TensorData::new(kernel.1.to_vec(), kernel.0.shape.clone()), &device.plain());
