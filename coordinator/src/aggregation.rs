@@ -81,7 +81,7 @@ impl Aggregation {
         start: BlobRef,
         contributions: Vec<Contribution>,
     ) -> Self {
-        let manifest = study.network.trainable_tensors(lane.arm).into();
+        let manifest = study.trainable_tensors(lane.arm).into();
         Self { lane, round, manifest, fixed_point: study.federation.fixed_point, start, contributions }
     }
 

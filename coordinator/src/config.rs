@@ -76,16 +76,45 @@ pub fn read_study(path: &Path) -> Result<Study, StudyFileError> {
 
 #[cfg(test)]
 mod tests {
+    use consilium_domain::{Arm, Plateau, Schedule, Selection};
+
     use super::*;
 
     /// The sample that ships with the documentation.
     fn sample() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml")
+        shipped("study.toml")
     }
 
+    fn shipped(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples").join(name)
+    }
+
+    /// The simulator writes its studies as TOML for the coordinator.
     #[test]
-    fn the_shipped_sample_is_a_study() {
-        read_study(&sample()).unwrap();
+    fn the_shipped_samples_are_studies_and_survive_being_written() {
+        for name in ["study.toml", "study-schmitz2024.toml"] {
+            let study = read_study(&shipped(name)).unwrap();
+            let text = toml::to_string(&study).unwrap();
+            assert_eq!(toml::from_str::<Study>(&text).unwrap(), study, "{text}");
+        }
+    }
+
+    /// The numbers of arXiv:2310.12373 and of the authors' published code.
+    #[test]
+    fn the_papers_study_has_the_papers_numbers() {
+        let study = read_study(&shipped("study-schmitz2024.toml")).unwrap();
+        assert_eq!((study.arms.len(), study.modalities.len(), study.evaluation.folds), (3, 11, 5));
+        assert_eq!(study.evaluation.holdout_fraction, 0.3);
+        assert_eq!(study.evaluation.selection, Selection::PaperM);
+        let training = &study.training;
+        assert_eq!(training.rounds * training.local_epochs, 90);
+        assert_eq!((training.batch_size, training.temperature, training.weight_decay), (12, 100.0, 1e-8));
+        assert_eq!((training.learning_rate, training.policy_learning_rate), (1e-5, 1e-4));
+        let Schedule::Plateau(Plateau { factor, patience }) = training.schedule else { panic!("a plateau") };
+        // PyTorch reduces at the epoch after its patience of 20 bad ones.
+        assert_eq!((factor, (patience + 1) * training.local_epochs), (0.1, 20 + 1));
+        let tensors = study.trainable_tensors(Arm::Medicalnet);
+        assert!(tensors.iter().all(|t| t.name.starts_with("tuned.layer4.") || t.name.starts_with("head.")));
     }
 
     #[test]

@@ -49,7 +49,13 @@ pub(crate) async fn first_models(
         pretrained = Some(weights);
     }
     for &arm in &study.arms {
-        let initial = initial_trainable(study.network, arm, &study.seed(), pretrained.as_ref())?;
+        let initial = initial_trainable(
+            study.network,
+            arm,
+            study.training.tuning(),
+            &study.seed(),
+            pretrained.as_ref(),
+        )?;
         models.update_bytes.insert(arm, UpdatePayload::bytes(initial.values().len()) as u64);
         models.initial.insert(arm, store.insert(initial.to_safetensors()).await?);
     }
@@ -111,10 +117,9 @@ mod tests {
         let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
         let stored = store.read(&models.base.unwrap()).await.unwrap();
         assert!(Weights::from_safetensors(&stored, manifest).unwrap() == base);
-        for arm in study.arms {
+        for &arm in &study.arms {
             let bytes = store.read(&models.initial[&arm]).await.unwrap();
-            let model =
-                Weights::from_safetensors(&bytes, study.network.trainable_tensors(arm).into()).unwrap();
+            let model = Weights::from_safetensors(&bytes, study.trainable_tensors(arm).into()).unwrap();
             let tuned = model.iter().filter_map(|(tensor, values)| {
                 Some((base.tensor(tensor.name.strip_prefix(TUNED_PREFIX)?)?, values))
             });

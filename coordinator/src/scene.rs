@@ -53,6 +53,10 @@ pub(crate) struct Scene {
 impl Scene {
     /// Nobody has come yet.
     pub(crate) fn enrolling() -> Self {
+        Self::enrolling_in(study())
+    }
+
+    fn enrolling_in(study: Study) -> Self {
         let model = BlobRef::of(b"the first model");
         let models = FirstModels {
             base: None,
@@ -60,7 +64,7 @@ impl Scene {
             update_bytes: [(Arm::Random, UPDATE_BYTES)].into(),
         };
         let now = Timestamp(1_000);
-        Self { state: Coordinator::open(now, Opening { study: study(), models }), now }
+        Self { state: Coordinator::open(now, Opening { study, models }), now }
     }
 
     /// Both sites train.
@@ -72,11 +76,16 @@ impl Scene {
         scene
     }
 
-    /// The study is complete.
-    pub(crate) fn finished() -> Self {
-        let mut scene = Self::running();
+    /// `study`, made of [`study`], is complete.
+    pub(crate) fn finished_with(study: Study) -> Self {
+        let mut scene = Self::enrolling_in(study);
         while scene.step() {}
         scene
+    }
+
+    /// The study is complete.
+    pub(crate) fn finished() -> Self {
+        Self::finished_with(study())
     }
 
     /// One more thing happens, a second later; false when nothing is left to happen.

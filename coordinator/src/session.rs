@@ -311,7 +311,7 @@ impl Session<'_> {
             let Some(Task::Train { lane, .. }) = state.task(&order) else {
                 return Err(Rejection::UnknownOrder);
             };
-            Ok((state.study().network.trainable_tensors(lane.arm), state.study().federation.fixed_point))
+            Ok((state.study().trainable_tensors(lane.arm), state.study().federation.fixed_point))
         })?;
         let store = self.sessions.store.clone();
         let blob = training.update;

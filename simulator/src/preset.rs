@@ -1,9 +1,9 @@
 //! Studies to start from: a demonstration, something for an afternoon, and the paper's.
 
-use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, Flip, Modality,
-    NormMode, Precision, Preprocessing, SiteId, Study, Training,
+    Arm, AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip,
+    Modality, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection, SiteId, Study, Training,
 };
 
 use consilium_data::phantom::Grid;
@@ -15,7 +15,7 @@ pub(crate) enum Preset {
     Demo,
     /// Four larger synthetic hospitals and a larger network: for an evening.
     Small,
-    /// The network, modalities and training of Schmitz, Guo and Wang: for real data and much time.
+    /// The study of Schmitz, Guo and Wang (docs/paper.md): for real data and much time.
     Paper,
 }
 
@@ -45,7 +45,7 @@ impl Preset {
             seed,
             arms: Arm::ALL.to_vec(),
             modalities: self.modalities(),
-            evaluation: Evaluation { folds: 5, holdout_fraction: 0.3, bins: 64 },
+            evaluation: self.evaluation(),
             preprocessing: self.preprocessing(),
             network: self.network(),
             training: self.training(),
@@ -66,7 +66,7 @@ impl Preset {
         match self {
             Self::Demo => "demo",
             Self::Small => "small",
-            Self::Paper => "paper",
+            Self::Paper => "schmitz2024",
         }
     }
 
@@ -75,6 +75,14 @@ impl Preset {
             Self::Demo | Self::Small => vec![Modality::T1gd, Modality::Flair],
             Self::Paper => Modality::ALL.to_vec(),
         }
+    }
+
+    const fn evaluation(self) -> Evaluation {
+        let selection = match self {
+            Self::Demo | Self::Small => Selection::Auc,
+            Self::Paper => Selection::PaperM,
+        };
+        Evaluation { folds: 5, holdout_fraction: 0.3, bins: 64, selection, route_samples: 0 }
     }
 
     const fn preprocessing(self) -> Preprocessing {
@@ -105,6 +113,9 @@ impl Preset {
             norm: NormMode::Batch,
             precision: Precision::F32,
             class_balance: ClassBalance::None,
+            schedule: Schedule::Constant,
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             augmentation: AugmentationSpec {
                 flips: vec![Flip::Depth, Flip::Height, Flip::Width],
                 ..AugmentationSpec::default()
@@ -113,7 +124,8 @@ impl Preset {
         match self {
             Self::Demo => demo,
             Self::Small => Training { rounds: 15, ..demo },
-            // The paper's 90 epochs, spread over 30 rounds.
+            // The paper's 90 epochs, spread over 30 rounds of 3, and a patience of its 20 epochs. The study file in
+            // docs/samples explains every number.
             Self::Paper => Training {
                 rounds: 30,
                 local_epochs: 3,
@@ -122,6 +134,15 @@ impl Preset {
                 policy_learning_rate: 1e-4,
                 weight_decay: 1e-8,
                 temperature: 100.0,
+                class_balance: ClassBalance::Undersample,
+                schedule: Schedule::Plateau(Plateau { factor: 0.1, patience: 6 }),
+                transfer: Transfer::Layer4,
+                augmentation: AugmentationSpec {
+                    rotation_degrees: 15.0,
+                    noise: 0.5,
+                    elastic: Some(Elastic { sigma: 5.0, amplitude: 1.0 }),
+                    ..demo.augmentation
+                },
                 ..demo
             },
         }
@@ -147,6 +168,8 @@ impl Preset {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::ValueEnum;
 
     use super::*;
@@ -156,5 +179,20 @@ mod tests {
         for preset in Preset::value_variants() {
             preset.study(1, vec!["a".parse().unwrap(), "b".parse().unwrap()]).check().unwrap();
         }
+    }
+
+    /// Only who takes part, and how long anybody waits for them, is another matter on one machine.
+    #[test]
+    fn the_papers_preset_is_the_shipped_study() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study-schmitz2024.toml");
+        let shipped: Study = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let preset = Preset::Paper.study(shipped.seed, shipped.federation.sites.clone());
+        let federation = Federation {
+            enrolment_secs: shipped.federation.enrolment_secs,
+            deadline_secs: shipped.federation.deadline_secs,
+            absence_grace_secs: shipped.federation.absence_grace_secs,
+            ..preset.federation
+        };
+        assert_eq!(Study { federation, ..preset }, shipped);
     }
 }

@@ -12,6 +12,7 @@ use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, Gathering, Phase, RoundState};
 
 use crate::duplicates::copies;
+use crate::rates::Rates;
 use crate::scene::Scene;
 use crate::violation::{Checked, Violation};
 use crate::work;
@@ -36,6 +37,7 @@ pub(crate) struct Checker {
     aggregated: BTreeMap<Lane, Round>,
     pinned: Option<BTreeSet<SiteId>>,
     replies: BTreeSet<(SiteId, OrderId)>,
+    rates: Rates,
     told: usize,
     over: bool,
 }
@@ -51,6 +53,7 @@ impl Checker {
             aggregated: BTreeMap::new(),
             pinned: None,
             replies: BTreeSet::new(),
+            rates: Rates::default(),
             told: 0,
             over: false,
         }
@@ -77,6 +80,7 @@ impl Checker {
         self.roster(state)?;
         self.effects(state, effects)?;
         self.gatherings(state)?;
+        self.rates.check(&self.study, state)?;
         self.waiting(now, state)
     }
 

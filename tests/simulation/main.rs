@@ -16,6 +16,7 @@ mod invariants;
 mod lies;
 mod mutants;
 mod properties;
+mod rates;
 mod regressions;
 mod scene;
 mod schedule;

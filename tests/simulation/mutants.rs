@@ -3,7 +3,8 @@
 //! A mutant is a real machine with the wrong study, or a real machine's effects or log after they were
 //! doctored.
 
-use consilium_protocol::coordinator::{Effect, Event};
+use consilium_domain::Plateau;
+use consilium_protocol::coordinator::{Effect, Event, LaneState};
 
 use crate::invariants::Checker;
 use crate::scene::Scene;
@@ -47,6 +48,35 @@ fn a_machine_that_forgets_to_compare_is_caught() {
 fn the_real_machine_halts_where_the_forgetful_one_is_caught() {
     let world = World::play(&two_of_three_vanish()).expect("no invariant is broken");
     assert!(matches!(world.effects[..], [Effect::Halt { .. }]), "{:?}", world.effects);
+}
+
+/// Reduces its rates whenever the validation loss is no better.
+const PLATEAU: Scene = Scene { plateau: true, rounds: 5, ..Scene::PLAIN };
+
+#[test]
+fn a_machine_that_does_not_wait_for_the_validation_is_caught() {
+    let mut world = World::running(&PLATEAU, Scene { plateau: false, ..PLATEAU }.study());
+    let caught = world.end();
+    assert!(matches!(caught, Err(Violation::TooEarly { .. })), "the checker must see it, it says {caught:?}");
+}
+
+#[test]
+fn a_machine_that_is_too_patient_is_caught() {
+    let mut patient = PLATEAU.study();
+    patient.training.schedule = consilium_domain::Schedule::Plateau(Plateau { factor: 0.5, patience: 1 });
+    let caught = World::running(&PLATEAU, patient).end();
+    assert!(
+        matches!(caught, Err(Violation::WrongRates { .. })),
+        "the checker must see it, it says {caught:?}"
+    );
+}
+
+#[test]
+fn the_real_machine_reduces_the_rates_and_is_not_caught() {
+    let mut world = World::open(&PLATEAU);
+    assert_eq!(world.end(), Ok(()));
+    let last = |lane: &LaneState| lane.rounds.last().map_or(0, |round| round.reductions);
+    assert!(world.coordinator.lanes().iter().any(|lane| last(lane) > 0), "or the others prove nothing");
 }
 
 /// A world right after its first round was closed, and that round's effect.

@@ -39,6 +39,7 @@ fn what_ends_before_the_welcome_is_said_once() {
             sparse: false,
             crash_looper: None,
             duplicates: false,
+            plateau: false,
         },
         ops: vec![Calm(7), Deliver(0), Reconnect(190), FinishWork(82)],
     };

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
     Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Duplicates, Evaluation, Federation,
-    FixedPoint, Modality, ModalityCounts, NormMode, Precision, Preprocessing, SiteId, Study, Training,
+    FixedPoint, Modality, ModalityCounts, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection,
+    SiteId, Study, Training,
 };
 use consilium_protocol::Timestamp;
 
@@ -42,6 +43,8 @@ pub(crate) struct Scene {
     pub(crate) crash_looper: Option<u8>,
     /// Sites share patients, and the study excludes duplicates.
     pub(crate) duplicates: bool,
+    /// The learning rates fall with every round whose validation loss is no better.
+    pub(crate) plateau: bool,
 }
 
 impl Scene {
@@ -55,6 +58,7 @@ impl Scene {
         sparse: false,
         crash_looper: None,
         duplicates: false,
+        plateau: false,
     };
 
     /// The study.
@@ -66,7 +70,13 @@ impl Scene {
             seed: 11,
             arms: if self.pretrained { vec![Arm::Random, Arm::Spottune] } else { vec![Arm::Random] },
             modalities: vec![MODALITY],
-            evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: BINS },
+            evaluation: Evaluation {
+                folds: 2,
+                holdout_fraction: 0.3,
+                bins: BINS,
+                selection: if self.plateau { Selection::PaperM } else { Selection::Auc },
+                route_samples: 0,
+            },
             preprocessing: Preprocessing::TumourCrop { side: 8 },
             network: NetworkSpec { depth: Depth::D10, width: 1 },
             training: self.training(),
@@ -97,6 +107,12 @@ impl Scene {
             norm: NormMode::Batch,
             precision: Precision::F32,
             class_balance: ClassBalance::None,
+            schedule: match self.plateau {
+                true => Schedule::Plateau(Plateau { factor: 0.5, patience: 0 }),
+                false => Schedule::Constant,
+            },
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             augmentation: AugmentationSpec::default(),
         }
     }

@@ -112,14 +112,14 @@ pub(crate) fn harmless_schedules() -> impl Strategy<Value = Schedule> {
 
 /// Any scene.
 pub(crate) fn scenes() -> impl Strategy<Value = Scene> {
-    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 4]>()).prop_map(
-        |(sites, evaluators, quorum, rounds, [pretrained, sparse, crash_looper, duplicates])| {
+    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 5]>()).prop_map(
+        |(sites, evaluators, quorum, rounds, [pretrained, sparse, crash_looper, duplicates, plateau])| {
             let trainers = u16::from(sites - evaluators);
             // A site that can never answer may only be there when the others suffice without it.
             let crash_looper = (crash_looper && !sparse).then_some(1);
             let most = if crash_looper.is_some() { trainers - 1 } else { trainers };
             let quorum = quorum.min(most);
-            Scene { sites, evaluators, quorum, rounds, pretrained, sparse, crash_looper, duplicates }
+            Scene { sites, evaluators, quorum, rounds, pretrained, sparse, crash_looper, duplicates, plateau }
         },
     )
 }

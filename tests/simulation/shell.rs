@@ -221,11 +221,13 @@ impl World {
             let Effect::Aggregate { lane, round, start, contributions } = effect else { continue };
             for contribution in contributions {
                 // What would the site answer for exactly this round and model?
+                let state = self.coordinator.lane(lane).and_then(|lane| lane.round(*round));
                 let task = consilium_domain::Task::Train {
                     lane: *lane,
                     round: *round,
                     model: *start,
                     classes: None,
+                    reductions: state.map_or(0, |state| state.reductions),
                 };
                 let cohort = self.coordinator.roster().member(&contribution.site);
                 let cohort = cohort.and_then(|member| member.cohort.clone()).unwrap_or_default();

@@ -26,6 +26,12 @@ pub(crate) enum Violation {
     RoundOutOfOrder { lane: Lane, round: Round, expected: Round },
     /// A round starts from another model than the one before it ended with.
     WrongStart { lane: Lane, round: Round },
+    /// A round's learning rates do not follow from the validations before it.
+    WrongRates { lane: Lane, round: Round, reductions: u16, expected: u16 },
+    /// An order tells other learning rates than the one before it of the same round.
+    RatesChanged { lane: Lane, round: Round },
+    /// A round whose rates depend on the validation before it did not wait for it.
+    TooEarly { lane: Lane, round: Round },
     /// An aggregate contains an update of another round or model.
     ForeignUpdate { lane: Lane, round: Round, site: SiteId },
     /// A rejected event left a trace.

@@ -1,7 +1,7 @@
 //! Stand-ins for the daemons' heavy work: a "training" that is a draw of random numbers, sealed by the real
 //! privacy types; scores that fit the cohort; and the real sum over a closed round.
 //!
-//! Everything is a function of (site, lane, round, model), so a repeated order gives the same answer.
+//! Everything is a function of (site, lane, round, model, learning rate), so a repeated order gives the same answer.
 
 use std::collections::BTreeMap;
 
@@ -67,9 +67,10 @@ pub(crate) fn outcome(
     store: &mut Store,
 ) -> Outcome {
     match task {
-        Task::Train { lane, model, .. } => {
+        Task::Train { lane, model, reductions, .. } => {
             let cases = cohort.counts(lane.modality).training(lane.fold).total();
-            Outcome::Trained(trained(study, site, task, cases, *model, store))
+            let rate = study.training.reduced(*reductions).learning_rate;
+            Outcome::Trained(trained(study, site, task, cases, rate, *model, store))
         }
         Task::Validate { lane, .. } => {
             let patients = cohort.counts(lane.modality).validation(lane.fold);
@@ -87,12 +88,13 @@ fn trained(
     site: &SiteId,
     task: &Task,
     cases: u32,
+    rate: f64,
     model: BlobRef,
     store: &mut Store,
 ) -> TrainingOutcome {
     let before = store.model(model);
     let mut stream = study.seed().derive(&format!("{site}/{task}")).stream();
-    let after: Vec<f32> = before.iter().map(|weight| weight + stream.between(-0.1, 0.1) as f32).collect();
+    let after: Vec<f32> = before.iter().map(|weight| weight + stream.between(-rate, rate) as f32).collect();
     let update = LocalUpdate::between(&before, &after, cases).expect("a sound update");
     let (payload, summary) = update.clip(grid(study)).quantise().seal().into_parts();
     TrainingOutcome {
@@ -108,7 +110,8 @@ fn trained(
 
 fn scored(study: &Study, site: &SiteId, task: &Task, patients: ClassCounts) -> ScoringOutcome {
     let scores = histogram(study, &format!("{site}/{task}"), patients);
-    ScoringOutcome { scores, loss_sum: 0.7 * f64::from(patients.total()), seconds: 1.0 }
+    let mean_loss = study.seed().derive(&format!("{site}/{task}/loss")).stream().between(0.6, 0.8);
+    ScoringOutcome { scores, loss_sum: mean_loss * f64::from(patients.total()), seconds: 1.0 }
 }
 
 fn fused(study: &Study, site: &SiteId, cohort: &CohortSummary, task: &Task) -> FusionOutcome {

@@ -86,8 +86,8 @@ fn rejections() -> [(Rejection, &'static str); 15] {
 pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
     let model = BlobRef { digest: digest(0xbb), bytes: 4096 };
     let round = Round(2);
-    let train =
-        work(Task::Train { lane: lane(Arm::Spottune, Modality::T1gd, 0), round, model, classes: None });
+    let first = lane(Arm::Spottune, Modality::T1gd, 0);
+    let train = work(Task::Train { lane: first, round, model, classes: None, reductions: 3 });
     let validate = work(Task::Validate { lane: lane(Arm::Medicalnet, Modality::Flair, 1), round, model });
     let predict = work(Task::PredictHoldout { lane: lane(Arm::Random, Modality::T1, 19), round, model });
     let order = OrderId(digest(0xaa));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{Arm, ModalityGroup, SiteId};
-use consilium_metrics::{BinEdge, GridMismatch, MergeError};
+use consilium_domain::{Arm, ModalityGroup, Selection, SiteId};
+use consilium_metrics::{BinEdge, GridMismatch, MergeError, paper_m};
 use consilium_protocol::coordinator::{Answered, Coordinator, Gathering, LaneState, Phase, RoundState};
 use consilium_protocol::{ScoringOutcome, Timestamp};
 
@@ -104,15 +104,16 @@ fn answer<'a, T>(gathering: &'a Gathering<T>, site: &SiteId) -> Option<&'a Answe
 
 fn arm_report(state: &Coordinator, arm: Arm) -> Result<ArmReport, ReportError> {
     let lanes = state.lanes().iter().filter(|lane| lane.lane.arm == arm);
+    let selection = state.study().evaluation.selection;
     Ok(ArmReport {
         arm,
         initial_model: state.first_models().initial.get(&arm).map(|blob| blob.digest),
-        lanes: lanes.map(lane_report).collect::<Result<_, _>>()?,
+        lanes: lanes.map(|lane| lane_report(lane, selection)).collect::<Result<_, _>>()?,
         groups: groups(state, arm)?,
     })
 }
 
-fn lane_report(lane: &LaneState) -> Result<LaneReport, ReportError> {
+fn lane_report(lane: &LaneState, selection: Selection) -> Result<LaneReport, ReportError> {
     let chosen = lane.chosen.and_then(|round| lane.round(round));
     let (validation, threshold) = match chosen.and_then(|round| round.validation.as_ref()) {
         Some(gathering) => at_own_threshold(gathering)?,
@@ -125,15 +126,16 @@ fn lane_report(lane: &LaneState) -> Result<LaneReport, ReportError> {
     Ok(LaneReport {
         modality: lane.lane.modality,
         fold: lane.lane.fold,
-        rounds: lane.rounds.iter().map(round_report).collect::<Result<_, _>>()?,
+        rounds: lane.rounds.iter().map(|round| round_report(round, selection)).collect::<Result<_, _>>()?,
         chosen_round: lane.chosen,
+        chosen_by: lane.chosen.map(|_| lane.best_round(selection).1),
         chosen_model: chosen.and_then(|round| round.model).map(|model| model.digest),
         validation,
         holdout,
     })
 }
 
-fn round_report(round: &RoundState) -> Result<RoundReport, ReportError> {
+fn round_report(round: &RoundState, selection: Selection) -> Result<RoundReport, ReportError> {
     let contributors = round.training.answers().iter().map(|(site, answer)| ContributorReport {
         site: site.clone(),
         cases: answer.value.cases,
@@ -147,12 +149,16 @@ fn round_report(round: &RoundState) -> Result<RoundReport, ReportError> {
         Some(gathering) => at_own_threshold(gathering)?.0,
         None => None,
     };
+    let pooled = round.pooled_validation();
     Ok(RoundReport {
         round: round.round,
+        reductions: round.reductions,
         model: round.model.map(|model| model.digest),
         contributors: contributors.collect(),
         missing: missing(&round.training),
         validation,
+        validation_loss: pooled.as_ref().and_then(|pooled| pooled.mean_loss),
+        validation_m: pooled.filter(|_| selection == Selection::PaperM).and_then(|p| paper_m(&p.scores)),
     })
 }
 
@@ -214,10 +220,12 @@ fn warnings(state: &Coordinator) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use consilium_domain::{Plateau, Schedule};
     use consilium_protocol::Outcome;
+    use consilium_protocol::coordinator::ChosenBy;
 
     use super::*;
-    use crate::scene::{Scene, site};
+    use crate::scene::{Scene, site, study};
 
     fn report(scene: &Scene) -> Report {
         Report::of(&scene.state, Timestamp(100_000)).unwrap()
@@ -238,6 +246,10 @@ mod tests {
                 (Some(lane.rounds[0].round), lane.rounds[0].model)
             );
         }
+        assert!(arm.lanes.iter().all(|lane| lane.chosen_by == Some(ChosenBy::Auc)));
+        // Each of two sites has the loss 1 over three patients of either class.
+        let round = &arm.lanes[0].rounds[1];
+        assert_eq!((round.reductions, round.validation_loss, round.validation_m), (0, Some(1.0 / 6.0), None));
         let holdout = &arm.groups[0].holdout;
         assert_eq!((holdout.pooled.positives, holdout.pooled.negatives), (6, 6), "3 of each at two sites");
         assert_eq!(holdout.pooled.auc.as_ref().map(|auc| auc.value), Some(1.0));
@@ -249,6 +261,23 @@ mod tests {
         // Two rounds of two lanes; two validations of two lanes; two hold-outs; one fusion.
         let busy = report.sites[0].busy_seconds;
         assert_eq!((busy.train, busy.validate, busy.predict_holdout, busy.fuse), (4.0, 8.0, 4.0, 3.0));
+    }
+
+    #[test]
+    fn the_papers_recipe_is_reported_where_the_study_follows_it() {
+        let mut study = study();
+        study.training.rounds = 4;
+        study.training.schedule = Schedule::Plateau(Plateau { factor: 0.1, patience: 0 });
+        study.evaluation.selection = Selection::PaperM;
+        let report = report(&Scene::finished_with(study));
+        let lane = &report.arms[0].lanes[0];
+        assert_eq!(lane.chosen_by, Some(ChosenBy::PaperM));
+        let reductions: Vec<u16> = lane.rounds.iter().map(|round| round.reductions).collect();
+        assert_eq!(reductions, [0, 0, 1, 2], "every round after the first has the same loss");
+        assert!(lane.rounds.iter().all(|round| round.validation_m == Some(1.0)));
+        let text = serde_json::to_string(&report).unwrap();
+        assert!(text.contains(r#""chosen_by":"paper-m""#));
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use consilium_domain::{
     Arm, CohortSummary, Digest, Fold, Modality, ModalityGroup, Round, SiteId, Study, StudyHash,
 };
 use consilium_metrics::Scorecard;
+use consilium_protocol::coordinator::ChosenBy;
 use consilium_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,8 @@ pub struct LaneReport {
     pub rounds: Vec<RoundReport>,
     /// The round that represents the lane.
     pub chosen_round: Option<Round>,
+    /// What made it that.
+    pub chosen_by: Option<ChosenBy>,
     /// The digest of its model.
     pub chosen_model: Option<Digest>,
     /// Scores of that round on the fold; the threshold maximises Youden's J there.
@@ -134,6 +137,8 @@ pub struct LaneReport {
 pub struct RoundReport {
     /// Its number.
     pub round: Round,
+    /// How often the learning rates were reduced for it.
+    pub reductions: u16,
     /// The aggregated model.
     pub model: Option<Digest>,
     /// Who contributed what.
@@ -142,6 +147,10 @@ pub struct RoundReport {
     pub missing: BTreeMap<SiteId, String>,
     /// Scores of the new model on the fold.
     pub validation: Option<Scores>,
+    /// Its mean cross-entropy over the patients of the fold, pooled over sites, by which the rates are reduced.
+    pub validation_loss: Option<f64>,
+    /// M of the paper on the fold, where the study chooses by it and the round passes.
+    pub validation_m: Option<f64>,
 }
 
 /// One admitted update.

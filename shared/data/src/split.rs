@@ -129,6 +129,7 @@ impl Cohort {
 
 #[cfg(test)]
 mod tests {
+    use consilium_domain::Selection;
     use proptest::prelude::*;
 
     use super::*;
@@ -159,7 +160,7 @@ mod tests {
     use crate::{ExcludedScan, Exclusion, ScanName};
 
     fn evaluation(folds: u8, holdout_fraction: f64) -> Evaluation {
-        Evaluation { folds, holdout_fraction, bins: 64 }
+        Evaluation { folds, holdout_fraction, bins: 64, selection: Selection::Auc, route_samples: 0 }
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use consilium_data::phantom::{Grid, PhantomCohort, PhantomError, ideal_auc, observed_auc};
 use consilium_data::{Cohort, Layout, Split, Volume, load_input, preprocess};
-use consilium_domain::{Evaluation, Label, Modality, Preprocessing, Seed};
+use consilium_domain::{Evaluation, Label, Modality, Preprocessing, Seed, Selection};
 
 fn cohort(sites: usize, cases_per_site: usize, modalities: &[Modality]) -> PhantomCohort {
     PhantomCohort {
@@ -32,7 +32,13 @@ fn a_written_site_opens_splits_and_loads() {
     }
     let split = Split::deal(
         &opened,
-        &Evaluation { folds: 3, holdout_fraction: 0.3, bins: 64 },
+        &Evaluation {
+            folds: 3,
+            holdout_fraction: 0.3,
+            bins: 64,
+            selection: Selection::Auc,
+            route_samples: 0,
+        },
         &Seed::from_number(1),
     );
     assert_eq!(split.holdout(&opened, Modality::T1).len(), 2 * 3);

@@ -33,5 +33,6 @@ pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{
     AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode,
-    Precision, Preprocessing, Study, StudyError, StudyHash, Training, UnknownClassBalance, UnknownPrecision,
+    Plateau, Precision, Preprocessing, Schedule, Selection, Study, StudyError, StudyHash, Training,
+    UnknownClassBalance, UnknownPrecision,
 };

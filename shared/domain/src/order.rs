@@ -39,6 +39,8 @@ pub enum Task {
         model: BlobRef,
         /// The patients of each class whom all sites of the round train on, where the study weights classes by them.
         classes: Option<ClassCounts>,
+        /// How often the learning rates are reduced by now: `Training::reduced` has the rates.
+        reductions: u16,
     },
     /// Score the lane's validation fold with the model of `round`.
     Validate {

@@ -1,6 +1,6 @@
 //! Studies and fingerprints for tests.
 
-use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::*;
 
 /// One site, one lane a fold.
@@ -10,7 +10,13 @@ pub(crate) fn study() -> Study {
         seed: 1,
         arms: vec![Arm::Random],
         modalities: vec![Modality::Flair],
-        evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: 8 },
+        evaluation: Evaluation {
+            folds: 2,
+            holdout_fraction: 0.3,
+            bins: 8,
+            selection: Selection::Auc,
+            route_samples: 0,
+        },
         preprocessing: Preprocessing::TumourCrop { side: 8 },
         network: NetworkSpec { depth: Depth::D10, width: 1 },
         training: Training {
@@ -23,6 +29,9 @@ pub(crate) fn study() -> Study {
             temperature: 1.0,
             norm: NormMode::Batch,
             class_balance: ClassBalance::None,
+            schedule: Schedule::Constant,
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             augmentation: AugmentationSpec::default(),
             precision: Precision::F32,
         },

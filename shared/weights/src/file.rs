@@ -86,7 +86,7 @@ fn check_names(file: &SafeTensors<'_>, manifest: &[TensorSpec]) -> Result<(), We
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::network::{Depth, NetworkSpec, TensorKind};
+    use consilium_domain::network::{Depth, NetworkSpec, TensorKind, Tuning};
     use consilium_domain::{Arm, Seed};
 
     use super::*;
@@ -94,7 +94,7 @@ mod tests {
 
     fn random_arm() -> Weights {
         let spec = NetworkSpec { depth: Depth::D10, width: 2 };
-        initial_trainable(spec, Arm::Random, &Seed::from_number(1), None).unwrap()
+        initial_trainable(spec, Arm::Random, Tuning::default(), &Seed::from_number(1), None).unwrap()
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
     fn another_networks_file_is_refused_with_the_names() {
         let file = random_arm().to_safetensors();
         let spec = NetworkSpec { depth: Depth::D18, width: 2 };
-        let manifest = spec.trainable_tensors(Arm::Random).into();
+        let manifest = spec.trainable_tensors(Arm::Random, Tuning::default()).into();
         let error = Weights::from_safetensors(&file, manifest).unwrap_err();
         assert!(
             matches!(&error, WeightsError::Names { missing, .. } if missing[0] == "tuned.layer1.1.conv1.weight")
@@ -120,8 +120,9 @@ mod tests {
     fn wrong_width_truncation_and_nan_are_refused() {
         let weights = random_arm();
         let file = weights.to_safetensors();
-        let wide: Arc<[TensorSpec]> =
-            NetworkSpec { depth: Depth::D10, width: 4 }.trainable_tensors(Arm::Random).into();
+        let wide: Arc<[TensorSpec]> = NetworkSpec { depth: Depth::D10, width: 4 }
+            .trainable_tensors(Arm::Random, Tuning::default())
+            .into();
         assert!(matches!(Weights::from_safetensors(&file, wide), Err(WeightsError::Shape { .. })));
         let cut = &file[..file.len() - 1];
         assert!(matches!(

@@ -1,6 +1,6 @@
 //! What a check is asked to do.
 
-use consilium_domain::{Evaluation, Modality};
+use consilium_domain::{Evaluation, Modality, Selection};
 
 /// The folds a study may have.
 const FOLDS: std::ops::RangeInclusive<u8> = 2..=20;
@@ -45,7 +45,13 @@ impl CheckOptions {
         if !(holdout_fraction > 0.0 && holdout_fraction <= MOST_HOLDOUT) {
             return Err(InvalidOptions::Holdout(holdout_fraction));
         }
-        let evaluation = Evaluation { folds, holdout_fraction, bins: ANY_BINS };
+        let evaluation = Evaluation {
+            folds,
+            holdout_fraction,
+            bins: ANY_BINS,
+            selection: Selection::default(),
+            route_samples: 0,
+        };
         Ok(Self { evaluation, modalities: Vec::new(), headers_only: false })
     }
 

@@ -7,11 +7,13 @@
 mod backbone;
 mod initial;
 mod state;
+mod tuning;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use initial::initial_values;
 pub use state::{POLICY_PREFIX, TUNED_PREFIX};
+pub use tuning::{StemMode, Transfer, Tuning};
 
 /// Depth of a 3D ResNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

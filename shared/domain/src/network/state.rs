@@ -1,6 +1,6 @@
-//! Which tensors an arm trains (and therefore sends), and what it takes from the frozen backbone.
+//! Which tensors an arm trains, and therefore sends.
 
-use super::{NetworkSpec, TensorKind, TensorSpec};
+use super::{NetworkSpec, TensorKind, TensorSpec, Tuning};
 use crate::Arm;
 
 /// Prefix of the fine-tuned copies of backbone tensors.
@@ -11,14 +11,10 @@ pub const POLICY_PREFIX: &str = "policy.";
 impl NetworkSpec {
     /// Every tensor of an arm that changes in training, in the order it travels.
     ///
-    /// `spottune`: fine-tuned blocks, policy network, classifier. `medicalnet`: blocks and classifier (the stem
-    /// stays pretrained). `random`: stem, blocks and classifier.
-    pub fn trainable_tensors(self, arm: Arm) -> Vec<TensorSpec> {
-        let mut tensors = Vec::new();
-        if arm == Arm::Random {
-            tensors.extend(prefixed(TUNED_PREFIX, self.stem_tensors()));
-        }
-        tensors.extend(prefixed(TUNED_PREFIX, self.blocks().iter().flat_map(|block| block.tensors())));
+    /// First [`Self::tuned_tensors`] with [`TUNED_PREFIX`], then `spottune`'s policy network with
+    /// [`POLICY_PREFIX`], then the classifier.
+    pub fn trainable_tensors(self, arm: Arm, tuning: Tuning) -> Vec<TensorSpec> {
+        let mut tensors: Vec<_> = prefixed(TUNED_PREFIX, self.tuned_tensors(arm, tuning)).collect();
         if arm == Arm::Spottune {
             let policy = self.policy_backbone();
             tensors.extend(prefixed(POLICY_PREFIX, policy.backbone_tensors()));
@@ -42,7 +38,7 @@ fn linear(name: &str, out: usize, into: usize) -> [TensorSpec; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Depth;
+    use super::super::{Depth, Transfer};
     use super::*;
 
     const PAPER: NetworkSpec = NetworkSpec { depth: Depth::D50, width: 64 };
@@ -53,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_papers_network_has_its_published_size() {
-        let trainable = PAPER.trainable_tensors(Arm::Spottune);
+        let trainable = PAPER.trainable_tensors(Arm::Spottune, Tuning::default());
         let (policy, tuned): (Vec<_>, Vec<_>) =
             trainable.into_iter().partition(|t| t.name.starts_with(POLICY_PREFIX));
         assert_eq!(parameters(&policy), 14_371_936);
@@ -61,17 +57,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_random_arm_trains_the_stem() {
-        for arm in Arm::ALL {
-            let stem = PAPER.trainable_tensors(arm).iter().any(|t| t.name == "tuned.conv1.weight");
-            assert_eq!(stem, arm == Arm::Random, "{arm}");
-        }
+    fn the_papers_transfer_sends_the_last_stage_and_the_classifier() {
+        let tuning = Tuning { transfer: Transfer::Layer4, ..Tuning::default() };
+        let tensors = PAPER.trainable_tensors(Arm::Medicalnet, tuning);
+        let (head, stage): (Vec<_>, Vec<_>) =
+            tensors.into_iter().partition(|tensor| tensor.name.starts_with("head."));
+        assert!(stage.iter().all(|tensor| tensor.name.starts_with("tuned.layer4.")));
+        assert_eq!((parameters(&stage), parameters(&head)), (29_120_512, 2_049));
     }
 
     #[test]
     fn names_are_unique() {
         for arm in Arm::ALL {
-            let tensors = PAPER.trainable_tensors(arm);
+            let tensors = PAPER.trainable_tensors(arm, Tuning::default());
             let names: std::collections::BTreeSet<_> = tensors.iter().map(|t| &t.name).collect();
             assert_eq!(names.len(), tensors.len());
         }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Study;
-use crate::network::NetworkSpec;
+use super::{Evaluation, Selection, Study, Training};
+use crate::network::{NetworkSpec, StemMode, Transfer};
 
 /// Why a text is not a study.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,16 @@ impl Study {
             "must be in (0, 0.9]",
         );
         problems.unless((2..=128).contains(&evaluation.bins), "evaluation.bins", "must be 2 to 128");
+        problems.unless(
+            evaluation.selection != Selection::PaperM || evaluation.bins.is_multiple_of(2),
+            "evaluation.bins",
+            "must be even with selection = \"paper-m\", whose threshold of 0.5 must be an edge",
+        );
+        problems.unless(
+            evaluation.route_samples <= Evaluation::MAX_ROUTE_SAMPLES,
+            "evaluation.route_samples",
+            "must be 0 (the preferred path) to 100",
+        );
         let input = self.preprocessing.input_shape();
         problems.unless(
             input.iter().all(|side| (8..=256).contains(side)),
@@ -58,7 +68,11 @@ impl Study {
 
     fn check_training(&self, problems: &mut Problems) {
         let training = &self.training;
-        problems.unless((1..=10_000).contains(&training.rounds), "training.rounds", "must be 1 to 10000");
+        problems.unless(
+            (1..=Training::MAX_ROUNDS).contains(&training.rounds),
+            "training.rounds",
+            "must be 1 to 10000",
+        );
         problems.unless(
             (1..=1_000).contains(&training.local_epochs),
             "training.local_epochs",
@@ -81,6 +95,12 @@ impl Study {
             "training.temperature",
             "must be in (0, 1e6]",
         );
+        problems.unless(
+            training.transfer == Transfer::All || training.stem == StemMode::Frozen,
+            "training.stem",
+            "must be \"frozen\" with transfer = \"layer4\", which freezes everything before the last stage",
+        );
+        training.schedule.check(problems);
         training.augmentation.check(problems);
     }
 
@@ -140,7 +160,8 @@ pub(super) fn is_set<T: Ord>(items: &[T]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Evaluation, sample};
+    use super::super::sample;
+    use super::*;
 
     #[test]
     fn the_sample_is_sensible() {
@@ -151,10 +172,27 @@ mod tests {
     fn all_problems_are_reported_at_once_with_their_keys() {
         let mut study = sample::study();
         study.arms.clear();
-        study.evaluation = Evaluation { folds: 1, holdout_fraction: f64::NAN, bins: 1 };
+        study.evaluation = Evaluation {
+            folds: 1,
+            holdout_fraction: f64::NAN,
+            bins: 1,
+            selection: Selection::PaperM,
+            route_samples: 101,
+        };
+        study.training.transfer = Transfer::Layer4;
+        study.training.stem = StemMode::Tuned;
         study.federation.quorum = 9;
         let text = study.check().unwrap_err().to_string();
-        for key in ["arms", "evaluation.folds", "evaluation.holdout_fraction", "evaluation.bins", "quorum"] {
+        for key in [
+            "arms",
+            "evaluation.folds",
+            "evaluation.holdout_fraction",
+            "evaluation.bins: must be 2",
+            "evaluation.bins: must be even",
+            "evaluation.route_samples",
+            "training.stem",
+            "quorum",
+        ] {
             assert!(text.contains(key), "{key} is missing from {text}");
         }
     }

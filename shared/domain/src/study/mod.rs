@@ -5,6 +5,7 @@
 
 mod augmentation;
 mod check;
+mod schedule;
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use augmentation::{AugmentationSpec, Elastic, Flip};
 pub use check::StudyError;
+pub use schedule::{Plateau, Schedule};
 
-use crate::network::NetworkSpec;
+use crate::network::{NetworkSpec, StemMode, TensorSpec, Transfer, Tuning};
 use crate::{Arm, Digest, Fold, Lane, Modality, Seed, SiteId};
 
 /// A study as agreed. `Study::check` has passed for every value that came through [`Study::from_json`].
@@ -51,6 +53,30 @@ pub struct Evaluation {
     pub holdout_fraction: f64,
     /// Bins of the score histograms, 2 to 128. The grid divides [0, 1] evenly.
     pub bins: u16,
+    /// Which round's model represents a lane.
+    #[serde(default)]
+    pub selection: Selection,
+    /// How `spottune` routes a patient when it is scored: 0 takes the path that the policy prefers in each block,
+    /// N averages the probabilities of N routings drawn from the policy, at N times the cost.
+    #[serde(default)]
+    pub route_samples: u16,
+}
+
+impl Evaluation {
+    /// Most routings that are drawn: the mean of so many probabilities has a standard error of at most 0.05.
+    pub const MAX_ROUTE_SAMPLES: u16 = 100;
+}
+
+/// Which round's model represents a lane, judged on the pooled validation fold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// The largest AUC; of equals the smaller mean loss, then the earlier round.
+    #[default]
+    Auc,
+    /// The largest M = 0.6 sensitivity + 0.4 specificity at a threshold of 0.5 among the rounds in which both
+    /// exceed 0.5 (arXiv:2310.12373); of equals, and where there is no such round, as [`Selection::Auc`].
+    PaperM,
 }
 
 /// A named transform from a scan and its tumour mask to a network's input.
@@ -175,9 +201,28 @@ pub struct Training {
     /// Against classes of unequal size.
     #[serde(default)]
     pub class_balance: ClassBalance,
+    /// How the learning rates fall.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Which blocks the arm `medicalnet` fine-tunes.
+    #[serde(default)]
+    pub transfer: Transfer,
+    /// Whether the pretrained arms fine-tune the stem.
+    #[serde(default)]
+    pub stem: StemMode,
     /// Random changes to the training inputs.
     #[serde(default)]
     pub augmentation: AugmentationSpec,
+}
+
+impl Training {
+    /// Most rounds of a lane: far beyond any training, and few enough to list in a report.
+    pub const MAX_ROUNDS: u16 = 10_000;
+
+    /// What the arms train of the backbone.
+    pub const fn tuning(&self) -> Tuning {
+        Tuning { transfer: self.transfer, stem: self.stem }
+    }
 }
 
 /// The fixed-point arithmetic of the aggregate.
@@ -278,6 +323,11 @@ impl Study {
         self.federation.training_sites.is_empty() || self.federation.training_sites.contains(site)
     }
 
+    /// Every tensor of an arm that changes in training, in the order it travels.
+    pub fn trainable_tensors(&self, arm: Arm) -> Vec<TensorSpec> {
+        self.network.trainable_tensors(arm, self.training.tuning())
+    }
+
     /// Whether any arm needs pretrained weights.
     pub fn needs_base(&self) -> bool {
         self.arms.iter().any(|arm| arm.is_pretrained())
@@ -341,6 +391,22 @@ mod tests {
         assert!(
             matches!(Study::from_json(&misspelt), Err(StudyError::Syntax(message)) if message.contains("pos-weight"))
         );
+    }
+
+    #[test]
+    fn what_an_older_study_does_not_say_stays_as_it_was() {
+        let text = sample::study().to_json();
+        let mut silent = text.clone();
+        for said in [r#","selection":"auc","route_samples":0"#, r#","transfer":"all","stem":"frozen""#] {
+            assert!(silent.contains(said), "{said} is missing from {silent}");
+            silent = silent.replace(said, "");
+        }
+        assert_eq!(Study::from_json(&silent).unwrap(), sample::study());
+        let paper = text.replace(r#""auc""#, r#""paper-m""#).replace(r#""all""#, r#""layer4""#);
+        let paper = Study::from_json(&paper).unwrap();
+        assert_eq!(paper.evaluation.selection, Selection::PaperM);
+        assert_eq!(paper.training.tuning(), Tuning { transfer: Transfer::Layer4, stem: StemMode::Frozen });
+        assert!(Study::from_json(&text.replace(r#""all""#, r#""layer3""#)).is_err());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use super::{
     AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, NormMode, Precision,
-    Preprocessing, Study, Training,
+    Preprocessing, Schedule, Selection, Study, Training,
 };
-use crate::network::{Depth, NetworkSpec};
+use crate::network::{Depth, NetworkSpec, StemMode, Transfer};
 use crate::{Arm, Modality};
 
 pub(crate) fn study() -> Study {
@@ -13,7 +13,13 @@ pub(crate) fn study() -> Study {
         seed: 7,
         arms: Arm::ALL.to_vec(),
         modalities: vec![Modality::T1gd, Modality::Flair],
-        evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: 64 },
+        evaluation: Evaluation {
+            folds: 2,
+            holdout_fraction: 0.3,
+            bins: 64,
+            selection: Selection::Auc,
+            route_samples: 0,
+        },
         preprocessing: Preprocessing::TumourCrop { side: 16 },
         network: NetworkSpec { depth: Depth::D10, width: 4 },
         training: Training {
@@ -27,6 +33,9 @@ pub(crate) fn study() -> Study {
             norm: NormMode::Batch,
             precision: Precision::F32,
             class_balance: ClassBalance::None,
+            schedule: Schedule::Constant,
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             augmentation: AugmentationSpec::default(),
         },
         federation: Federation {

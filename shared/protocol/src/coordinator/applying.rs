@@ -37,7 +37,6 @@ impl Coordinator {
                     state.model = Some(model);
                 }
                 self.open_validation(&lane, round);
-                self.open_round(&lane, round.next());
             }
             Event::Aborted { reason } => return vec![self.halt(reason)],
         }

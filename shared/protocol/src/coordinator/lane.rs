@@ -14,6 +14,8 @@ pub struct RoundState {
     pub start: BlobRef,
     /// The patients of each class whom the sites train on, where the study weights classes by them.
     pub classes: Option<ClassCounts>,
+    /// How often its learning rates were reduced: fixed when it was opened.
+    pub reductions: u16,
     /// The sites' updates.
     pub training: Gathering<TrainingOutcome>,
     /// The aggregated model.
@@ -23,6 +25,11 @@ pub struct RoundState {
 }
 
 impl RoundState {
+    /// Whether nobody's scores of the round's model are waited for any longer.
+    pub fn is_validated(&self) -> bool {
+        self.validation.as_ref().is_some_and(|validation| validation.closing().is_some())
+    }
+
     /// The sum of the round's updates, in site order.
     pub(super) fn aggregation(&self, lane: Lane) -> Effect {
         let contributions = self.training.answers().iter().map(|(site, answer)| Contribution {
@@ -67,6 +74,11 @@ impl LaneState {
         let round = self.chosen?;
         let model = self.round(round)?.model?;
         Some((ChosenModel { lane: self.lane, round }, model))
+    }
+
+    /// The mean losses of the validated rounds, in their order. A round without validation patients has none.
+    pub fn validation_losses(&self) -> impl Iterator<Item = f64> {
+        self.rounds.iter().filter_map(|round| round.pooled_validation()?.mean_loss)
     }
 
     /// Whether nothing more happens in this lane.

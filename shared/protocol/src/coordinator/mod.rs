@@ -32,7 +32,7 @@ pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
 pub use roster::{Member, Presence, Roster};
-pub use selection::pooled_scores;
+pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
 use crate::{FusionOutcome, Rejection, Timestamp};
 use comparison::Comparison;

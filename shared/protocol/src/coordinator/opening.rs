@@ -20,10 +20,12 @@ impl Coordinator {
         let classes = weighted.then(|| expected.iter().map(count).sum());
         let quorum = usize::from(self.study.federation.quorum);
         let first = self.models.initial.get(&lane.arm).copied();
+        let schedule = self.study.training.schedule;
         let training = Gathering::open(self.now, expected, quorum);
         let Some(state) = self.lane_mut(lane) else { return };
         let Some(start) = state.rounds.last().map_or(first, |before| before.model) else { return };
-        let round = RoundState { round, start, classes, training, model: None, validation: None };
+        let reductions = schedule.reductions(state.validation_losses());
+        let round = RoundState { round, start, classes, reductions, training, model: None, validation: None };
         let task = state.training_task(&round);
         state.rounds.push(round);
         self.issue(task);
@@ -77,46 +79,4 @@ impl Coordinator {
 }
 
 #[cfg(test)]
-mod tests {
-    use consilium_domain::{BlobRef, ClassCounts, Modality, ModalityCounts};
-
-    use super::super::{Event, FirstModels, Opening};
-    use super::*;
-    use crate::Timestamp;
-    use crate::sample;
-
-    fn cohort(methylated: u32, unmethylated: u32) -> CohortSummary {
-        let fold = ClassCounts { methylated, unmethylated };
-        let counts = ModalityCounts { folds: vec![fold; 2], holdout: ClassCounts::default() };
-        CohortSummary { modalities: [(Modality::Flair, counts)].into(), ..CohortSummary::default() }
-    }
-
-    /// The classes in the first order of a study of two sites.
-    fn classes(balance: ClassBalance) -> Option<ClassCounts> {
-        let mut study = sample::study();
-        study.training.class_balance = balance;
-        study.federation.sites = ["a", "b"].map(|name| name.parse().unwrap()).into();
-        let models = FirstModels {
-            base: None,
-            initial: [(Arm::Random, BlobRef::of(b"first"))].into(),
-            update_bytes: [(Arm::Random, 8)].into(),
-        };
-        let now = Timestamp(1);
-        let mut state = Coordinator::open(now, Opening { study, models });
-        for (site, cohort) in [("a", cohort(3, 5)), ("b", cohort(1, 7))] {
-            let site: SiteId = site.parse().unwrap();
-            state.handle(now, Event::SiteEnlisted { site, cohort }).unwrap();
-        }
-        match state.next_order(&"a".parse().unwrap()).unwrap().task {
-            Task::Train { classes, .. } => classes,
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn a_study_that_weights_classes_tells_how_many_all_sites_train_on() {
-        assert_eq!(classes(ClassBalance::PosWeight), Some(ClassCounts { methylated: 4, unmethylated: 12 }));
-        assert_eq!(classes(ClassBalance::None), None);
-        assert_eq!(classes(ClassBalance::Undersample), None);
-    }
-}
+mod tests;

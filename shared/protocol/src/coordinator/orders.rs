@@ -9,7 +9,8 @@ impl Coordinator {
     /// The first piece of work that waits for `site`, if any.
     ///
     /// The order is fixed: lane by lane as the study lists them, and in a lane training before validation,
-    /// because the next round of everybody depends on it. A site that waits for others in one lane works in
+    /// because the next round of everybody depends on it (with a plateau it is not open before the validation is
+    /// over, so that the two never compete). A site that waits for others in one lane works in
     /// the next. Asking twice gives the same order twice: it is answered once.
     pub fn next_order(&self, site: &SiteId) -> Option<WorkOrder> {
         if !matches!(self.phase, Phase::Running { .. }) {
@@ -91,7 +92,8 @@ impl LaneState {
     }
 
     pub(super) fn training_task(&self, round: &RoundState) -> Task {
-        Task::Train { lane: self.lane, round: round.round, model: round.start, classes: round.classes }
+        let RoundState { round, start: model, classes, reductions, .. } = *round;
+        Task::Train { lane: self.lane, round, model, classes, reductions }
     }
 
     pub(super) fn validation_task(&self, round: &RoundState) -> Option<Task> {

@@ -5,7 +5,6 @@ use consilium_domain::{Federation, Round};
 
 use super::gathering::Verdict;
 use super::opening::FEWEST_TRAINING_CASES;
-use super::selection::best_round;
 use super::{Coordinator, Effect, Gathering, LaneState, Phase, Roster, RoundState};
 use crate::Timestamp;
 
@@ -70,6 +69,7 @@ impl Coordinator {
     fn settle_lanes(&mut self, effects: &mut Vec<Effect>) -> Result<(), String> {
         for index in 0..self.lanes.len() {
             self.close_rounds(index, effects)?;
+            self.open_next_round(index);
             self.choose(index);
             let (roster, rules, now) = (&self.roster, &self.study.federation, self.now);
             let lane = &mut self.lanes[index];
@@ -98,17 +98,26 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Opens the lane's next round once the one before has its model and, where the schedule looks at the
+    /// validation, that is over: a round's rates must not depend on who was faster.
+    fn open_next_round(&mut self, index: usize) {
+        let state = &self.lanes[index];
+        let Some(last) = state.rounds.last().filter(|last| last.model.is_some()) else { return };
+        if last.is_validated() || !self.study.training.schedule.needs_validation() {
+            let (lane, next) = (state.lane, last.round.next());
+            self.open_round(&lane, next);
+        }
+    }
+
     /// Chooses the lane's round once all rounds are validated, and asks for the hold-out.
     fn choose(&mut self, index: usize) {
         let lane = &self.lanes[index];
-        let validated = |round: &RoundState| {
-            round.validation.as_ref().is_some_and(|validation| validation.closing().is_some())
-        };
         let complete = lane.rounds.len() == usize::from(self.study.training.rounds);
-        if lane.chosen.is_some() || !complete || !lane.rounds.iter().all(validated) {
+        if lane.chosen.is_some() || !complete || !lane.rounds.iter().all(RoundState::is_validated) {
             return;
         }
-        let (round, modality) = (best_round(lane), lane.lane.modality);
+        let (round, _) = lane.best_round(self.study.evaluation.selection);
+        let modality = lane.lane.modality;
         let expected = self.enlisted_where(|_, cohort| cohort.counts(modality).holdout.total() > 0);
         let needed = self.needed(&expected);
         let lane = &mut self.lanes[index];

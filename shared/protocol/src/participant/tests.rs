@@ -10,7 +10,7 @@ fn order() -> WorkOrder {
     let lane = Lane { arm: Arm::Random, modality: Modality::Flair, fold: Fold(0) };
     WorkOrder::new(
         study().hash(),
-        Task::Train { lane, round: Round(1), model: BlobRef::of(b"model"), classes: None },
+        Task::Train { lane, round: Round(1), model: BlobRef::of(b"model"), classes: None, reductions: 0 },
     )
 }
 
