@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use consilium_data::{IMAGE_SKETCHER, InputCache};
 use consilium_domain::network::{TensorSpec, initial_values};
 use consilium_domain::{ClassBalance, Lane, Seed, Study, Training};
-use consilium_model::Classifier;
+use consilium_model::{Architecture, Classifier};
 use consilium_weights::{Weights, initial_trainable};
 use serde::Serialize;
 
@@ -105,9 +105,9 @@ fn train(
     let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
     let values = manifest.iter().flat_map(|tensor| initial_values(tensor, &seed)).collect();
     let base = Weights::new(manifest, values).context("random numbers are no weights")?;
-    let start = initial_trainable(study.network, lane.arm, &seed, Some(&base))?;
-    let norm = study.training.norm;
-    let mut network = Classifier::new(study.network, lane.arm, norm, Some(&base), &start, &config.device)?;
+    let start = initial_trainable(study.network, lane.arm, study.training.tuning(), &seed, Some(&base))?;
+    let architecture = Architecture::of_study(study, lane.arm);
+    let mut network = Classifier::new(architecture, Some(&base), &start, &config.device)?;
     let shape = study.preprocessing.input_shape();
     let inputs = LaneInputs { inputs: data.training(lane), shape, cache };
     let wanted = usize::from(study.training.batch_size).saturating_mul(steps as usize);

@@ -83,6 +83,9 @@ pub(crate) struct SimulateArgs {
     /// What is done where one class has more patients: none, pos-weight or undersample.
     #[arg(long)]
     pub(crate) class_balance: Option<ClassBalance>,
+    /// At evaluation, average so many sampled routings instead of taking the preferred one.
+    #[arg(long)]
+    pub(crate) route_samples: Option<u16>,
     /// Do not look for patients who are at several sites, or several times at one.
     #[arg(long)]
     pub(crate) keep_duplicates: bool,

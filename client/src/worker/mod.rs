@@ -176,11 +176,12 @@ impl Bench {
         }
         let start = |arm: Arm| -> Result<Weights, WorkError> {
             let bytes = model.as_deref().ok_or(WorkError::NoModel)?;
-            Ok(Weights::from_safetensors(bytes, prepared.study.network.trainable_tensors(arm).into())?)
+            Ok(Weights::from_safetensors(bytes, prepared.study.trainable_tensors(arm).into())?)
         };
         match &order.task {
-            Task::Train { lane, round, classes, .. } => {
-                self.train(prepared, lane, *round, *classes, &start(lane.arm)?)
+            Task::Train { lane, round, classes, reductions, .. } => {
+                let recipe = prepared.study.training.reduced(*reductions);
+                self.train(prepared, lane, *round, &recipe, *classes, &start(lane.arm)?)
             }
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
                 self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)

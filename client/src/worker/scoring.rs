@@ -1,10 +1,11 @@
 //! Scoring orders: a lane's fold, or the hold-out, under one model.
 
+use std::num::NonZeroU16;
 use std::time::Instant;
 
-use consilium_domain::{ChosenModel, Label, Lane, Round, Task};
+use consilium_domain::{ChosenModel, Label, Lane, Round, Study, Task};
 use consilium_metrics::ScoreHistogram;
-use consilium_model::{Classifier, Routes};
+use consilium_model::{Architecture, Classifier, Routes};
 use consilium_protocol::{Outcome, ScoringOutcome};
 use consilium_weights::Weights;
 
@@ -26,16 +27,10 @@ impl Bench {
         let set = if matches!(task, Task::Validate { .. }) { CaseSet::Validation } else { CaseSet::Holdout };
         let inputs = data.set(lane, set);
         let base = self.base.as_ref();
-        let classifier = Classifier::new(
-            study.network,
-            lane.arm,
-            study.training.norm,
-            base,
-            model,
-            &self.workplace.device,
-        )?;
+        let architecture = Architecture::of_study(study, lane.arm);
+        let classifier = Classifier::new(architecture, base, model, &self.workplace.device)?;
         let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };
-        let answers = classifier.predict(&inputs, study.training.batch_size.into(), Routes::Preferred)?;
+        let answers = classifier.predict(&inputs, study.training.batch_size.into(), routes(study, task))?;
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;
@@ -49,6 +44,14 @@ impl Bench {
         let seconds = began.elapsed().as_secs_f64();
         Ok((Outcome::Scored(ScoringOutcome { scores, loss_sum, seconds }), None))
     }
+}
+
+/// How patients are routed, as the study says. The same task draws the same routings again.
+fn routes(study: &Study, task: &Task) -> Routes {
+    NonZeroU16::new(study.evaluation.route_samples).map_or(Routes::Preferred, |count| Routes::Sampled {
+        count,
+        seed: study.seed().derive(&format!("routes/{task}")),
+    })
 }
 
 pub(super) fn histogram(bins: u16) -> Result<ScoreHistogram, WorkError> {

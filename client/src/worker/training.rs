@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use consilium_domain::{BlobRef, ClassCounts, Lane, Round};
-use consilium_model::{Classifier, TrainingProgress};
+use consilium_domain::{BlobRef, ClassCounts, Lane, Round, Training};
+use consilium_model::{Architecture, Classifier, TrainingProgress};
 use consilium_privacy::{Grid, LocalUpdate};
 use consilium_protocol::{Outcome, TrainingOutcome};
 use consilium_weights::Weights;
@@ -19,12 +19,12 @@ impl Bench {
         prepared: &Prepared,
         lane: &Lane,
         round: Round,
+        recipe: &Training,
         classes: Option<ClassCounts>,
         start: &Weights,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
         let began = Instant::now();
         let Prepared { study, data, .. } = prepared;
-        let recipe = &study.training;
         let seed = study.seed().derive(&format!("training/{lane}/{round}/{}", self.workplace.site));
         let inputs = LaneInputs {
             inputs: data.training(lane),
@@ -32,14 +32,9 @@ impl Bench {
             cache: self.cache()?,
         };
         let cases = LaneCases::new(inputs, recipe, classes, seed.derive("augmentation"));
-        let mut classifier = Classifier::new(
-            study.network,
-            lane.arm,
-            recipe.norm,
-            self.base.as_ref(),
-            start,
-            &self.workplace.device,
-        )?;
+        let architecture = Architecture::of_study(study, lane.arm);
+        let mut classifier =
+            Classifier::new(architecture, self.base.as_ref(), start, &self.workplace.device)?;
         let mut observe = |progress: TrainingProgress| {
             tracing::debug!(%lane, %round, ?progress, "training");
             if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -25,7 +25,7 @@ impl Checkpointed {
     /// Computes the blocks without recording them.
     pub(crate) fn forward(network: &Network<Trained>, input: Features, gates: Option<Tensor<2>>) -> Self {
         let values = gates.clone().map(Tensor::inner);
-        let mut x = network.trunk.stem.valid().forward(input.clone().inner());
+        let mut x = network.trunk.valid().entrance(input.clone().inner());
         let mut entrances = Vec::with_capacity(network.trunk.blocks.len());
         for (position, block) in network.trunk.blocks.iter().enumerate() {
             let frozen = network
@@ -103,10 +103,10 @@ mod tests {
             let [plain, checkpointed] = [false, true].map(|checkpointing| {
                 let spec = sample::spec(Depth::D18);
                 let base = sample::weights(spec.backbone_tensors(), 1);
-                let trainable = sample::weights(spec.trainable_tensors(arm), 2);
+                let architecture = sample::architecture(Depth::D18, arm, norm);
+                let trainable = sample::weights(architecture.trainable_tensors(), 2);
                 let device = ComputeDevice::cpu().with_checkpointing(checkpointing);
-                let mut classifier =
-                    Classifier::new(spec, arm, norm, Some(&base), &trainable, &device).unwrap();
+                let mut classifier = Classifier::new(architecture, Some(&base), &trainable, &device).unwrap();
                 let (recipe, seed) = (sample::recipe(norm), Seed::from_number(9));
                 let proceed = &mut |_| ControlFlow::Continue(());
                 let summary = classifier.train(&Blobs::new(13), &recipe, seed, proceed).unwrap();

@@ -3,11 +3,12 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use consilium_domain::network::{NetworkSpec, TensorSpec};
-use consilium_domain::{Arm, NormMode, Precision, Seed, Training};
+use consilium_domain::network::TensorSpec;
+use consilium_domain::{Precision, Seed, Training};
 use consilium_weights::Weights;
 
 use crate::ModelError;
+use crate::architecture::Architecture;
 use crate::batches::TrainingCases;
 use crate::device::ComputeDevice;
 use crate::inputs::Inputs;
@@ -51,23 +52,21 @@ impl Classifier {
     /// Builds the network.
     ///
     /// `base` holds the pretrained backbone (`spec.backbone_tensors()`), of which the pretrained arms freeze what
-    /// they do not train; the arm `random` does not read it. `trainable` holds `spec.trainable_tensors(arm)`.
+    /// they do not train; the arm `random` does not read it. `trainable` holds `architecture.trainable_tensors()`.
     ///
     /// # Errors
     /// When a pretrained arm has no `base`, or weights are not those of the network.
     pub fn new(
-        spec: NetworkSpec,
-        arm: Arm,
-        norm: NormMode,
+        architecture: Architecture,
         base: Option<&Weights>,
         trainable: &Weights,
         device: &ComputeDevice,
     ) -> Result<Self, ModelError> {
-        let network = Network::read(spec, arm, norm, base, trainable, device)?;
+        let network = Network::read(architecture, base, trainable, device)?;
         Ok(Self { network, manifest: trainable.manifest().clone(), device: device.clone() })
     }
 
-    /// The trainable weights with their running statistics, in the order of `spec.trainable_tensors(arm)`.
+    /// The trainable weights with their running statistics, in the order of `architecture.trainable_tensors()`.
     ///
     /// # Errors
     /// When a value is not finite.
@@ -168,7 +167,8 @@ fn read_rows(inputs: &dyn Inputs, rows: Range<usize>) -> Result<Vec<f32>, ModelE
 mod tests {
     use std::num::NonZeroU16;
 
-    use consilium_domain::network::Depth;
+    use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer, Tuning};
+    use consilium_domain::{Arm, NormMode};
 
     use super::*;
     use crate::inputs::InMemory;
@@ -184,7 +184,8 @@ mod tests {
         for depth in [Depth::D10, Depth::D18, Depth::D50] {
             for arm in Arm::ALL {
                 let classifier = sample::classifier(depth, arm, NormMode::Batch);
-                let expected = sample::weights(sample::spec(depth).trainable_tensors(arm), 2);
+                let expected =
+                    sample::weights(sample::architecture(depth, arm, NormMode::Batch).trainable_tensors(), 2);
                 assert_eq!(classifier.trainable().unwrap(), expected, "{depth:?} {arm}");
             }
         }
@@ -219,6 +220,52 @@ mod tests {
             scope.spawn(|| train(&mut elsewhere, &recipe));
         });
         assert_eq!(here.trainable().unwrap(), elsewhere.trainable().unwrap());
+    }
+
+    /// Whatever the study says of the stem and the blocks: what is said to train moves, and the rest is the base's.
+    #[test]
+    fn what_trains_of_the_backbone_is_what_the_study_says() {
+        for (transfer, stem) in [(Transfer::All, StemMode::Tuned), (Transfer::Layer4, StemMode::Frozen)] {
+            let tuning = Tuning { transfer, stem };
+            for (arm, checkpointing) in [Arm::Spottune, Arm::Medicalnet].map(|arm| (arm, [false, true])) {
+                let architecture =
+                    Architecture { tuning, ..sample::architecture(Depth::D10, arm, NormMode::Fixed) };
+                let base = sample::weights(architecture.spec.backbone_tensors(), 1);
+                let start = sample::weights(architecture.trainable_tensors(), 2);
+                let [plain, checkpointed] = checkpointing.map(|checkpointing| {
+                    let device = ComputeDevice::cpu().with_checkpointing(checkpointing);
+                    let mut classifier = Classifier::new(architecture, Some(&base), &start, &device).unwrap();
+                    train(&mut classifier, &sample::recipe(NormMode::Fixed));
+                    classifier.trainable().unwrap()
+                });
+                assert_eq!(plain, checkpointed, "{arm} {tuning:?}");
+                for ((tensor, before), (_, after)) in start.iter().zip(plain.iter()) {
+                    assert_eq!(before != after, tensor.kind.is_parameter(), "{} of {arm}", tensor.name);
+                }
+            }
+        }
+    }
+
+    /// A network that trains its last stage only is the whole network with the base's weights before it.
+    #[test]
+    fn blocks_that_stay_compute_what_the_base_says() {
+        let all = sample::architecture(Depth::D10, Arm::Medicalnet, NormMode::Fixed);
+        let last = Architecture { tuning: Tuning { transfer: Transfer::Layer4, ..all.tuning }, ..all };
+        let base = sample::weights(all.spec.backbone_tensors(), 1);
+        let trainable = sample::weights(last.trainable_tensors(), 2);
+        let values = all.trainable_tensors().into_iter().flat_map(|tensor| {
+            let found = trainable.tensor(&tensor.name);
+            let name = tensor.name.strip_prefix(consilium_domain::network::TUNED_PREFIX);
+            found.or_else(|| base.tensor(name?)).expect("one of them has it").to_vec()
+        });
+        let values = values.collect();
+        let whole = Weights::new(all.trainable_tensors().into(), values).unwrap();
+        let answers = |architecture, weights| {
+            let device = ComputeDevice::cpu();
+            let classifier = Classifier::new(architecture, Some(&base), weights, &device).unwrap();
+            classifier.predict(&Blobs::new(3), 3, Routes::Preferred).unwrap()
+        };
+        assert_eq!(answers(last, &trainable), answers(all, &whole));
     }
 
     /// Every parameter moves; the statistics move exactly where the batch is measured.
@@ -323,8 +370,9 @@ mod tests {
     fn unfit_weights_inputs_and_recipes_are_refused() {
         let spec = sample::spec(Depth::D10);
         let device = ComputeDevice::cpu();
-        let trainable = sample::weights(spec.trainable_tensors(Arm::Spottune), 2);
-        let new = |arm, base| Classifier::new(spec, arm, NormMode::Batch, base, &trainable, &device).err();
+        let architecture = |arm| sample::architecture(Depth::D10, arm, NormMode::Batch);
+        let trainable = sample::weights(architecture(Arm::Spottune).trainable_tensors(), 2);
+        let new = |arm, base| Classifier::new(architecture(arm), base, &trainable, &device).err();
         assert_eq!(new(Arm::Spottune, None), Some(ModelError::BaseMissing(Arm::Spottune)));
         let wider = NetworkSpec { width: 8, ..spec };
         let base = sample::weights(wider.backbone_tensors(), 1);

@@ -41,8 +41,9 @@ fn computed(
 ) -> Vec<TensorData> {
     let spec = sample::spec(depth);
     let base = sample::weights(spec.backbone_tensors(), 1);
-    let trainable = sample::weights(spec.trainable_tensors(arm), 2);
-    let network = Network::<Trained>::read(spec, arm, norm, Some(&base), &trainable, device).unwrap();
+    let architecture = sample::architecture(depth, arm, norm);
+    let trainable = sample::weights(architecture.trainable_tensors(), 2);
+    let network = Network::<Trained>::read(architecture, Some(&base), &trainable, device).unwrap();
     let recording = device.recording();
     let values = sample::wave(ROWS * SHAPE.iter().product::<usize>(), 0.73);
     let input = volumes(values, SHAPE, &recording, device.arithmetic(precision));

@@ -5,6 +5,7 @@
 //! out. Which tensors exist and what they are called is decided by `consilium_domain::network`, not here; reading
 //! scans, augmentation and choosing cases happen above.
 
+mod architecture;
 mod backbone;
 mod batches;
 mod block;
@@ -43,6 +44,7 @@ mod routing;
 #[cfg(test)]
 mod sample;
 
+pub use architecture::Architecture;
 pub use batches::TrainingCases;
 pub use classifier::{Classifier, LossAndGradients};
 pub use device::{ComputeDevice, ComputeDeviceError};

@@ -2,11 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
-use consilium_domain::network::NetworkSpec;
-use consilium_domain::{Arm, NormMode};
+use consilium_domain::Arm;
+use consilium_domain::network::{BlockSpec, NetworkSpec};
 use consilium_weights::Weights;
 
 use crate::ModelError;
+use crate::architecture::Architecture;
 use crate::block::Block;
 use crate::convolution::Geometry;
 use crate::device::ComputeDevice;
@@ -23,6 +24,8 @@ use crate::volumes::STEM;
 #[derive(Module, Debug)]
 pub(crate) struct Trunk<L> {
     pub(crate) stem: Stem<L>,
+    /// Pretrained blocks that stay as they are, before the first that trains.
+    pub(crate) fixed: Vec<Block<Folded>>,
     pub(crate) blocks: Vec<Block<L>>,
     pub(crate) head: Linear,
 }
@@ -40,6 +43,11 @@ pub(crate) struct Network<L> {
 }
 
 impl<L: Layer> Trunk<L> {
+    /// What enters the first block that trains.
+    pub(crate) fn entrance(&self, input: Features) -> Features {
+        self.fixed.iter().fold(self.stem.forward(input), |x, block| block.forward(x))
+    }
+
     /// Logits `[batch]` from the last block's output.
     pub(crate) fn classify(&self, features: Features) -> Tensor<1> {
         self.head.forward(features.average()).squeeze_dim(1)
@@ -67,7 +75,7 @@ impl<L: Layer> Network<L> {
     /// Logits `[batch]`, computing both paths of every block for every row, as training needs it. `gates`
     /// `[batch, blocks]` are 1 for the fine-tuned path.
     pub(crate) fn forward_dense(&self, input: Features, gates: Option<&Tensor<2>>) -> Tensor<1> {
-        let mut x = self.trunk.stem.forward(input);
+        let mut x = self.trunk.entrance(input);
         for (position, tuned) in self.trunk.blocks.iter().enumerate() {
             let frozen = self.routing.as_ref().map(|routing| &routing.frozen[position]);
             x = forward_block(tuned, frozen, x, gates, position);
@@ -85,35 +93,62 @@ impl Trunk<Trained> {
     }
 }
 
+/// The beginning of the backbone as it was pretrained.
+struct Pretrained {
+    stem: Folded,
+    blocks: Vec<Block<Folded>>,
+}
+
+impl Pretrained {
+    /// The stem and the first blocks, those of `kept`.
+    fn read(
+        spec: NetworkSpec,
+        kept: &[BlockSpec],
+        base: &Weights,
+        device: &ComputeDevice,
+    ) -> Result<Self, ModelError> {
+        check_manifest("base", base, &spec.backbone_tensors())?;
+        let mut reader = Reader::new(base, device.recording());
+        let mut layer = |geometry: Geometry| Folded::read(&mut reader, geometry);
+        let stem = layer(STEM);
+        let blocks = kept.iter().map(|block| Block::new(block, &mut layer)).collect();
+        Ok(Self { stem, blocks })
+    }
+}
+
 impl Network<Trained> {
     /// Builds the network of an arm for training on `device`. `base` is not read for the arm `random`.
     pub(crate) fn read(
-        spec: NetworkSpec,
-        arm: Arm,
-        norm: NormMode,
+        architecture: Architecture,
         base: Option<&Weights>,
         trainable: &Weights,
         device: &ComputeDevice,
     ) -> Result<Self, ModelError> {
-        check_manifest("trainable", trainable, &spec.trainable_tensors(arm))?;
+        let Architecture { spec, arm, tuning, norm } = architecture;
+        check_manifest("trainable", trainable, &architecture.trainable_tensors())?;
+        let specs = spec.blocks();
+        let trains = |block: &&BlockSpec| tuning.trains_stage(arm, block.stage);
+        let stays = specs.iter().take_while(|block| !trains(block)).count();
+        let kept = if arm == Arm::Spottune { &specs[..] } else { &specs[..stays] };
+        let pretrained = match (arm.is_pretrained(), base) {
+            (false, _) => None,
+            (true, Some(base)) => Some(Pretrained::read(spec, kept, base, device)?),
+            (true, None) => return Err(ModelError::BaseMissing(arm)),
+        };
         let mut reader = Reader::new(trainable, device.recording());
         let mut layer = |geometry| Trained::read(&mut reader, geometry, norm);
-        let (stem, frozen) = if arm.is_pretrained() {
-            let base = base.ok_or(ModelError::BaseMissing(arm))?;
-            check_manifest("base", base, &spec.backbone_tensors())?;
-            let mut reader = Reader::new(base, device.recording());
-            let mut layer = |geometry: Geometry| Folded::read(&mut reader, geometry);
-            let stem = layer(STEM);
-            let frozen = (arm == Arm::Spottune)
-                .then(|| spec.blocks().iter().map(|block| Block::new(block, &mut layer)).collect());
-            (Stem::Frozen(stem), frozen)
-        } else {
-            (Stem::Tuned(layer(STEM)), None)
+        let (stem, frozen) = match pretrained {
+            Some(Pretrained { stem, blocks }) if !tuning.trains_stem(arm) => (Stem::Frozen(stem), blocks),
+            other => (Stem::Tuned(layer(STEM)), other.map_or_else(Vec::new, |pretrained| pretrained.blocks)),
         };
-        let blocks = spec.blocks().iter().map(|block| Block::new(block, &mut layer)).collect();
-        let routing = frozen.map(|frozen| Routing { frozen, policy: Policy::read(&mut reader, spec, norm) });
+        let tuned = specs.iter().filter(trains).map(|block| Block::new(block, &mut layer)).collect();
+        let (fixed, routing) = if arm == Arm::Spottune {
+            (Vec::new(), Some(Routing { frozen, policy: Policy::read(&mut reader, spec, norm) }))
+        } else {
+            (frozen, None)
+        };
         let head = Linear::read(&mut reader);
-        Ok(Self { trunk: Trunk { stem, blocks, head }, routing })
+        Ok(Self { trunk: Trunk { stem, fixed, blocks: tuned, head }, routing })
     }
 
     /// Writes the trainable tensors in manifest order.
@@ -132,6 +167,7 @@ impl Network<Trained> {
     pub(crate) fn fold(&self) -> Network<Folded> {
         let trunk = Trunk {
             stem: self.trunk.stem.fold(),
+            fixed: self.trunk.fixed.iter().map(|block| block.with_layers(Folded::unrecorded)).collect(),
             blocks: self.trunk.blocks.iter().map(Block::fold).collect(),
             head: self.trunk.head.valid(),
         };

@@ -61,7 +61,7 @@ impl Network<Folded> {
 
     /// The logits of one routing.
     fn logits(&self, input: Features, routes: &Decisions) -> Vec<f32> {
-        let mut x = self.trunk.stem.forward(input);
+        let mut x = self.trunk.entrance(input);
         for (position, tuned) in self.trunk.blocks.iter().enumerate() {
             x = match &self.routing {
                 None => tuned.forward(x),

@@ -26,9 +26,9 @@ fn devices() -> [ComputeDevice; 2] {
 fn network(norm: NormMode) -> Network<Trained> {
     let spec = sample::spec(Depth::D18);
     let base = sample::weights(spec.backbone_tensors(), 1);
-    let trainable = sample::weights(spec.trainable_tensors(Arm::Spottune), 2);
-    let device = ComputeDevice::cpu();
-    Network::read(spec, Arm::Spottune, norm, Some(&base), &trainable, &device).unwrap()
+    let architecture = sample::architecture(Depth::D18, Arm::Spottune, norm);
+    let trainable = sample::weights(architecture.trainable_tensors(), 2);
+    Network::read(architecture, Some(&base), &trainable, &ComputeDevice::cpu()).unwrap()
 }
 
 fn volumes(tensors: &Device, device: &ComputeDevice) -> Features {
@@ -44,7 +44,8 @@ fn gates(device: &Device, blocks: usize, gate: impl Fn(usize, usize) -> f32) -> 
 fn written(network: &Network<Trained>, arm: Arm) -> Weights {
     let mut writer = Writer::default();
     network.write(&mut writer);
-    writer.finish(sample::spec(Depth::D18).trainable_tensors(arm).into()).unwrap()
+    let architecture = sample::architecture(Depth::D18, arm, NormMode::Fixed);
+    writer.finish(architecture.trainable_tensors().into()).unwrap()
 }
 
 /// The gradient of the loss with respect to a block's gate is what the fine-tuned path adds over the frozen one.

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use consilium_domain::network::{Depth, NetworkSpec, TensorKind, TensorSpec, initial_values};
-use consilium_domain::{Arm, AugmentationSpec, ClassBalance, Label, NormMode, Precision, Seed, Training};
+use consilium_domain::network::{
+    Depth, NetworkSpec, StemMode, TensorKind, TensorSpec, Transfer, Tuning, initial_values,
+};
+use consilium_domain::{
+    Arm, AugmentationSpec, ClassBalance, Label, NormMode, Precision, Schedule, Seed, Training,
+};
 use consilium_weights::Weights;
 
-use crate::{Classifier, ComputeDevice, InputError, Inputs, TrainingCases};
+use crate::{Architecture, Classifier, ComputeDevice, InputError, Inputs, TrainingCases};
 
 /// Deterministic values without structure that a bug could hide in.
 pub(crate) fn wave(count: usize, frequency: f64) -> Vec<f32> {
@@ -27,6 +31,11 @@ pub(crate) fn assert_close(found: &TensorData, expected: &TensorData, tolerance:
 /// A small network of `depth`.
 pub(crate) const fn spec(depth: Depth) -> NetworkSpec {
     NetworkSpec { depth, width: 4 }
+}
+
+/// The network of an arm as the paper trains it.
+pub(crate) fn architecture(depth: Depth, arm: Arm, norm: NormMode) -> Architecture {
+    Architecture { spec: spec(depth), arm, tuning: Tuning::default(), norm }
 }
 
 /// Weights for every tensor of `manifest`; statistics and scales are not those of a fresh network.
@@ -50,8 +59,9 @@ fn uniform(tensor: &TensorSpec, seed: &Seed, low: f64, high: f64) -> Vec<f32> {
 /// A classifier of `arm` with [`weights`], and its frozen backbone.
 pub(crate) fn classifier(depth: Depth, arm: Arm, norm: NormMode) -> Classifier {
     let base = weights(spec(depth).backbone_tensors(), 1);
-    let trainable = weights(spec(depth).trainable_tensors(arm), 2);
-    Classifier::new(spec(depth), arm, norm, Some(&base), &trainable, &ComputeDevice::cpu()).unwrap()
+    let architecture = architecture(depth, arm, norm);
+    let trainable = weights(architecture.trainable_tensors(), 2);
+    Classifier::new(architecture, Some(&base), &trainable, &ComputeDevice::cpu()).unwrap()
 }
 
 /// Cubes that are bright inside when methylated, in noise.
@@ -113,6 +123,9 @@ pub(crate) fn recipe(norm: NormMode) -> Training {
         temperature: 5.0,
         norm,
         precision: Precision::F32,
+        schedule: Schedule::Constant,
+        transfer: Transfer::All,
+        stem: StemMode::Frozen,
         class_balance: ClassBalance::None,
         augmentation: AugmentationSpec::default(),
     }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use consilium_domain::network::NetworkSpec;
-use consilium_domain::{Arm, AugmentationSpec, ClassBalance, Training};
+use consilium_domain::network::{NetworkSpec, StemMode, Transfer};
+use consilium_domain::{Arm, AugmentationSpec, ClassBalance, Schedule, Training};
+use consilium_model::Architecture;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -39,6 +40,9 @@ impl Plan {
             temperature: serde_json::from_value(field("temperature"))?,
             norm: serde_json::from_value(field("norm"))?,
             precision: serde_json::from_value(field("precision"))?,
+            schedule: Schedule::Constant,
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             class_balance: ClassBalance::None,
             augmentation: AugmentationSpec::default(),
         };
@@ -52,6 +56,12 @@ impl Plan {
             checkpointing: serde_json::from_value(field("checkpointing"))?,
             folder: serde_json::from_value(field("weights"))?,
         })
+    }
+
+    /// The network.
+    pub(crate) fn architecture(&self) -> Architecture {
+        let (spec, arm, recipe) = (self.spec, self.arm, &self.recipe);
+        Architecture { spec, arm, tuning: recipe.tuning(), norm: recipe.norm }
     }
 
     /// The file of `part`: `base`, `trainable` or `cases`.

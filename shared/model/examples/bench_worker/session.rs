@@ -38,10 +38,10 @@ impl Session {
         } else {
             None
         };
-        let trainable = read(&plan, "trainable", plan.spec.trainable_tensors(plan.arm))?;
+        let architecture = plan.architecture();
+        let trainable = read(&plan, "trainable", architecture.trainable_tensors())?;
         let device = ComputeDevice::cpu().with_checkpointing(plan.checkpointing);
-        let (spec, arm, norm) = (plan.spec, plan.arm, plan.recipe.norm);
-        let classifier = Classifier::new(spec, arm, norm, base.as_ref(), &trainable, &device)?;
+        let classifier = Classifier::new(architecture, base.as_ref(), &trainable, &device)?;
         Ok(Self { plan, cases, network: Some(Network::Resting(Box::new(classifier))) })
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn write(plan: &Plan) -> Result<(), Failure> {
     let seed = Seed::from_number(1);
     let base = weights(plan.spec.backbone_tensors(), &seed.derive("base"))?;
     std::fs::write(plan.file("base"), base.to_safetensors())?;
-    let trainable = weights(plan.spec.trainable_tensors(plan.arm), &seed.derive("trainable"))?;
+    let trainable = weights(plan.architecture().trainable_tensors(), &seed.derive("trainable"))?;
     std::fs::write(plan.file("trainable"), trainable.to_safetensors())?;
     std::fs::write(plan.file("cases"), cases(plan, &seed.derive("cases"))?.to_safetensors())?;
     Ok(())
