@@ -1,7 +1,7 @@
 //! The command line of `consilium-client`.
 //!
 //! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted or the coordinator refused
-//! this site, 4 stopped before the end (the same command goes on). `check` has its own, see [`crate::check`].
+//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A checkpoint is a pickle, a program for a machine that can call any Python function. The machine here
-//! ([`unpickler`]) knows only what saved weights need; everything else is refused by name, nothing is ever run, and
-//! no size that a file states is believed before it was compared with the file ([`limits`]). Writes no checkpoints.
+//! (`unpickler`) knows only what saved weights need; everything else is refused by name, nothing is ever run, and
+//! no size that a file states is believed before it was compared with the file (`limits`). Writes no checkpoints.
 
 mod archive;
 mod callable;
