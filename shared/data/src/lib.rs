@@ -35,7 +35,7 @@ pub use cohort::{
 pub use fingerprint::{
     FingerprintKey, IMAGE_SKETCHER, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases,
 };
-pub use load::{LoadError, load_input};
+pub use load::{ImagePair, LoadError, load_input, load_pair};
 pub use preprocess::{PreprocessError, preprocess};
 pub use split::{Placement, Split};
 pub use volume::{
