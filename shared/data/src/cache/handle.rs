@@ -65,9 +65,8 @@ impl fmt::Debug for InputHandle {
 
 /// The case with nothing but the image of `modality`.
 pub(super) fn narrowed(case: &Case, modality: Modality) -> Result<Case, LoadError> {
-    let image = case.images.get(&modality);
-    let image = image.ok_or_else(|| LoadError::NoImage { mask: case.mask.clone(), modality })?;
-    Ok(Case { images: BTreeMap::from([(modality, image.clone())]), ..case.clone() })
+    let image = case.pair(modality)?.image.to_owned();
+    Ok(Case { images: BTreeMap::from([(modality, image)]), ..case.clone() })
 }
 
 /// The address of an input: all that its numbers follow from.

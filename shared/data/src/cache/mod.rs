@@ -268,7 +268,7 @@ impl InputCache {
         let look = |image: &Volume, mask: &Volume| {
             self.sketcher.map_or_else(Vec::new, |sketcher| (sketcher.make)(image, mask))
         };
-        let (values, sketch) = load_and_look(&handle.case, handle.modality, handle.preprocessing, look)?;
+        let (values, sketch) = load_and_look(handle.case.pair(handle.modality)?, handle.preprocessing, look)?;
         for (path, sighting) in [(handle.image_path(), handle.image), (&handle.case.mask, handle.mask)] {
             if !sighting.stamp.still_fits(path) {
                 return Err(CacheError::Busy { path: path.to_owned() });

@@ -9,25 +9,25 @@ use consilium_domain::Label;
 use crate::{Cohort, CohortError, Exclusion, Layout};
 
 /// A folder under construction, removed when dropped.
-pub(super) struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    pub(super) fn root(&self) -> PathBuf {
+    pub(crate) fn root(&self) -> PathBuf {
         self.0.path().to_owned()
     }
 
     /// Creates empty files.
-    pub(super) fn with<S: AsRef<str>>(self, files: impl IntoIterator<Item = S>) -> Self {
+    pub(crate) fn with<S: AsRef<str>>(self, files: impl IntoIterator<Item = S>) -> Self {
         files.into_iter().for_each(|file| self.write(file.as_ref(), ""));
         self
     }
 
     /// Creates a table.
-    pub(super) fn table(self, name: &str, text: &str) -> Self {
+    pub(crate) fn table(self, name: &str, text: &str) -> Self {
         self.write(name, text);
         self
     }
@@ -38,13 +38,13 @@ impl Folder {
         fs::write(path, text).unwrap();
     }
 
-    pub(super) fn open(&self, layout: Layout) -> Result<Cohort, CohortError> {
+    pub(crate) fn open(&self, layout: Layout) -> Result<Cohort, CohortError> {
         Cohort::open(layout, &[self.root()])
     }
 }
 
 /// A file of `../shared/data`, or `None` with a word on it.
-pub(super) fn shared(file: &str) -> Option<String> {
+pub(crate) fn shared(file: &str) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(file);
     if !path.is_file() {
         println!("skipped: ../shared is absent");
@@ -54,22 +54,22 @@ pub(super) fn shared(file: &str) -> Option<String> {
 }
 
 /// Cases labelled methylated and unmethylated.
-pub(super) fn labels(cohort: &Cohort) -> (usize, usize) {
+pub(crate) fn labels(cohort: &Cohort) -> (usize, usize) {
     let count = |label| cohort.cases.iter().filter(|case| case.label == label).count();
     (count(Label::Methylated), count(Label::Unmethylated))
 }
 
 /// The excluded scans by name.
-pub(super) fn reasons(cohort: &Cohort) -> BTreeMap<&str, Exclusion> {
+pub(crate) fn reasons(cohort: &Cohort) -> BTreeMap<&str, Exclusion> {
     cohort.excluded.iter().map(|excluded| (excluded.scan.reveal(), excluded.reason)).collect()
 }
 
 /// The patients and scans that are used.
-pub(super) fn used(cohort: &Cohort) -> Vec<(&str, &str)> {
+pub(crate) fn used(cohort: &Cohort) -> Vec<(&str, &str)> {
     cohort.cases.iter().map(|case| (case.patient.reveal(), case.scan.reveal())).collect()
 }
 
 /// The aliases of one case.
-pub(super) fn aliases(cohort: &Cohort, case: usize) -> Vec<&str> {
+pub(crate) fn aliases(cohort: &Cohort, case: usize) -> Vec<&str> {
     cohort.cases[case].aliases.iter().map(|alias| alias.reveal()).collect()
 }

@@ -11,7 +11,7 @@ use super::{CohortError, ExcludedScan, Exclusion, Layout, ScanName};
 const EXTENSIONS: [&str; 2] = ["nii.gz", "nii"];
 
 /// The names in a folder, sorted.
-pub(super) fn names(folder: &Path) -> Result<Vec<String>, CohortError> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, CohortError> {
     let io_error = |cause| CohortError::Io { folder: folder.to_owned(), cause };
     let mut names = fs::read_dir(folder)
         .map_err(io_error)?
@@ -21,8 +21,22 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, CohortError> {
     Ok(names)
 }
 
+/// The names in a folder that `is_scan` accepts and that are folders themselves, sorted.
+pub(super) fn scans(folder: &Path, is_scan: impl Fn(&str) -> bool) -> Result<Vec<String>, CohortError> {
+    let mut names = names(folder)?;
+    names.retain(|name| is_scan(name) && folder.join(name).is_dir());
+    Ok(names)
+}
+
+/// The name of an image's file without its extension, or `None` for any other file.
+pub(crate) fn stem(name: &str) -> Option<&str> {
+    // A leading dot is a resource fork or the rest of a download.
+    let name = Some(name).filter(|name| !name.starts_with('.'))?;
+    EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'))
+}
+
 /// The image `stem.nii.gz` or `stem.nii` in a folder. A link to a file is a file; a device or pipe is none.
-pub(super) fn image(folder: &Path, stem: &str) -> Option<PathBuf> {
+pub(crate) fn image(folder: &Path, stem: &str) -> Option<PathBuf> {
     EXTENSIONS.iter().map(|extension| folder.join(format!("{stem}.{extension}"))).find(|path| path.is_file())
 }
 

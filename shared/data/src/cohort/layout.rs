@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::settle::Scanned;
+use super::naming::FileNames;
+use super::settle::{FoundScan, Scanned};
 use super::{CohortError, brats, manifest, ucsf_pdgm, upenn_gbm};
 
 /// How a folder of scans is organised. `docs/layouts.md` describes each, and how to add one.
@@ -65,6 +66,30 @@ impl Layout {
             Self::Brats2021 => brats::scan(&brats::BRATS_2021, root),
             Self::Brats2023 => brats::scan(&brats::BRATS_2023, root),
             Self::Manifest => manifest::scan(root),
+        }
+    }
+
+    /// Every scan under `root`, by name, whatever is known about it; no table but a manifest is read.
+    pub(crate) fn every_scan(self, root: &Path) -> Result<Vec<FoundScan>, CohortError> {
+        let mut found = match self {
+            Self::UpennGbm => upenn_gbm::every_scan(root),
+            Self::UcsfPdgm => ucsf_pdgm::every_scan(root),
+            Self::Brats2021 => brats::every_scan(&brats::BRATS_2021, root),
+            Self::Brats2023 => brats::every_scan(&brats::BRATS_2023, root),
+            Self::Manifest => manifest::every_scan(root),
+        }?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    /// How the files of a scan are called; `None` for a manifest, which names each itself.
+    pub(crate) fn file_names(self) -> Option<&'static FileNames> {
+        match self {
+            Self::UpennGbm => Some(&upenn_gbm::NAMES),
+            Self::UcsfPdgm => Some(&ucsf_pdgm::NAMES),
+            Self::Brats2021 => Some(&brats::BRATS_2021.names),
+            Self::Brats2023 => Some(&brats::BRATS_2023.names),
+            Self::Manifest => None,
         }
     }
 }

@@ -7,13 +7,14 @@ mod alias;
 mod brats;
 mod exclusion;
 #[cfg(test)]
-mod fixture;
-mod folder;
+pub(crate) mod fixture;
+pub(crate) mod folder;
 mod identity;
 mod layout;
 mod manifest;
 mod mgmt;
-mod settle;
+pub(crate) mod naming;
+pub(crate) mod settle;
 mod table;
 mod ucsf_pdgm;
 pub(crate) mod upenn_gbm;

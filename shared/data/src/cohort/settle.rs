@@ -25,9 +25,27 @@ pub(super) struct ListedScan {
 }
 
 /// The files of a scan that exist.
-pub(super) struct Files {
-    pub(super) images: BTreeMap<Modality, PathBuf>,
-    pub(super) mask: Option<PathBuf>,
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) images: BTreeMap<Modality, PathBuf>,
+    pub(crate) mask: Option<PathBuf>,
+}
+
+/// A file that a manifest names is not there.
+pub(crate) struct FileMissing;
+
+/// A scan whose files were looked for whatever its label, and whether or not it has one.
+pub(crate) struct FoundScan {
+    pub(crate) name: ScanName,
+    pub(crate) files: Result<Files, FileMissing>,
+}
+
+impl FoundScan {
+    /// The scans of these names, in their order, each with what `find` finds of it.
+    pub(super) fn all(names: impl IntoIterator<Item = String>, find: impl Fn(&str) -> Files) -> Vec<Self> {
+        let found = |name: String| Self { files: Ok(find(&name)), name: ScanName::new(name) };
+        names.into_iter().map(found).collect()
+    }
 }
 
 /// What a layout found in one folder; `root` of its cases and excluded scans is not set yet.
@@ -42,7 +60,7 @@ pub(super) struct Scanned {
 pub(super) fn settle<S>(
     listed: Vec<S>,
     scan: impl Fn(&S) -> &ListedScan,
-    find: impl Fn(&S) -> Result<Files, Exclusion>,
+    find: impl Fn(&S) -> Result<Files, FileMissing>,
 ) -> Scanned {
     let people = People::among(listed.iter().map(&scan));
     let mut aliases: BTreeMap<&PatientId, BTreeSet<&Alias>> = BTreeMap::new();
@@ -67,12 +85,12 @@ pub(super) fn settle<S>(
 }
 
 /// The case of a scan, without aliases, or why it is none.
-fn judge(scan: &ListedScan, find: impl FnOnce() -> Result<Files, Exclusion>) -> Result<Case, Exclusion> {
+fn judge(scan: &ListedScan, find: impl FnOnce() -> Result<Files, FileMissing>) -> Result<Case, Exclusion> {
     if let Some(objection) = scan.objection {
         return Err(objection);
     }
     let label = scan.mgmt.label()?;
-    let Files { images, mask } = find()?;
+    let Files { images, mask } = find().map_err(|FileMissing| Exclusion::FileMissing)?;
     let mask = mask.ok_or(Exclusion::NoMask)?;
     if images.is_empty() {
         return Err(Exclusion::NoImage);

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use consilium_domain::Modality;
 
-use super::settle::{Files, Scanned, settle};
+use super::naming::FileNames;
+use super::settle::{Files, FoundScan, Scanned, settle};
 use super::table::Table;
 use super::{CohortError, Layout, folder};
 
@@ -23,10 +24,7 @@ pub(super) struct Release {
     prefix: &'static str,
     /// Whether a three-digit time point follows the patient: `-000` is the baseline.
     time_points: bool,
-    /// Between the scan's name and the kind of image.
-    separator: char,
-    /// The ends of the names.
-    images: [(Modality, &'static str); 4],
+    pub(super) names: FileNames,
     /// The folder to which the archive unpacks.
     archive: &'static str,
     /// A scan folder, for the error text.
@@ -41,17 +39,20 @@ pub(super) struct Release {
 
 /// `BraTS2021_00017/BraTS2021_00017_t1ce.nii.gz`. The challenge's announcement asks to leave out three
 /// patients with faulty series.
-pub(super) const BRATS_2021: Release = Release {
+pub(super) static BRATS_2021: Release = Release {
     layout: Layout::Brats2021,
     prefix: "BraTS2021_",
     time_points: false,
-    separator: '_',
-    images: [
-        (Modality::T1, "t1"),
-        (Modality::T1gd, "t1ce"),
-        (Modality::T2, "t2"),
-        (Modality::Flair, "flair"),
-    ],
+    names: FileNames {
+        separator: "_",
+        images: &[
+            (Modality::T1, "t1"),
+            (Modality::T1gd, "t1ce"),
+            (Modality::T2, "t2"),
+            (Modality::Flair, "flair"),
+        ],
+        masks: &["seg"],
+    },
     archive: "BraTS2021_Training_Data",
     example: "BraTS2021_00000 folder",
     id_column: "BraTS21ID",
@@ -60,12 +61,20 @@ pub(super) const BRATS_2021: Release = Release {
 };
 
 /// `BraTS-GLI-00017-000/BraTS-GLI-00017-000-t1c.nii.gz`.
-pub(super) const BRATS_2023: Release = Release {
+pub(super) static BRATS_2023: Release = Release {
     layout: Layout::Brats2023,
     prefix: "BraTS-GLI-",
     time_points: true,
-    separator: '-',
-    images: [(Modality::T1, "t1n"), (Modality::T1gd, "t1c"), (Modality::T2, "t2w"), (Modality::Flair, "t2f")],
+    names: FileNames {
+        separator: "-",
+        images: &[
+            (Modality::T1, "t1n"),
+            (Modality::T1gd, "t1c"),
+            (Modality::T2, "t2w"),
+            (Modality::Flair, "t2f"),
+        ],
+        masks: &["seg"],
+    },
     archive: "ASNR-MICCAI-BraTS2023-GLI-Challenge-TrainingData",
     example: "BraTS-GLI-00000-000 folder",
     id_column: "BraTS23ID",
@@ -111,10 +120,7 @@ impl Release {
     }
 
     fn find_files(&self, images: &Path, scan: &str) -> Files {
-        let folder = images.join(scan);
-        let find = |suffix| folder::image(&folder, &format!("{scan}{}{suffix}", self.separator));
-        let found = self.images.into_iter().filter_map(|(modality, suffix)| Some((modality, find(suffix)?)));
-        Files { images: found.collect(), mask: find("seg") }
+        self.names.files(&images.join(scan), scan)
     }
 
     /// The folder of the scans: the root, or the one in it to which the archive unpacks.
@@ -152,6 +158,13 @@ pub(super) fn scan(release: &Release, root: &Path) -> Result<Scanned, CohortErro
     let mut scanned = settle(listed, |scan| scan, |scan| Ok(release.find_files(&images, scan.scan.reveal())));
     scanned.excluded.extend(strangers);
     Ok(scanned)
+}
+
+/// Every scan of a release under `root` that has a folder.
+pub(super) fn every_scan(release: &Release, root: &Path) -> Result<Vec<FoundScan>, CohortError> {
+    let images = release.images_folder(root)?;
+    let scans = folder::scans(&images, |name| release.scan(name).is_some())?;
+    Ok(FoundScan::all(scans, |scan| release.find_files(&images, scan)))
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use consilium_domain::Modality;
 
 use crate::cohort::identity::MAX_NAME_CHARS;
 use crate::cohort::mgmt::Mgmt;
-use crate::cohort::settle::{Files, ListedScan};
+use crate::cohort::settle::{FileMissing, Files, ListedScan};
 use crate::cohort::table::{Column, FirstLines, Row, RowProblem, Table};
-use crate::cohort::{Alias, Exclusion, PatientId, ScanName, TableError};
+use crate::cohort::{Alias, PatientId, ScanName, TableError};
 
 /// Longest path; the limit of Linux.
 const MAX_PATH_CHARS: usize = 4096;
@@ -33,12 +33,26 @@ pub(super) struct ManifestRow {
     mask: Option<PathBuf>,
 }
 
+/// Whether a row must say what its scan's label is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Labels {
+    Needed,
+    /// The column may be absent, and its words are not read.
+    Ignored,
+}
+
 impl ManifestRow {
+    /// A name that no other row has: the patient's, and the scan's where it differs.
+    pub(super) fn name(&self) -> ScanName {
+        let (patient, scan) = (self.listed.patient.reveal(), self.listed.scan.reveal());
+        if patient == scan { ScanName::new(scan) } else { ScanName::new(format!("{patient}/{scan}")) }
+    }
+
     /// The named files, once each is known to be there. Links are followed; a device or pipe is no file.
-    pub(super) fn find(&self, folder: &Path) -> Result<Files, Exclusion> {
+    pub(super) fn find(&self, folder: &Path) -> Result<Files, FileMissing> {
         let existing = |path: &PathBuf| {
             let path = folder.join(path);
-            if path.is_file() { Ok(path) } else { Err(Exclusion::FileMissing) }
+            if path.is_file() { Ok(path) } else { Err(FileMissing) }
         };
         let images = self.images.iter().map(|(&modality, path)| Ok((modality, existing(path)?)));
         Ok(Files {
@@ -52,14 +66,14 @@ impl ManifestRow {
 struct Columns {
     patient: Column,
     scan: Option<Column>,
-    label: Column,
+    label: Option<Column>,
     mask: Column,
     images: Vec<(Modality, Column)>,
     alias: Option<Column>,
 }
 
 impl Columns {
-    fn of(table: &Table) -> Result<Self, TableError> {
+    fn of(table: &Table, labels: Labels) -> Result<Self, TableError> {
         let names =
             || [PATIENT, SCAN, LABEL, MASK, ALIAS].into_iter().chain(Modality::ALL.map(Modality::name));
         if let Some(place) = table.header().iter().position(|column| names().all(|name| name != column)) {
@@ -76,7 +90,7 @@ impl Columns {
         Ok(Self {
             patient: table.column(PATIENT)?,
             scan: table.optional_column(SCAN)?,
-            label: table.column(LABEL)?,
+            label: (labels == Labels::Needed).then(|| table.column(LABEL)).transpose()?,
             mask: table.column(MASK)?,
             images,
             alias: table.optional_column(ALIAS)?,
@@ -85,8 +99,8 @@ impl Columns {
 }
 
 /// The rows of a manifest, in its order; no two of one scan, and no file named twice.
-pub(super) fn read(table: &Table) -> Result<Vec<ManifestRow>, TableError> {
-    let columns = Columns::of(table)?;
+pub(super) fn read(table: &Table, labels: Labels) -> Result<Vec<ManifestRow>, TableError> {
+    let columns = Columns::of(table, labels)?;
     let mut seen = FirstLines::default();
     let mut files = NamedFiles::default();
     table.rows(|row| {
@@ -106,10 +120,7 @@ pub(super) fn read(table: &Table) -> Result<Vec<ManifestRow>, TableError> {
             patient: PatientId::new(patient),
             line: row.line,
             objection: None,
-            mgmt: read_label(row.cell(columns.label)).ok_or(RowProblem::Word {
-                column: LABEL,
-                accepted: "methylated, positive or 1; unmethylated, negative or 0; indeterminate; unknown or blank",
-            })?,
+            mgmt: columns.label.map_or(Ok(Mgmt::NotAvailable), |column| label(row, column))?,
             aliases: aliases(row, patient, columns.alias)?,
         };
         Ok(ManifestRow { listed, images, mask: files.name(row, columns.mask)? })
@@ -125,6 +136,11 @@ fn name(row: &Row, column: Column) -> Result<&str, RowProblem> {
         && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\'));
     let form = "a name: at most 128 characters, no slash or control character, no dot in front";
     if readable { Ok(name) } else { Err(RowProblem::Name { column: column.name, form }) }
+}
+
+fn label(row: &Row, column: Column) -> Result<Mgmt, RowProblem> {
+    let accepted = "methylated, positive or 1; unmethylated, negative or 0; indeterminate; unknown or blank";
+    read_label(row.cell(column)).ok_or(RowProblem::Word { column: column.name, accepted })
 }
 
 fn read_label(word: &str) -> Option<Mgmt> {
@@ -183,13 +199,13 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Vec<ManifestRow>, TableError> {
-        read(&Table::parse(Path::new("manifest.csv"), text.as_bytes())?)
+        read(&Table::parse(Path::new("manifest.csv"), text.as_bytes())?, Labels::Needed)
     }
 
     #[test]
     fn the_shipped_sample_parses() {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples/manifest.csv");
-        let rows = read(&Table::read(&sample).unwrap()).unwrap();
+        let rows = read(&Table::read(&sample).unwrap(), Labels::Needed).unwrap();
         let labels: Vec<Mgmt> = rows.iter().map(|row| row.listed.mgmt).collect();
         assert_eq!(
             labels,

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use consilium_domain::Modality;
 
-use super::settle::{Files, Scanned, settle};
+use super::naming::FileNames;
+use super::settle::{Files, FoundScan, Scanned, settle};
 use super::table::Table;
 use super::{CohortError, Layout, folder};
 
@@ -22,9 +23,17 @@ const TABLE: &str = "UCSF-PDGM-metadata*.csv";
 /// The end of an exam's folder.
 const FOLDER_SUFFIX: &str = "_nifti";
 
-/// The images that are read, by the end of their names.
-const IMAGES: [(Modality, &str); 4] =
-    [(Modality::T1, "T1"), (Modality::T1gd, "T1c"), (Modality::T2, "T2"), (Modality::Flair, "FLAIR")];
+/// The files that are read.
+pub(super) static NAMES: FileNames = FileNames {
+    separator: "_",
+    images: &[
+        (Modality::T1, "T1"),
+        (Modality::T1gd, "T1c"),
+        (Modality::T2, "T2"),
+        (Modality::Flair, "FLAIR"),
+    ],
+    masks: &["tumor_segmentation"],
+};
 
 /// Finds the usable cases under `root`: the folder of the exams, or one that holds it as `UCSF-PDGM-v5`.
 pub(super) fn scan(root: &Path) -> Result<Scanned, CohortError> {
@@ -41,6 +50,14 @@ pub(super) fn scan(root: &Path) -> Result<Scanned, CohortError> {
     let mut scanned = settle(listed, |scan| scan, |scan| Ok(find_files(&images, scan.scan.reveal())));
     scanned.excluded.extend(strangers);
     Ok(scanned)
+}
+
+/// Every exam under `root` that has a folder.
+pub(super) fn every_scan(root: &Path) -> Result<Vec<FoundScan>, CohortError> {
+    let images = images_folder(root)?;
+    let folders = folder::scans(&images, |name| exam_of(name).is_some())?;
+    let exams = folders.iter().filter_map(|name| name.strip_suffix(FOLDER_SUFFIX)).map(str::to_owned);
+    Ok(FoundScan::all(exams, |exam| find_files(&images, exam)))
 }
 
 /// The first folder with exams in it: the root, or one of the names that the archive unpacks to.
@@ -71,12 +88,7 @@ fn exam_of(folder: &str) -> Option<ExamName<'_>> {
 }
 
 fn find_files(images: &Path, exam: &str) -> Files {
-    let folder = images.join(format!("{exam}{FOLDER_SUFFIX}"));
-    let find = |suffix| folder::image(&folder, &format!("{exam}_{suffix}"));
-    Files {
-        images: IMAGES.into_iter().filter_map(|(modality, suffix)| Some((modality, find(suffix)?))).collect(),
-        mask: find("tumor_segmentation"),
-    }
+    NAMES.files(&images.join(format!("{exam}{FOLDER_SUFFIX}")), exam)
 }
 
 #[cfg(test)]
