@@ -1,6 +1,6 @@
 //! What a card says of a study's course, from its report: sums over sites, never a site's own row.
 
-use consilium_domain::{Arm, ClassCounts, Digest, ModalityCounts};
+use consilium_domain::{ClassCounts, Digest, ModalityCounts};
 use consilium_package::{BaseNote, CohortCard, Figures, GroupCard, SiteCounts, StudyFacts};
 
 use crate::report::{ArmReport, GroupReport, Report, Scores};
