@@ -16,6 +16,7 @@ use consilium_transport::{Congestion, Tuning};
 
 use crate::config::{Config, read_study};
 use crate::event_log::EventLog;
+use crate::model_export::ModelCommand;
 use crate::notice::NoticeFormat;
 use crate::report::StudyOutcome;
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
@@ -50,6 +51,9 @@ enum Command {
     /// Import, list, show and export pretrained weights.
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Make a signed model package of a finished study.
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 /// What `run` needs; the simulator starts coordinators with the same arguments.
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Report { state, json } => block_on(print_report(state, json)),
         Command::Check { study } => check(&study),
         Command::Weights(command) => command.run(),
+        Command::Model(command) => block_on(command.run()),
     })
 }
 

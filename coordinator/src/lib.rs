@@ -12,6 +12,7 @@ mod config;
 mod daemon;
 mod event_log;
 mod first_models;
+pub mod model_export;
 mod notice;
 pub mod report;
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use consilium_domain::network::{Depth, NetworkSpec};
 use consilium_domain::{
-    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Modality, ModalityCounts, ModalityGroup,
-    SiteId, Study, Task,
+    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Lane, Modality, ModalityCounts,
+    ModalityGroup, Round, Seed, SiteId, Study, Task,
 };
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp, TrainingOutcome};
 use consilium_transport::BlobStore;
+use consilium_weights::initial_trainable;
 
 use crate::access::StudyAccess;
 use crate::conductor::Conductor;
@@ -44,9 +45,17 @@ pub(crate) fn study() -> Study {
     study
 }
 
+/// The model of `round`, as safetensors.
+pub(crate) fn model(lane: Lane, round: Round) -> Vec<u8> {
+    let seed = Seed::from_number(7).derive(&format!("{lane} {round}"));
+    initial_trainable(study().network, lane.arm, &seed, None).unwrap().to_safetensors()
+}
+
 /// A coordinator and its clock.
 pub(crate) struct Scene {
     pub(crate) state: Coordinator,
+    /// Everything that happened.
+    pub(crate) events: Vec<(Timestamp, Event)>,
     now: Timestamp,
 }
 
@@ -64,7 +73,9 @@ impl Scene {
             update_bytes: [(Arm::Random, UPDATE_BYTES)].into(),
         };
         let now = Timestamp(1_000);
-        Self { state: Coordinator::open(now, Opening { study, models }), now }
+        let opening = Opening { study, models };
+        let events = vec![(now, Event::Opened(Box::new(opening.clone())))];
+        Self { state: Coordinator::open(now, opening), events, now }
     }
 
     /// Both sites train.
@@ -164,9 +175,10 @@ impl Scene {
     /// Sums are taken at once: every model is as new as its round.
     fn happen(&mut self, event: Event) {
         self.now = self.now.plus_secs(1);
+        self.events.push((self.now, event.clone()));
         for effect in self.state.handle(self.now, event).unwrap() {
             if let Effect::Aggregate { lane, round, .. } = effect {
-                let model = BlobRef::of(format!("{lane} {round}").as_bytes());
+                let model = BlobRef::of(&model(lane, round));
                 self.happen(Event::RoundAggregated { lane, round, model });
             }
         }

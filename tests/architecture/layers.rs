@@ -13,7 +13,14 @@ const LAYERS: [&[&str]; 6] = [
     &["consilium-tests"],
     &["consilium-simulator"],
     &["consilium-coordinator", "consilium-client", "consilium-certs"],
-    &["consilium-transport", "consilium-protocol", "consilium-data", "consilium-model", "consilium-process"],
+    &[
+        "consilium-transport",
+        "consilium-protocol",
+        "consilium-data",
+        "consilium-model",
+        "consilium-package",
+        "consilium-process",
+    ],
     &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d"],
     &["consilium-domain"],
 ];
