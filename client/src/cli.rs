@@ -14,7 +14,9 @@ use consilium_process::{describe, shutdown_signal, start_logging};
 use crate::check::{CheckArgs, check_process};
 use crate::config::Config;
 use crate::daemon::{Ending, run};
+use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
+use crate::verify::{ModelCommand, model};
 
 /// Takes part in a federated study with the patients of one hospital.
 #[derive(Debug, Parser)]
@@ -32,6 +34,11 @@ enum Command {
     Check(CheckArgs),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
     Rehearse(RehearseArgs),
+    /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
+    Predict(PredictArgs),
+    /// Look at a model package.
+    #[command(subcommand)]
+    Model(ModelCommand),
 }
 
 /// What `rehearse` needs.
@@ -68,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run_process(&args),
         Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
+        Command::Predict(args) => exit_code(predict(&args)),
+        Command::Model(command) => exit_code(model(&command)),
     }
 }
 

@@ -8,13 +8,19 @@ pub mod cli;
 mod config;
 mod connection;
 mod daemon;
+mod forecasting;
 mod model_cache;
+mod predict;
 mod predictions;
 mod rehearsal;
 mod study_data;
 mod transfers;
+mod verify;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};
 pub use daemon::{DaemonError, Ending, run};
+pub use forecasting::{
+    Figures, FoldForecast, Forecast, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY, write_table,
+};
 pub use rehearsal::{Rehearsal, rehearse};
