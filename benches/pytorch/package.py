@@ -178,6 +178,8 @@ def main():
         "modality": arguments.modality,
         "threshold": package.threshold(arguments.modality),
         "warning": "research, not diagnosis",
+        # The study may have averaged drawn routings; here each block takes the path that the policy prefers.
+        "route_samples": {"here": 0, "study": card["route_samples"]},
     }
     print(json.dumps(about | answer, indent=1))
 
