@@ -87,7 +87,7 @@ class Package:
         if card["base"] is not None:
             base = safetensors_file.read(self.folder / "base.safetensors")
         model = self.folder / "models" / f"{modality}-fold{fold}.safetensors"
-        network.load(base, safetensors_file.read(model))
+        network.load(*placed(card["arm"], base, safetensors_file.read(model)))
         return network.eval()
 
     def predict(self, modality, inputs):
@@ -120,6 +120,22 @@ class Package:
         """The threshold of `modality` alone."""
         groups = (group for group in self.card["groups"] if group["members"] == [modality])
         return next((group["threshold"] for group in groups), None)
+
+
+def placed(arm, base, trained):
+    """The tensors where `Network` looks for them, whatever of the backbone the study trained.
+
+    A trained stem is the stem of both paths; `Network` has the stem of a pretrained arm among the frozen tensors. And
+    blocks that the arm medicalnet did not train are those of the backbone.
+    """
+    base, trained = dict(base), dict(trained)
+    for name in base:
+        tuned = f"tuned.{name}"
+        if not name.startswith("layer"):
+            base[name] = trained.pop(tuned, base[name])
+        elif arm == "medicalnet":
+            trained.setdefault(tuned, base[name])
+    return base, trained
 
 
 def _without_twins(pairs):
@@ -162,6 +178,8 @@ def main():
         "modality": arguments.modality,
         "threshold": package.threshold(arguments.modality),
         "warning": "research, not diagnosis",
+        # The study may have averaged drawn routings; here each block takes the path that the policy prefers.
+        "route_samples": {"here": 0, "study": card["route_samples"]},
     }
     print(json.dumps(about | answer, indent=1))
 

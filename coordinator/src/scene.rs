@@ -1,8 +1,9 @@
 //! A tiny study driven through the protocol machine, for the tests of this crate: two sites, one arm, one modality.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use consilium_domain::network::{Depth, NetworkSpec};
+use consilium_domain::network::{Depth, NetworkSpec, TensorSpec, initial_values};
 use consilium_domain::{
     Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Lane, Modality, ModalityCounts,
     ModalityGroup, Round, Seed, SiteId, Study, Task,
@@ -11,7 +12,7 @@ use consilium_metrics::ScoreHistogram;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp, TrainingOutcome};
 use consilium_transport::BlobStore;
-use consilium_weights::initial_trainable;
+use consilium_weights::{Weights, initial_trainable};
 
 use crate::access::StudyAccess;
 use crate::conductor::Conductor;
@@ -48,7 +49,17 @@ pub(crate) fn study() -> Study {
 /// The model of `round`, as safetensors.
 pub(crate) fn model(lane: Lane, round: Round) -> Vec<u8> {
     let seed = Seed::from_number(7).derive(&format!("{lane} {round}"));
-    initial_trainable(study().network, lane.arm, &seed, None).unwrap().to_safetensors()
+    initial_trainable(study().network, lane.arm, study().training.tuning(), &seed, Some(&base()))
+        .unwrap()
+        .to_safetensors()
+}
+
+/// The backbone of a pretrained arm.
+pub(crate) fn base() -> Weights {
+    let manifest: Arc<[TensorSpec]> = study().network.backbone_tensors().into();
+    let seed = Seed::from_number(3);
+    let values = manifest.iter().flat_map(|tensor| initial_values(tensor, &seed)).collect();
+    Weights::new(manifest, values).unwrap()
 }
 
 /// A coordinator and its clock.
@@ -68,9 +79,9 @@ impl Scene {
     fn enrolling_in(study: Study) -> Self {
         let model = BlobRef::of(b"the first model");
         let models = FirstModels {
-            base: None,
-            initial: [(Arm::Random, model)].into(),
-            update_bytes: [(Arm::Random, UPDATE_BYTES)].into(),
+            base: study.needs_base().then(|| BlobRef::of(&base().to_safetensors())),
+            initial: study.arms.iter().map(|&arm| (arm, model)).collect(),
+            update_bytes: study.arms.iter().map(|&arm| (arm, UPDATE_BYTES)).collect(),
         };
         let now = Timestamp(1_000);
         let opening = Opening { study, models };

@@ -1,11 +1,12 @@
 //! A finished study leaves a package that verifies; everything else leaves a reason and nothing else.
 
 use consilium_certs::{Authority, Kit};
-use consilium_domain::{Fold, Modality};
+use consilium_domain::{Fold, Modality, Study};
 use consilium_package::{PatientCounts, VerifyError, verify_folder};
 
 use super::*;
-use crate::scene::{Scene, model};
+use crate::scene::{Scene, base, model, study};
+use crate::weights::{Chosen, Record};
 
 /// The state folder of a study, a coordinator's kit, and room for a package.
 struct Place {
@@ -137,27 +138,29 @@ async fn a_key_that_others_can_read_does_not_sign() {
 }
 
 #[tokio::test]
-async fn the_backbone_is_known_by_the_store_of_imported_weights() {
-    use consilium_domain::network::{Depth, NetworkSpec};
-
-    use crate::weights::{Chosen, Record};
-    let dir = tempfile::tempdir().unwrap();
-    let store = WeightsStore::new(&dir.path().join("weights"));
-    let digest = consilium_domain::Digest::of(b"weights");
-    assert_eq!(facts::base_note(digest, &store).unwrap(), BaseNote { name: None, licence: None });
-    let network = NetworkSpec { depth: Depth::D10, width: 1 };
+async fn a_pretrained_arm_brings_its_backbone_and_what_is_known_of_it() {
+    let place =
+        Place::of(&Scene::finished_with(Study { arms: vec![Arm::Medicalnet], ..study() }), true).await;
+    let base = base();
+    let state = BlobStore::open(&place.order().state_dir.join("blobs")).unwrap();
+    let blob = state.insert(base.to_safetensors()).await.unwrap();
+    let unknown = ModelExport { arm: Arm::Medicalnet, ..place.order() };
+    let package = export(&unknown).await.unwrap().package;
+    assert!(package.base().unwrap().unwrap() == base);
+    assert_eq!(package.card().base, Some(BaseNote { name: None, licence: None }));
     let record = Record {
         format: 1,
-        name: "base".into(),
-        digest,
-        bytes: 7,
-        network,
-        tensors: 1,
-        values: 1,
+        name: "stand-in".into(),
+        digest: blob.digest,
+        bytes: blob.bytes,
+        network: package.card().network,
+        tensors: base.manifest().len(),
+        values: base.values().len() as u64,
         licence: Some("MIT".into()),
         sources: Vec::new(),
     };
-    store.add(record, Chosen::default(), b"weights").unwrap();
-    let note = BaseNote { name: Some("base".into()), licence: Some("MIT".into()) };
-    assert_eq!(facts::base_note(digest, &store).unwrap(), note);
+    unknown.weights_store.add(record, Chosen::default(), &base.to_safetensors()).unwrap();
+    let known = ModelExport { out: place.dir.path().join("known"), ..unknown };
+    let note = export(&known).await.unwrap().package.card().base.clone();
+    assert_eq!(note, Some(BaseNote { name: Some("stand-in".into()), licence: Some("MIT".into()) }));
 }

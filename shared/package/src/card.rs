@@ -36,6 +36,9 @@ pub struct Card {
     pub network: NetworkSpec,
     /// How the fine-tuned path was normalised in training.
     pub norm: NormMode,
+    /// Of how many drawn routings the probabilities behind the figures are the mean; 0: each block took the path that
+    /// the policy prefers. Of meaning for the arm spottune only.
+    pub route_samples: u16,
     /// What the networks expect as input.
     pub input: InputCard,
     /// The modalities, one single-channel network a modality and fold.

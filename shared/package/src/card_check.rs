@@ -73,6 +73,7 @@ impl Card {
         unless(study.arms.contains(&self.arm), "arm", || format!("{} is not in the study", self.arm))?;
         unless(self.network == study.network, "network", differs)?;
         unless(self.norm == study.training.norm, "norm", differs)?;
+        unless(self.route_samples == study.evaluation.route_samples, "route_samples", differs)?;
         unless(self.input.preprocessing == study.preprocessing, "input.preprocessing", differs)?;
         unless(self.input.shape == study.preprocessing.input_shape(), "input.shape", differs)?;
         unless(self.modalities == study.modalities, "modalities", differs)?;
@@ -258,6 +259,7 @@ mod tests {
             ("/arm", json!("random"), "base"),
             ("/network/width", json!(9), "network"),
             ("/norm", json!("fixed"), "norm"),
+            ("/route_samples", json!(1), "route_samples"),
             ("/input/preprocessing", json!({"profile": "schmitz2024"}), "input.preprocessing"),
             ("/input/shape/0", json!(1), "input.shape"),
             ("/modalities", json!(["t2"]), "modalities"),

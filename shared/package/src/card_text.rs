@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use consilium_domain::Modality;
+use consilium_domain::{Arm, Modality};
 
 use crate::card::{BaseNote, Card, PatientCounts};
 use crate::figures::{Figure, Figures};
@@ -106,6 +106,13 @@ impl Card {
             serde_json::to_string(&self.norm).unwrap_or_default().trim_matches('"'),
             self.input.description
         );
+        if self.arm == Arm::Spottune {
+            let routing = match self.route_samples {
+                0 => "each block takes the path that the policy prefers".to_owned(),
+                samples => format!("probabilities are the mean of {samples} routings drawn from the policy"),
+            };
+            let _ = writeln!(text, "Routing behind the figures: {routing}.\n");
+        }
         let _ = writeln!(text, "| modality | fold | round | validation AUC |\n|---|---|---|---|");
         for model in &self.models {
             let auc = figure(model.validation.and_then(|figures| figures.auc));
@@ -181,6 +188,7 @@ mod tests {
             "2 of 2 invited sites took part",
             "| t1gd | 20 (10) | 10 (5) |",
             "licence: MIT",
+            "each block takes the path that the policy prefers",
             "ResNet-10 of width 1, arm spottune, normalisation `batch`",
             "| flair | 1 | 2 | - |",
             "models/flair-fold1.safetensors",

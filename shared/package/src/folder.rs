@@ -51,7 +51,7 @@ pub(crate) fn listed_paths(study: &Study, arm: Arm) -> Vec<String> {
 
 /// The tensors of a model.
 pub(crate) fn model_manifest(study: &Study, arm: Arm) -> Arc<[TensorSpec]> {
-    study.network.trainable_tensors(arm).into()
+    study.trainable_tensors(arm).into()
 }
 
 /// The tensors of the backbone.

@@ -156,7 +156,7 @@ impl Package {
     }
 
     /// The trained tensors of the model of `modality` that was not trained on `fold`. Against
-    /// `NetworkSpec::trainable_tensors`.
+    /// `Study::trainable_tensors`.
     ///
     /// # Errors
     /// Where there is no such model, its file changed since the package was opened, or is not of the card's network.

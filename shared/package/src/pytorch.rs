@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use consilium_domain::Arm;
-use consilium_domain::network::{TensorKind, TensorSpec};
+use consilium_domain::network::{StemMode, TensorKind, TensorSpec, Transfer};
+use consilium_domain::{Arm, Study};
 use consilium_weights::Weights;
 use serde_json::Value;
 
@@ -57,8 +57,16 @@ fn pytorch_reads_what_was_written_and_refuses_what_was_altered() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, inputs) = (dir.path().join("model"), dir.path().join("inputs.safetensors"));
     write_inputs(&inputs, 16);
-    for arm in [Arm::Spottune, Arm::Random] {
-        let writer = sample::filled(&folder, arm).unwrap();
+    for (arm, transfer, stem) in [
+        (Arm::Spottune, Transfer::All, StemMode::Frozen),
+        (Arm::Spottune, Transfer::All, StemMode::Tuned),
+        (Arm::Medicalnet, Transfer::All, StemMode::Tuned),
+        (Arm::Medicalnet, Transfer::Layer4, StemMode::Frozen),
+        (Arm::Random, Transfer::All, StemMode::Frozen),
+    ] {
+        let mut study = Study { arms: vec![arm], ..sample::study() };
+        (study.training.transfer, study.training.stem) = (transfer, stem);
+        let writer = sample::filled_of(&study, &folder, arm).unwrap();
         writer.finish(sample::facts(), &sample::signing(sample::kit())).unwrap();
         let output = predict(&python, &folder, &inputs, "flair");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

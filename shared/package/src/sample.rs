@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use consilium_certs::{Authority, Kit};
-use consilium_domain::network::{Depth, NetworkSpec, TensorSpec, initial_values};
+use consilium_domain::network::{Depth, NetworkSpec, StemMode, TensorSpec, Transfer, initial_values};
 use consilium_domain::{
     Arm, AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, Modality,
-    ModalityGroup, NormMode, Precision, Preprocessing, Round, Seed, Study, Training,
+    ModalityGroup, NormMode, Precision, Preprocessing, Round, Schedule, Seed, Selection, Study, Training,
 };
 use consilium_weights::{Weights, initial_trainable};
 
@@ -41,7 +41,13 @@ pub(crate) fn study() -> Study {
         seed: 7,
         arms: vec![Arm::Spottune, Arm::Random],
         modalities: vec![Modality::T1gd, Modality::Flair],
-        evaluation: Evaluation { folds: 2, holdout_fraction: 0.3, bins: 4 },
+        evaluation: Evaluation {
+            folds: 2,
+            holdout_fraction: 0.3,
+            bins: 4,
+            selection: Selection::Auc,
+            route_samples: 0,
+        },
         preprocessing: Preprocessing::TumourCrop { side: 16 },
         network: NetworkSpec { depth: Depth::D10, width: 1 },
         training: Training {
@@ -55,6 +61,9 @@ pub(crate) fn study() -> Study {
             norm: NormMode::Batch,
             precision: Precision::F32,
             class_balance: ClassBalance::None,
+            schedule: Schedule::Constant,
+            transfer: Transfer::All,
+            stem: StemMode::Frozen,
             augmentation: AugmentationSpec::default(),
         },
         federation: Federation {
@@ -78,7 +87,12 @@ pub(crate) fn base() -> Weights {
 
 /// The `number`-th model of an arm.
 pub(crate) fn model(arm: Arm, number: u64) -> Weights {
-    initial_trainable(study().network, arm, &Seed::from_number(number), Some(&base())).unwrap()
+    model_of(&study(), arm, number)
+}
+
+fn model_of(study: &Study, arm: Arm, number: u64) -> Weights {
+    let tuning = study.training.tuning();
+    initial_trainable(study.network, arm, tuning, &Seed::from_number(number), Some(&base())).unwrap()
 }
 
 pub(crate) fn facts() -> StudyFacts {
@@ -115,13 +129,18 @@ pub(crate) fn facts() -> StudyFacts {
 
 /// A writer that has everything but the facts.
 pub(crate) fn filled(out: &Path, arm: Arm) -> Result<PackageWriter, WriteError> {
-    let mut writer = PackageWriter::create(out, &study(), arm)?;
+    filled_of(&study(), out, arm)
+}
+
+/// The same of another study.
+pub(crate) fn filled_of(study: &Study, out: &Path, arm: Arm) -> Result<PackageWriter, WriteError> {
+    let mut writer = PackageWriter::create(out, study, arm)?;
     if arm.is_pretrained() {
         writer.add_base(&base().to_safetensors())?;
     }
-    for (number, (modality, fold)) in (0..).zip(model_places(&study())) {
+    for (number, (modality, fold)) in (0..).zip(model_places(study)) {
         let validation = (number == 0).then(|| facts().groups[0].validation);
-        let safetensors = &model(arm, number).to_safetensors();
+        let safetensors = &model_of(study, arm, number).to_safetensors();
         writer.add_model(ExportedModel { modality, fold, round: Round(2), validation, safetensors })?;
     }
     Ok(writer)

@@ -238,6 +238,7 @@ impl PackageWriter {
             arm: self.arm,
             network: study.network,
             norm: study.training.norm,
+            route_samples: study.evaluation.route_samples,
             input: InputCard {
                 preprocessing: study.preprocessing,
                 shape: study.preprocessing.input_shape(),
