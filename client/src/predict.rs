@@ -40,7 +40,7 @@ pub(crate) struct PredictArgs {
     /// Print JSON.
     #[arg(long, conflicts_with = "data")]
     json: bool,
-    /// Average so many sampled routings instead of taking the preferred one.
+    /// Average so many sampled routings instead of taking the preferred one; by default as in the study.
     #[arg(long, value_name = "N")]
     route_samples: Option<NonZeroU16>,
     /// The processor to compute on.
