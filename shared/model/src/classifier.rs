@@ -83,10 +83,7 @@ impl Classifier {
     }
 
     /// Asks the network something, unless its device has failed it.
-    fn ask<R>(
-        &self,
-        what: impl FnOnce(&Network<Trained>) -> Result<R, ModelError>,
-    ) -> Result<R, ModelError> {
+    fn ask<R>(&self, what: impl FnOnce(&Network<Trained>) -> Result<R, ModelError>) -> Result<R, ModelError> {
         match &self.failed {
             Some(error) => Err(error.clone()),
             None => self.device.guard(|| what(&self.network)),
@@ -185,8 +182,7 @@ impl Classifier {
     ) -> Result<LossAndGradients, ModelError> {
         let (device, manifest) = (self.device.clone(), self.manifest.clone());
         self.change(|network| {
-            let (loss, noise, gradients) =
-                loss_and_gradients(network, cases, batch, recipe, seed, &device)?;
+            let (loss, noise, gradients) = loss_and_gradients(network, cases, batch, recipe, seed, &device)?;
             let mut writer = Writer::of_gradients(&gradients);
             network.write(&mut writer);
             Ok(LossAndGradients { loss, gradients: writer.finish(manifest)?, noise })

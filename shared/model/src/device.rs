@@ -147,7 +147,8 @@ impl ComputeDevice {
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            let cause = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned();
+            let cause =
+                text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned();
             Err(ModelError::Device { device: self.to_string(), cause, tensor_mib: tensor_bytes >> 20 })
         })
     }
@@ -195,10 +196,7 @@ mod tests {
     fn texts_name_devices() {
         assert_eq!("cpu".parse::<ComputeDevice>().unwrap().to_string(), "cpu");
         for text in ["abacus", "", "cuda", "cpu:0", "wgpu:", "wgpu:-1", "wgpu:first"] {
-            assert_eq!(
-                text.parse::<ComputeDevice>().unwrap_err(),
-                ComputeDeviceError::Unknown(text.into())
-            );
+            assert_eq!(text.parse::<ComputeDevice>().unwrap_err(), ComputeDeviceError::Unknown(text.into()));
         }
     }
 

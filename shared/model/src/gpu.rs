@@ -99,8 +99,7 @@ fn numbered(found: impl Iterator<Item = (wgpu::AdapterInfo, wgpu::Limits)>) -> V
         let Some(&(_, interface)) = INTERFACES.iter().find(|(backend, _)| *backend == info.backend) else {
             continue;
         };
-        let taken =
-            |kind: &DeviceKind| adapters.iter().any(|a| a.interface == interface && a.kind == *kind);
+        let taken = |kind: &DeviceKind| adapters.iter().any(|a| a.interface == interface && a.kind == *kind);
         let number = |kind: fn(usize) -> DeviceKind| (0..).map(kind).find(|kind| !taken(kind));
         let kind = match info.device_type {
             wgpu::DeviceType::DiscreteGpu => number(DeviceKind::DiscreteGpu),

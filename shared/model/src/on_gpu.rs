@@ -77,11 +77,9 @@ fn logits_and_gradients_equal_the_processors() {
 #[test]
 fn a_training_step_equals_the_processors_with_and_without_checkpointing() {
     let Some(gpu) = adapter() else { return };
-    for (arm, norm) in [
-        (Arm::Spottune, NormMode::Batch),
-        (Arm::Spottune, NormMode::Fixed),
-        (Arm::Random, NormMode::Batch),
-    ] {
+    for (arm, norm) in
+        [(Arm::Spottune, NormMode::Batch), (Arm::Spottune, NormMode::Fixed), (Arm::Random, NormMode::Batch)]
+    {
         let (expected_loss, expected) = stepped(arm, norm, &ComputeDevice::cpu());
         for checkpointing in [false, true] {
             let (loss, found) = stepped(arm, norm, &gpu.clone().with_checkpointing(checkpointing));

@@ -73,7 +73,8 @@ pub fn pretrain_backbone(
             for (step, batch) in (1..).zip(&batches) {
                 let values = batch.iter().flat_map(|&index| inputs[index].iter().copied()).collect();
                 let input = volumes(values, shape, &recording, device.arithmetic(Precision::F32));
-                let wanted = batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
+                let wanted =
+                    batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
                 let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);
                 let loss = in_pool(|| model.step(&mut optimiser, input, wanted));
                 if !loss.is_finite() {
