@@ -146,3 +146,43 @@ impl fmt::Display for Adapter {
         write!(out, "wgpu:{index} {name} ({kind}, {interface:?})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(adapters: &[(&str, wgpu::Backend, wgpu::DeviceType)]) -> Vec<Adapter> {
+        numbered(adapters.iter().map(|&(name, backend, kind)| {
+            let info = wgpu::AdapterInfo { name: name.into(), ..wgpu::AdapterInfo::new(kind, backend) };
+            (info, wgpu::Limits::default())
+        }))
+    }
+
+    #[test]
+    fn adapters_are_numbered_as_they_came_and_within_their_kind() {
+        use wgpu::{Backend::*, DeviceType::*};
+        let adapters = found(&[
+            ("first", Vulkan, IntegratedGpu),
+            ("second", Vulkan, DiscreteGpu),
+            ("oddity", Vulkan, Other),
+            ("third", Vulkan, DiscreteGpu),
+            ("old", Gl, DiscreteGpu),
+            ("fourth", Dx12, DiscreteGpu),
+            ("software", Vulkan, Cpu),
+        ]);
+        let kinds: Vec<_> = adapters.iter().map(|adapter| (adapter.index, adapter.kind.clone())).collect();
+        let discrete = DeviceKind::DiscreteGpu;
+        let expected = [DeviceKind::IntegratedGpu(0), discrete(0), discrete(1), discrete(0), DeviceKind::Cpu];
+        assert_eq!(kinds, (0..).zip(expected).collect::<Vec<_>>());
+        assert_eq!(best_of(&adapters), Some(1));
+        assert_eq!(adapters[4].to_string(), "wgpu:4 software (software, Vulkan)");
+    }
+
+    #[test]
+    fn software_is_never_the_best() {
+        let software = found(&[("llvmpipe", wgpu::Backend::Vulkan, wgpu::DeviceType::Cpu)]);
+        assert_eq!(best_of(&software), None);
+        assert_eq!(listing(&software), "wgpu:0 llvmpipe (software, Vulkan)");
+        assert_eq!(listing(&[]), "no adapter");
+    }
+}
