@@ -36,8 +36,8 @@ pub enum ComputeDeviceError {
     NoBackend(String),
     /// No adapter that fits.
     #[error(
-        "device `{asked}`: Vulkan, Metal and DirectX 12 were asked for a graphics card and have {found}; use `cpu`, \
-         install the card's Vulkan driver (docs/gpu.md), or name one of the listed adapters"
+        "device `{asked}`: there is no such graphics card. Vulkan, Metal and DirectX 12 show {found}. Use `cpu`, install \
+         the card's Vulkan driver, or name an adapter that is there (docs/gpu.md)"
     )]
     NoAdapter {
         /// As it was written.
@@ -83,7 +83,8 @@ impl ComputeDevice {
         match gpu::best() {
             Ok(index) => Self::adapter(index),
             Err(found) => {
-                let description = format!("cpu (of graphics cards there is {found})");
+                let description =
+                    format!("cpu (no graphics card: Vulkan, Metal and DirectX 12 show {found})");
                 Ok(Self::processor(Some(InstructionSet::best()), &description))
             }
         }
@@ -151,6 +152,12 @@ impl ComputeDevice {
                 text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given").to_owned();
             Err(ModelError::Device { device: self.to_string(), cause, tensor_mib: tensor_bytes >> 20 })
         })
+    }
+
+    /// Most bytes of one tensor, where the driver sets a limit.
+    #[cfg(all(test, feature = "gpu"))]
+    pub(crate) const fn tensor_bytes(&self) -> Option<u64> {
+        self.tensor_bytes
     }
 
     /// For tensors that are only computed forward.

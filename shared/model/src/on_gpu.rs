@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use burn::tensor::TensorData;
 use consilium_domain::network::Depth;
-use consilium_domain::{Arm, NormMode, Precision, Seed, Training};
+use consilium_domain::{Arm, Label, NormMode, Precision, Seed, Training};
 use consilium_weights::Weights;
 
 use crate::device::ComputeDevice;
@@ -14,7 +14,7 @@ use crate::equivalence::{computed, distance};
 use crate::golden;
 use crate::pretext::{Pretext, pretrain_backbone};
 use crate::sample::{self, Blobs};
-use crate::{Classifier, ModelError, Prediction};
+use crate::{Classifier, InputError, Inputs, ModelError, Prediction, TrainingCases};
 
 /// Largest distance from the processor's result, relative and by norm.
 const TOLERANCE: f64 = 1e-3;
@@ -136,10 +136,46 @@ fn an_adapter_that_does_not_exist_is_refused_with_those_that_do() {
     assert!(error.contains(&gpu.to_string()), "{error} does not list {gpu}");
 }
 
-/// A batch that no adapter has room for, asked for in one tensor.
+/// Cases of which no adapter can hold a batch in one tensor.
+struct Huge {
+    cases: usize,
+}
+
+impl Inputs for Huge {
+    fn len(&self) -> usize {
+        self.cases
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        [256; 3]
+    }
+
+    fn read(&self, _index: usize, _out: &mut [f32]) -> Result<(), InputError> {
+        Ok(())
+    }
+}
+
+impl TrainingCases for Huge {
+    fn label(&self, index: usize) -> Label {
+        Label::ALL[index % 2]
+    }
+}
+
+/// Not a crash, not the processor in its place, and no weights afterwards.
 #[test]
 fn running_out_of_memory_is_an_error_that_names_the_device() {
     let Some(gpu) = adapter() else { return };
-    let error = gpu.guard(|| -> Result<(), ModelError> { panic!("wgpu error: Out of Memory") }).unwrap_err();
-    assert!(error.to_string().contains("training.batch_size"), "{error}");
+    let bytes = 4 * 256u64.pow(3);
+    let cases = Huge { cases: (gpu.tensor_bytes().unwrap() / bytes) as usize + 1 };
+    let mut classifier = classifier(Arm::Random, NormMode::Batch, &gpu);
+    let batch_size = cases.len() as u16;
+    let recipe = Training { local_epochs: 1, batch_size, ..sample::recipe(NormMode::Batch) };
+    let proceed = &mut |_| ControlFlow::Continue(());
+    let error = classifier.train(&cases, &recipe, Seed::from_number(9), proceed).unwrap_err();
+    assert!(matches!(error, ModelError::Device { .. }), "{error:?}");
+    for text in [gpu.to_string().as_str(), "training.batch_size"] {
+        assert!(error.to_string().contains(text), "{text} is missing from {error}");
+    }
+    assert_eq!(classifier.trainable().unwrap_err(), error);
+    assert_eq!(classifier.predict(&Blobs::new(1), 1).unwrap_err(), error);
 }
