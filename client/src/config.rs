@@ -23,7 +23,7 @@ pub struct ConfigFile {
     pub data: Vec<PathBuf>,
     /// How those folders are laid out.
     pub layout: String,
-    /// The processor to train on.
+    /// `cpu`, `auto`, or in a build with the feature `gpu` also `wgpu` and `wgpu:INDEX`.
     #[serde(default = "default_device")]
     pub device: String,
     /// Train with less memory and more time: maps within a residual block are computed twice. The result is the same.
@@ -72,7 +72,7 @@ pub struct Config {
     pub data: Vec<PathBuf>,
     /// Their layout.
     pub layout: Layout,
-    /// The processor.
+    /// What trains and predicts.
     pub device: ComputeDevice,
     /// How many preprocessed inputs are kept, and how.
     pub cache: CacheSettings,

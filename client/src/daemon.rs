@@ -63,6 +63,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
     let Role::Site(site) = identity.role().clone() else { return Err(DaemonError::NotASite) };
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
+    tracing::info!(device = %config.device, "training and prediction run here");
     let (worker, results) = Worker::start(Workplace {
         site: site.clone(),
         layout: config.layout,

@@ -30,6 +30,8 @@ pub struct Rehearsal {
     pub study: String,
     /// The lane that was rehearsed.
     pub lane: String,
+    /// What trained.
+    pub device: String,
     /// Inputs of all modalities of the study.
     pub inputs: u64,
     /// Of them built just now; the others were in the cache.
@@ -74,6 +76,7 @@ pub fn rehearse(config: &Config, study: &Study, steps: u32) -> anyhow::Result<Re
     Ok(Rehearsal {
         study: study.name.clone(),
         lane: lane.to_string(),
+        device: config.device.to_string(),
         inputs: stats.hits + stats.built,
         built: stats.built,
         preparing_seconds,
@@ -141,6 +144,7 @@ fn peak_memory() -> Option<u64> {
 impl fmt::Display for Rehearsal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rehearsal of {}, lane {}", self.study, self.lane)?;
+        writeln!(f, "device     {}", self.device)?;
         writeln!(
             f,
             "preparing  {} inputs in {:.1} s, {} of them built now",

@@ -74,7 +74,7 @@ pub(crate) struct SimulateArgs {
     /// Pretrained MedicalNet backbone (safetensors, MedicalNet's tensor names).
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
-    /// Processor to train on: cpu or auto.
+    /// What trains: cpu, auto, or in a build with the feature gpu also wgpu and wgpu:INDEX.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
     /// Precision of the factors in training: f32 or bf16.

@@ -43,6 +43,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let given = given_weights(&args, &study)?;
     let out = create_out(args.out.as_deref())?;
     println!("everything this run writes is in {}", out.display());
+    println!("device: {device}");
     let prepared = {
         let (args, study, out) = (args.clone(), study.clone(), out.clone());
         tokio::task::spawn_blocking(move || {

@@ -26,6 +26,8 @@ pub struct Classifier {
     network: Network<Trained>,
     manifest: Arc<[TensorSpec]>,
     device: ComputeDevice,
+    /// What the device failed at in a training, which leaves the network undefined.
+    failed: Option<ModelError>,
 }
 
 /// What one batch says about the weights.
@@ -62,18 +64,44 @@ impl Classifier {
         trainable: &Weights,
         device: &ComputeDevice,
     ) -> Result<Self, ModelError> {
-        let network = Network::read(architecture, base, trainable, device)?;
-        Ok(Self { network, manifest: trainable.manifest().clone(), device: device.clone() })
+        let network = device.guard(|| Network::read(architecture, base, trainable, device))?;
+        let manifest = trainable.manifest().clone();
+        Ok(Self { network, manifest, device: device.clone(), failed: None })
     }
 
     /// The trainable weights with their running statistics, in the order of `architecture.trainable_tensors()`.
     ///
     /// # Errors
-    /// When a value is not finite.
+    /// When a value is not finite, or the device failed.
     pub fn trainable(&self) -> Result<Weights, ModelError> {
-        let mut writer = Writer::default();
-        self.network.write(&mut writer);
-        Ok(writer.finish(self.manifest.clone())?)
+        self.ask(|network| {
+            let mut writer = Writer::default();
+            network.write(&mut writer);
+            Ok(writer.finish(self.manifest.clone())?)
+        })
+    }
+
+    /// Asks the network something, unless its device has failed it.
+    fn ask<R>(&self, what: impl FnOnce(&Network<Trained>) -> Result<R, ModelError>) -> Result<R, ModelError> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None => self.device.guard(|| what(&self.network)),
+        }
+    }
+
+    /// Changes the network, unless its device has failed it.
+    fn change<R>(
+        &mut self,
+        how: impl FnOnce(&mut Network<Trained>) -> Result<R, ModelError>,
+    ) -> Result<R, ModelError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = self.device.guard(|| how(&mut self.network));
+        if let Err(error @ ModelError::Device { .. }) = &result {
+            self.failed = Some(error.clone());
+        }
+        result
     }
 
     /// Answers for `inputs`, `batch` at a time; the next batches are read in the background.
@@ -81,14 +109,24 @@ impl Classifier {
     /// Deterministic: stored statistics, and blocks take the paths that `routes` says.
     ///
     /// # Errors
-    /// When an input cannot be read, or an answer is not finite.
+    /// When an input cannot be read, an answer is not finite, or the device failed.
     pub fn predict(
         &self,
         inputs: &dyn Inputs,
         batch: usize,
         routes: Routes,
     ) -> Result<Vec<Prediction>, ModelError> {
-        let (network, device) = (self.network.fold(), self.device.plain());
+        self.ask(|network| self.answers(network, inputs, batch, routes))
+    }
+
+    fn answers(
+        &self,
+        network: &Network<Trained>,
+        inputs: &dyn Inputs,
+        batch: usize,
+        routes: Routes,
+    ) -> Result<Vec<Prediction>, ModelError> {
+        let (network, device) = (network.fold(), self.device.plain());
         let _memory = ReleasedAtTheEnd;
         let (shape, batch) = (inputs.shape(), batch.max(1));
         let batches = inputs.len().div_ceil(batch);
@@ -115,12 +153,13 @@ impl Classifier {
     /// Trains for `recipe.local_epochs` epochs with fresh optimisers. `recipe.norm` is not read: the network was
     /// built with its normalisation.
     ///
-    /// The same `seed`, cases and number of threads give bit-identical weights. `observe` is told of every step and
+    /// On the processor the same `seed`, cases and number of threads give bit-identical weights; a graphics card chooses
+    /// its kernels by their speed and rounds differently from run to run. `observe` is told of every step and
     /// may stop the training.
     ///
     /// # Errors
-    /// When there are no cases, one cannot be read, the loss is not finite, or `observe` stops. The weights are then those of the last
-    /// step that succeeded.
+    /// When there are no cases, one cannot be read, the loss is not finite, or `observe` stops. The weights are then
+    /// those of the last step that succeeded. When the device fails there are none.
     pub fn train(
         &mut self,
         cases: &dyn TrainingCases,
@@ -129,7 +168,8 @@ impl Classifier {
         observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
     ) -> Result<TrainingSummary, ModelError> {
         let _memory = ReleasedAtTheEnd;
-        train(&mut self.network, cases, recipe, seed, &self.device, observe)
+        let device = self.device.clone();
+        self.change(|network| train(network, cases, recipe, seed, &device, observe))
     }
 
     /// The loss of the cases `batch` and its gradients, without a step: for comparison with other frameworks.
@@ -137,7 +177,7 @@ impl Classifier {
     /// Running statistics move as in training.
     ///
     /// # Errors
-    /// When an input cannot be read, or a gradient is not finite.
+    /// When an input cannot be read, a gradient is not finite, or the device failed.
     pub fn loss_and_gradients(
         &mut self,
         cases: &dyn TrainingCases,
@@ -145,11 +185,13 @@ impl Classifier {
         recipe: &Training,
         seed: Seed,
     ) -> Result<LossAndGradients, ModelError> {
-        let (loss, noise, gradients) =
-            loss_and_gradients(&mut self.network, cases, batch, recipe, seed, &self.device)?;
-        let mut writer = Writer::of_gradients(&gradients);
-        self.network.write(&mut writer);
-        Ok(LossAndGradients { loss, gradients: writer.finish(self.manifest.clone())?, noise })
+        let (device, manifest) = (self.device.clone(), self.manifest.clone());
+        self.change(|network| {
+            let (loss, noise, gradients) = loss_and_gradients(network, cases, batch, recipe, seed, &device)?;
+            let mut writer = Writer::of_gradients(&gradients);
+            network.write(&mut writer);
+            Ok(LossAndGradients { loss, gradients: writer.finish(manifest)?, noise })
+        })
     }
 }
 

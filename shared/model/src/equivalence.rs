@@ -32,7 +32,7 @@ impl ModuleVisitor for Collected<'_> {
 }
 
 /// The logits and the gradients of everything that is learned.
-fn computed(
+pub(crate) fn computed(
     depth: Depth,
     arm: Arm,
     norm: NormMode,
@@ -68,7 +68,7 @@ fn computed(
 
 /// The norm of the difference, relative to the norm of what is expected. Single values may differ more: where an input
 /// of a ReLU is next to zero, rounding decides.
-fn distance(found: &TensorData, expected: &TensorData) -> f64 {
+pub(crate) fn distance(found: &TensorData, expected: &TensorData) -> f64 {
     assert_eq!(found.shape(), expected.shape());
     let (found, expected) = (found.as_slice::<f32>().unwrap(), expected.as_slice::<f32>().unwrap());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();

@@ -59,6 +59,19 @@ pub enum ModelError {
     /// A trained tensor is no longer finite.
     #[error("training diverged, {0}: lower training.learning_rate")]
     Weights(#[from] WeightsError),
+    /// A graphics card or its driver gave up.
+    #[error(
+        "{device} failed: {cause}\nIf it is out of memory, lower training.batch_size or set `checkpointing` (one tensor \
+         may take {tensor_mib} MiB there); if it is lost, start again; or use `cpu`"
+    )]
+    Device {
+        /// Which.
+        device: String,
+        /// What burn or the driver says.
+        cause: String,
+        /// Most of one tensor.
+        tensor_mib: u64,
+    },
     /// The observer asked to stop. The weights are those after the last step.
     #[error("training was stopped in epoch {epoch}")]
     Stopped {

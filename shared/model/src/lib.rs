@@ -15,6 +15,8 @@ mod convolution;
 mod device;
 mod error;
 mod features;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod gumbel;
 mod inputs;
 mod kernels;
@@ -39,6 +41,8 @@ mod volumes;
 mod equivalence;
 #[cfg(test)]
 mod golden;
+#[cfg(all(test, feature = "gpu"))]
+mod on_gpu;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]

@@ -49,7 +49,7 @@ struct Regressor {
 /// `shape` by least squares, and returns its weights (`spec.backbone_tensors()`) with their running statistics.
 ///
 /// # Errors
-/// When inputs and targets do not fit together, the loss is not finite, or `observe` stops.
+/// When inputs and targets do not fit together, the loss is not finite, `observe` stops, or the device failed.
 #[allow(clippy::too_many_arguments, reason = "a whole training in one call; no state is worth a type")]
 pub fn pretrain_backbone(
     spec: NetworkSpec,
@@ -62,33 +62,36 @@ pub fn pretrain_backbone(
     observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
 ) -> Result<Weights, ModelError> {
     let outputs = check(inputs, shape, targets)?;
-    let recording = device.recording();
-    let mut model = Regressor::new(spec, outputs, seed, device);
-    let mut optimiser = Optimiser::new(pretext.learning_rate, 0.0, device);
-    let mut steps_done = 0;
-    for epoch in 0..pretext.epochs {
-        let mut order = seed.derive(&format!("batches/{epoch}")).stream();
-        let batches = shuffled((0..inputs.len()).collect(), pretext.batch, &mut order);
-        for (step, batch) in (1..).zip(&batches) {
-            let values = batch.iter().flat_map(|&index| inputs[index].iter().copied()).collect();
-            let input = volumes(values, shape, &recording, device.arithmetic(Precision::F32));
-            let wanted = batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
-            let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);
-            let loss = in_pool(|| model.step(&mut optimiser, input, wanted));
-            if !loss.is_finite() {
-                return Err(ModelError::Diverged { epoch, step: steps_done });
-            }
-            steps_done += 1;
-            let steps = batches.len() as u32;
-            let progress = TrainingProgress { epoch, epochs: pretext.epochs, step, steps, loss };
-            if observe(progress).is_break() {
-                return Err(ModelError::Stopped { epoch });
+    device.guard(|| {
+        let recording = device.recording();
+        let mut model = Regressor::new(spec, outputs, seed, device);
+        let mut optimiser = Optimiser::new(pretext.learning_rate, 0.0, device);
+        let mut steps_done = 0;
+        for epoch in 0..pretext.epochs {
+            let mut order = seed.derive(&format!("batches/{epoch}")).stream();
+            let batches = shuffled((0..inputs.len()).collect(), pretext.batch, &mut order);
+            for (step, batch) in (1..).zip(&batches) {
+                let values = batch.iter().flat_map(|&index| inputs[index].iter().copied()).collect();
+                let input = volumes(values, shape, &recording, device.arithmetic(Precision::F32));
+                let wanted =
+                    batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
+                let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);
+                let loss = in_pool(|| model.step(&mut optimiser, input, wanted));
+                if !loss.is_finite() {
+                    return Err(ModelError::Diverged { epoch, step: steps_done });
+                }
+                steps_done += 1;
+                let steps = batches.len() as u32;
+                let progress = TrainingProgress { epoch, epochs: pretext.epochs, step, steps, loss };
+                if observe(progress).is_break() {
+                    return Err(ModelError::Stopped { epoch });
+                }
             }
         }
-    }
-    let mut writer = Writer::default();
-    model.backbone.write(&mut writer);
-    Ok(writer.finish(spec.backbone_tensors().into())?)
+        let mut writer = Writer::default();
+        model.backbone.write(&mut writer);
+        Ok(writer.finish(spec.backbone_tensors().into())?)
+    })
 }
 
 /// The number of targets of each input.

@@ -115,7 +115,8 @@ pub enum NormMode {
     Fixed,
 }
 
-/// How a processor's own kernels multiply. Sums, weights and everything else stay in 32 bits.
+/// How a processor's own kernels multiply. Sums, weights and everything else stay in 32 bits, and so does a graphics
+/// card whatever is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
