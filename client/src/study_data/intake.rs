@@ -98,7 +98,7 @@ impl Intake {
     pub(crate) fn deal(&self, study: &Study, exclude: &[u32]) -> StudyData {
         let mut cohort = self.cohort.clone();
         let mut number = 0u32..;
-        cohort.cases.retain(|_| !number.next().is_some_and(|number| exclude.binary_search(&number).is_ok()));
+        cohort.cases.retain(|_| number.next().is_none_or(|number| exclude.binary_search(&number).is_err()));
         let split = Split::deal(&cohort, &study.evaluation, &study.seed());
         let mut summary = cohort.summary(&split, &study.modalities);
         let duplicates = u32::try_from(exclude.len()).unwrap_or(u32::MAX);
