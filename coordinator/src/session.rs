@@ -12,7 +12,7 @@ use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
+    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
 };
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
@@ -69,8 +69,15 @@ impl Sessions {
     /// Serves one connection to its end.
     pub(crate) async fn serve(self, connection: Connection) {
         let Role::Site(site) = connection.peer().clone() else { return };
-        let mut session =
-            Session { site: site.clone(), sessions: &self, number: None, ready: false, told: false };
+        let mut session = Session {
+            site: site.clone(),
+            sessions: &self,
+            number: None,
+            version: 0,
+            features: Features::default(),
+            ready: false,
+            told: false,
+        };
         let ended = session.converse(&connection).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
         tracing::info!(%site, reason, "session ended");
@@ -110,6 +117,10 @@ struct Session<'a> {
     sessions: &'a Sessions,
     /// Its place among the site's sessions, once the site has said hello.
     number: Option<u64>,
+    /// The version that is spoken, once hello was said.
+    version: u16,
+    /// What both sides can do beyond it.
+    features: Features,
     /// The site asked for work and there was none yet.
     ready: bool,
     /// Over this connection the site was told which duplicates to leave out.
@@ -173,11 +184,12 @@ impl Session<'_> {
     /// Whether the site may talk to us. It is present from here on.
     async fn admit(&mut self, hello: &ToCoordinator) -> Result<Result<(), Rejection>, SessionError> {
         match hello {
-            ToCoordinator::Hello { versions, software } if software.len() <= MAX_SOFTWARE_BYTES => {
+            ToCoordinator::Hello { versions, features, software } if software.len() <= MAX_SOFTWARE_BYTES => {
                 tracing::info!(site = %self.site, ?software, "hello");
-                if VersionRange::OURS.common(*versions).is_none() {
+                let Some(version) = VersionRange::OURS.common(*versions) else {
                     return Ok(Err(Rejection::Version { ours: VersionRange::OURS.newest }));
-                }
+                };
+                (self.version, self.features) = (version, Features::OURS.common(*features));
             }
             _ => return Ok(Err(Rejection::OutOfTurn("say hello first, with a short name".into()))),
         }
@@ -196,7 +208,8 @@ impl Session<'_> {
 
     fn welcome(&self) -> ToSite {
         self.sessions.desk.read(|state| ToSite::Welcome {
-            version: VersionRange::OURS.newest,
+            version: self.version,
+            features: self.features,
             site: self.site.clone(),
             study: state.study().to_json(),
             base: state.first_models().base,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use consilium_domain::SiteId;
 use consilium_protocol::coordinator::{Effect, Event, Phase};
 use consilium_protocol::participant::Input;
-use consilium_protocol::{PROTOCOL_VERSION, Rejection, ToCoordinator, ToSite};
+use consilium_protocol::{Features, PROTOCOL_VERSION, Rejection, ToCoordinator, ToSite};
 
 use crate::invariants::{log_line, must, replayed};
 use crate::violation::{Checked, Violation};
@@ -146,6 +146,7 @@ impl World {
         let standing = self.coordinator.standing(&site);
         let welcome = ToSite::Welcome {
             version: PROTOCOL_VERSION,
+            features: Features::OURS,
             site,
             study: self.coordinator.study().to_json(),
             base: self.coordinator.first_models().base,

@@ -79,7 +79,7 @@ fn claimed_lengths_are_not_believed() {
     const LIST: &str = "UnexpectedEnd";
     for claim in ["ff*8", "ff*7 7f", "00*5 01 00*2", "0000000100000000", "0100010000000000"] {
         for (name, reason, notes) in [
-            ("software", TEXT, format!("00000000 0100 0100 {claim} 'consilium'")),
+            ("software", TEXT, format!("00000000 0100 0100 00*8 {claim} 'consilium'")),
             ("modalities", LIST, format!("01000000 cc*32 {claim} 01000000 00*16")),
             ("folds", LIST, format!("01000000 cc*32 0100000000000000 01000000 {claim} 00*32")),
             ("excluded", LIST, format!("01000000 cc*32 00*8 {claim} 00*32")),
@@ -94,8 +94,8 @@ fn claimed_lengths_are_not_believed() {
             unreadable::<ToCoordinator>(name, &bytes(&notes), reason);
         }
         for (name, reason, notes) in [
-            ("site", TEXT, format!("00000000 0100 {claim} 'st-1'")),
-            ("study", TEXT, format!("00000000 0100 0400000000000000 'st-1' {claim} '{{}}'")),
+            ("site", TEXT, format!("00000000 0100 00*8 {claim} 'st-1'")),
+            ("study", TEXT, format!("00000000 0100 00*8 0400000000000000 'st-1' {claim} '{{}}'")),
             ("models", LIST, format!("02000000 aa*32 cc*32 03000000 02000000 {claim} 00*22")),
             ("reason", TEXT, format!("06000000 {claim} 'ill'")),
             ("exclude", LIST, format!("07000000 dd*32 {claim} 00*32")),
@@ -133,7 +133,7 @@ fn histograms_that_cannot_be_are_refused() {
 
 #[test]
 fn names_that_cannot_be_are_refused() {
-    let welcome = |name: &str| format!("00000000 0100 {name} 0200000000000000 '{{}}' 00 00*4");
+    let welcome = |name: &str| format!("00000000 0100 00*8 {name} 0200000000000000 '{{}}' 00 00*4");
     assert!(frugally::<ToSite>(&bytes(&welcome("0400000000000000 'st-1'"))).is_ok());
     for name in [
         "0400000000000000 'St-1'",
@@ -170,7 +170,7 @@ fn numbers_without_a_meaning_are_refused() {
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),
         ("option", "04000000 02 0d000000", "UnexpectedVariant"),
-        ("standing", "00000000 0200 0400000000000000 'st-1' 0200000000000000 '{}' 00 04000000", UNKNOWN),
+        ("standing", "00000000 0200 00*8 0400000000000000 'st-1' 0200000000000000 '{}' 00 04000000", UNKNOWN),
     ] {
         unreadable::<ToSite>(name, &bytes(notes), words);
     }

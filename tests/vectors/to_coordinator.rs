@@ -6,8 +6,8 @@ use consilium_domain::{
 };
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::{
-    FusionOutcome, GroupScores, MAX_PART_CASES, Outcome, ScoringOutcome, ToCoordinator, TrainingOutcome,
-    VersionRange,
+    Features, FusionOutcome, GroupScores, MAX_PART_CASES, Outcome, ScoringOutcome, ToCoordinator,
+    TrainingOutcome, VersionRange,
 };
 
 use crate::annotated::bytes;
@@ -87,13 +87,16 @@ pub(crate) fn longest_part() -> ToCoordinator {
 }
 
 pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
-    let hello =
-        ToCoordinator::Hello { versions: VersionRange { oldest: 1, newest: 258 }, software: "c 1".into() };
+    let hello = ToCoordinator::Hello {
+        versions: VersionRange { oldest: 1, newest: 258 },
+        features: Features(0x0102),
+        software: "c 1".into(),
+    };
     let scores = histogram(&[0, 1, 2], &[3, 0, 0x0001_0203]);
     let scored = answer(Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }));
     let failed = ToCoordinator::Failed { order: OrderId(digest(0xaa)), reason: "ill".into() };
     vec![
-        Vector::new("hello", hello, bytes("00000000  0100 0201  0300000000000000 'c 1'")),
+        Vector::new("hello", hello, bytes("00000000  0100 0201  0201 00*6  0300000000000000 'c 1'")),
         Vector::new("enlist", enlist(), bytes(include_str!("enlist.hex"))),
         Vector::new("ready", ToCoordinator::Ready, bytes("02000000")),
         Vector::new("trained", trained(None), bytes(include_str!("trained.hex"))),

@@ -3,7 +3,7 @@
 use consilium_domain::{
     Arm, BlobRef, ChosenModel, Fold, Lane, MAX_FINGERPRINTS, Modality, OrderId, Round, Task, WorkOrder,
 };
-use consilium_protocol::{Rejection, Standing, ToSite};
+use consilium_protocol::{Features, Rejection, Standing, ToSite};
 
 use crate::annotated::bytes;
 use crate::good::{Vector, digest, study};
@@ -33,6 +33,7 @@ fn work(task: Task) -> ToSite {
 fn welcome(base: Option<BlobRef>, standing: Standing) -> ToSite {
     ToSite::Welcome {
         version: 2,
+        features: Features(0x0102),
         site: "st-1".parse().unwrap(),
         // The wire carries the plan as text; whether it is one is checked later.
         study: "{}".into(),

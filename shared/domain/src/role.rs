@@ -10,19 +10,28 @@ use crate::SiteId;
 
 const COORDINATOR: &str = "consilium:coordinator";
 const SITE_PREFIX: &str = "consilium:site:";
+const ADMIN_PREFIX: &str = "consilium:admin:";
+const OBSERVER_PREFIX: &str = "consilium:observer:";
 
-/// What the holder of a certificate is. Written as `consilium:coordinator` or `consilium:site:<site id>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// What the holder of a certificate is. Written as `consilium:coordinator`, or `consilium:site:`,
+/// `consilium:admin:` or `consilium:observer:` and a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// The coordinator of the consortium: the only role a client talks to.
     Coordinator,
-    /// A hospital: the only role the coordinator talks to.
+    /// A hospital: takes part in studies.
     Site(SiteId),
+    /// A person who runs the consortium: submits studies, invites and revokes sites. Named as sites are.
+    Admin(SiteId),
+    /// A person who may look at studies and sites and change nothing. Named as sites are.
+    Observer(SiteId),
 }
 
 /// A text that names no role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no role: expected `{COORDINATOR}` or `{SITE_PREFIX}<site id>`")]
+#[error(
+    "`{0}` names no role: expected `{COORDINATOR}`, or `{SITE_PREFIX}`, `{ADMIN_PREFIX}` or `{OBSERVER_PREFIX}` and a name"
+)]
 pub struct UnknownRole(String);
 
 impl Role {
@@ -33,8 +42,8 @@ impl Role {
     /// The site this role stands for, if it is one.
     pub const fn site(&self) -> Option<&SiteId> {
         match self {
-            Self::Coordinator => None,
             Self::Site(site) => Some(site),
+            Self::Coordinator | Self::Admin(_) | Self::Observer(_) => None,
         }
     }
 }
@@ -44,6 +53,8 @@ impl fmt::Display for Role {
         match self {
             Self::Coordinator => f.write_str(COORDINATOR),
             Self::Site(site) => write!(f, "{SITE_PREFIX}{site}"),
+            Self::Admin(name) => write!(f, "{ADMIN_PREFIX}{name}"),
+            Self::Observer(name) => write!(f, "{OBSERVER_PREFIX}{name}"),
         }
     }
 }
@@ -55,9 +66,11 @@ impl FromStr for Role {
         if text == COORDINATOR {
             return Ok(Self::Coordinator);
         }
-        text.strip_prefix(SITE_PREFIX)
-            .and_then(|site| site.parse().ok())
-            .map(Self::Site)
+        let named: [(&str, fn(SiteId) -> Self); 3] =
+            [(SITE_PREFIX, Self::Site), (ADMIN_PREFIX, Self::Admin), (OBSERVER_PREFIX, Self::Observer)];
+        named
+            .into_iter()
+            .find_map(|(prefix, role)| Some(role(text.strip_prefix(prefix)?.parse().ok()?)))
             .ok_or_else(|| UnknownRole(text.chars().take(80).collect()))
     }
 }
@@ -67,12 +80,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_roles_round_trip() {
-        let site = Role::Site("st-elsewhere".parse().unwrap());
-        assert_eq!(site.to_string(), "consilium:site:st-elsewhere");
-        assert_eq!(Role::Coordinator.to_string(), "consilium:coordinator");
-        for role in [site, Role::Coordinator] {
-            assert_eq!(role.to_string().parse(), Ok(role));
+    fn every_role_round_trips() {
+        let name = || "st-elsewhere".parse().unwrap();
+        for (role, text) in [
+            (Role::Coordinator, "consilium:coordinator"),
+            (Role::Site(name()), "consilium:site:st-elsewhere"),
+            (Role::Admin(name()), "consilium:admin:st-elsewhere"),
+            (Role::Observer(name()), "consilium:observer:st-elsewhere"),
+        ] {
+            assert_eq!(role.to_string(), text);
+            assert_eq!(text.parse(), Ok(role));
         }
     }
 
@@ -84,6 +101,8 @@ mod tests {
             "consilium:coordinator ",
             "consilium:site:",
             "consilium:site:A",
+            "consilium:admin:",
+            "consilium:observer",
             "CONSILIUM:site:a",
         ];
         for text in texts {

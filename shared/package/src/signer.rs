@@ -133,7 +133,7 @@ pub(crate) fn trusted(
     // Asked first, because it explains more than the purpose that a site's certificate lacks.
     match role_in(&certificate)? {
         Role::Coordinator => {}
-        site @ Role::Site(_) => return Err(VerifyError::NotCoordinator(site)),
+        other => return Err(VerifyError::NotCoordinator(other)),
     }
     let validity = certificate.validity();
     let anchors: Vec<TrustAnchor<'_>> = authorities

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Outcome, Rejection};
 
-/// The version of the conversation spoken by this build.
-pub const PROTOCOL_VERSION: u16 = 2;
+/// The version of the conversation spoken by this build. The transport's name for the protocol carries a number of
+/// its own, which changes when old and new cannot talk at all; this one grows whenever messages are added.
+pub const PROTOCOL_VERSION: u16 = 4;
+
+/// The oldest version that this build still speaks.
+pub const OLDEST_VERSION: u16 = 3;
 
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
@@ -26,7 +30,7 @@ pub struct VersionRange {
 
 impl VersionRange {
     /// What this build understands.
-    pub const OURS: Self = Self { oldest: PROTOCOL_VERSION, newest: PROTOCOL_VERSION };
+    pub const OURS: Self = Self { oldest: OLDEST_VERSION, newest: PROTOCOL_VERSION };
 
     /// The newest version both sides understand.
     pub fn common(self, other: Self) -> Option<u16> {
@@ -35,13 +39,36 @@ impl VersionRange {
     }
 }
 
+/// Abilities beyond the version, one bit each. What only one side knows is not used; unknown bits are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Features(pub u64);
+
+impl Features {
+    /// What this build can do.
+    pub const OURS: Self = Self(0);
+
+    /// What both sides can do.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether every ability of `other` is among these.
+    pub const fn include(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// What a site says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ToCoordinator {
-    /// The first message of a connection.
+    /// The first message of a connection. Its layout never changes, or old and new could not agree on a version.
     Hello {
         /// The versions the site speaks.
         versions: VersionRange,
+        /// What the site can do beyond them.
+        features: Features,
         /// Name and version of the program, for the log.
         software: String,
     },
@@ -105,6 +132,8 @@ pub enum ToSite {
     Welcome {
         /// The version to speak.
         version: u16,
+        /// What both sides can do beyond it.
+        features: Features,
         /// Who the certificate says the site is.
         site: SiteId,
         /// The study's canonical text.
@@ -165,6 +194,13 @@ mod tests {
         let range = |oldest, newest| VersionRange { oldest, newest };
         assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
         assert_eq!(range(1, 1).common(range(2, 5)), None);
+    }
+
+    #[test]
+    fn only_common_abilities_are_used() {
+        let (a, b) = (Features(0b0110), Features(0b1100));
+        assert_eq!(a.common(b), Features(0b0100));
+        assert!(a.include(a.common(b)) && !a.include(b));
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn coordinator(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, Co
     let peer = Peer::of(quic).map_err(|source| ConnectError::Certificate { address, source })?;
     match peer.role {
         Role::Coordinator => Ok(peer),
-        role @ Role::Site(_) => Err(ConnectError::NotTheCoordinator { address, role }),
+        role => Err(ConnectError::NotTheCoordinator { address, role }),
     }
 }
 

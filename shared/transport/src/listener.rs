@@ -175,6 +175,6 @@ fn site(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptErr
     let peer = Peer::of(quic).map_err(|source| AcceptError::Certificate { address, source })?;
     match peer.role {
         Role::Site(_) => Ok(peer),
-        role @ Role::Coordinator => Err(AcceptError::NotASite { address, role }),
+        role => Err(AcceptError::NotASite { address, role }),
     }
 }

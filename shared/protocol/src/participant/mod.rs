@@ -18,7 +18,7 @@ use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
 
 pub use input::{Action, Input};
 
-use crate::{Outcome, Rejection, Standing, ToCoordinator, ToSite, VersionRange, bounded_reason};
+use crate::{Features, Outcome, Rejection, Standing, ToCoordinator, ToSite, VersionRange, bounded_reason};
 use comparing::Comparing;
 
 /// What the site does right now.
@@ -130,7 +130,11 @@ impl Participant {
     fn greet(&mut self) -> Vec<Action> {
         self.step = Step::Greeting;
         let software = self.software.clone();
-        vec![Action::Send(ToCoordinator::Hello { versions: VersionRange::OURS, software })]
+        vec![Action::Send(ToCoordinator::Hello {
+            versions: VersionRange::OURS,
+            features: Features::OURS,
+            software,
+        })]
     }
 
     fn receive(&mut self, message: ToSite) -> Vec<Action> {

@@ -29,6 +29,7 @@ fn outcome() -> Outcome {
 fn welcome(enlisted: bool) -> Input {
     Input::Received(ToSite::Welcome {
         version: 1,
+        features: Features::OURS,
         site: "a".parse().unwrap(),
         study: study().to_json(),
         base: None,
@@ -96,6 +97,7 @@ fn another_study_after_a_reconnection_stops_the_site() {
     let other = Study { seed: 2, ..study() };
     let welcome = ToSite::Welcome {
         version: 1,
+        features: Features::OURS,
         site: "a".parse().unwrap(),
         study: other.to_json(),
         base: None,
@@ -154,7 +156,14 @@ fn comparing(standing: Standing) -> (Participant, Vec<Action>) {
 fn greeting(standing: Standing) -> Input {
     let site = "a".parse().unwrap();
     let study = excluding(&["a"], 1).to_json();
-    Input::Received(ToSite::Welcome { version: 2, site, study, base: None, standing })
+    Input::Received(ToSite::Welcome {
+        version: 4,
+        features: Features::OURS,
+        site,
+        study,
+        base: None,
+        standing,
+    })
 }
 
 fn duplicates(cases: usize, exclude: &[u32]) -> Input {
