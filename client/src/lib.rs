@@ -21,6 +21,7 @@ mod worker;
 pub use config::{Config, ConfigError, ConfigFile};
 pub use daemon::{DaemonError, Ending, run};
 pub use forecasting::{
-    Figures, FoldForecast, Forecast, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY, write_table,
+    Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
+    write_inputs, write_table,
 };
 pub use rehearsal::{Rehearsal, rehearse};

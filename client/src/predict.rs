@@ -13,7 +13,7 @@ use consilium_domain::Seed;
 use consilium_model::{ComputeDevice, Routes};
 use consilium_package::Package;
 
-use crate::forecasting::{Forecast, Predictor, RESEARCH_ONLY, write_table};
+use crate::forecasting::{Forecast, Predictor, RESEARCH_ONLY, write_inputs, write_table};
 
 /// Sampled routings derive from this number, so that the same scan gets the same answer.
 const ROUTE_SEED: u64 = 1;
@@ -40,6 +40,10 @@ pub(crate) struct PredictArgs {
     /// Print JSON.
     #[arg(long, conflicts_with = "data")]
     json: bool,
+    /// Also write the networks' inputs of the scan to this new safetensors file, for other programs. They are the
+    /// patient's images.
+    #[arg(long, value_name = "FILE", requires = "case")]
+    save_inputs: Option<PathBuf>,
     /// Average so many sampled routings instead of taking the preferred one; by default as in the study.
     #[arg(long, value_name = "N")]
     route_samples: Option<NonZeroU16>,
@@ -58,6 +62,10 @@ pub(crate) fn predict(args: &PredictArgs) -> anyhow::Result<ExitCode> {
     match (&args.case, &args.data) {
         (Some(case), _) => {
             let subject = Subject::in_folder(case, args.layout)?;
+            if let Some(path) = &args.save_inputs {
+                write_inputs(path, &predictor.inputs(&subject)?)
+                    .with_context(|| format!("{} cannot be written: name a new file", path.display()))?;
+            }
             one(&predictor, subject, args.json)
         }
         (None, Some(data)) => many(&predictor, data, args),

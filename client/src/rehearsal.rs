@@ -42,9 +42,11 @@ pub struct Rehearsal {
     pub steps: u32,
     /// Patients a step.
     pub batch_size: u16,
-    /// Seconds a step, the first one included.
+    /// Seconds of the first step, in which a graphics card compiles its kernels and a processor fills its caches.
+    pub first_step_seconds: f64,
+    /// Mean seconds of the later steps; of the first where there is no other.
     pub step_seconds: f64,
-    /// Share of that time spent waiting for inputs.
+    /// Share of the time of all steps spent waiting for inputs.
     pub waiting_share: f64,
     /// Highest memory of this process in bytes, where the system tells.
     pub peak_memory: Option<u64>,
@@ -82,6 +84,7 @@ pub fn rehearse(config: &Config, study: &Study, steps: u32) -> anyhow::Result<Re
         preparing_seconds,
         steps: trained.steps,
         batch_size: study.training.batch_size,
+        first_step_seconds: trained.first_step_seconds,
         step_seconds: trained.step_seconds,
         waiting_share: trained.waiting_share,
         peak_memory: peak_memory(),
@@ -92,6 +95,7 @@ pub fn rehearse(config: &Config, study: &Study, steps: u32) -> anyhow::Result<Re
 
 struct Trained {
     steps: u32,
+    first_step_seconds: f64,
     step_seconds: f64,
     waiting_share: f64,
 }
@@ -123,14 +127,31 @@ fn train(
     };
     let mut cases = LaneCases::new(inputs, &recipe, None, seed.derive("augmentation"));
     cases.truncate(wanted);
+    if !config.device.honours(recipe.precision) {
+        tracing::warn!(device = %config.device, "the study asks for bf16; this device computes in 32 bits");
+    }
     let began = Instant::now();
-    let summary =
-        network.train(&cases, &recipe, seed.derive("network"), &mut |_| ControlFlow::Continue(()))?;
+    let mut ends = Vec::new();
+    let summary = network.train(&cases, &recipe, seed.derive("network"), &mut |_| {
+        ends.push(began.elapsed().as_secs_f64());
+        ControlFlow::Continue(())
+    })?;
+    let first_step_seconds = ends.first().copied().unwrap_or_default();
     Ok(Trained {
         steps: summary.steps,
-        step_seconds: began.elapsed().as_secs_f64() / f64::from(summary.steps.max(1)),
+        first_step_seconds,
+        step_seconds: mean_of_later(&ends),
         waiting_share: summary.waiting_share,
     })
+}
+
+/// The mean time of the steps after the first, of which `ends` holds when each ended; of the first if it is alone.
+fn mean_of_later(ends: &[f64]) -> f64 {
+    match ends {
+        [] => 0.0,
+        [only] => *only,
+        [first, .., last] => (last - first) / (ends.len() - 1) as f64,
+    }
 }
 
 /// Linux counts it for every process.
@@ -152,10 +173,12 @@ impl fmt::Display for Rehearsal {
         )?;
         writeln!(
             f,
-            "training   {} steps of {} patients, {:.3} s a step, {:.1} % of it waiting for inputs",
+            "training   {} steps of {} patients, {:.3} s a step after a first one of {:.3} s, {:.1} % of it waiting \
+             for inputs",
             self.steps,
             self.batch_size,
             self.step_seconds,
+            self.first_step_seconds,
             100.0 * self.waiting_share
         )?;
         if let Some(bytes) = self.peak_memory {
@@ -186,6 +209,13 @@ mod tests {
     #[test]
     fn durations_are_told_as_people_do() {
         assert_eq!([1.6, 300.0, 90_000.0].map(duration), ["2 s", "5 min", "25.0 h"]);
+    }
+
+    #[test]
+    fn a_slow_first_step_does_not_count_where_there_are_others() {
+        assert_eq!(mean_of_later(&[40.0, 41.0, 43.0]), 1.5);
+        assert_eq!(mean_of_later(&[40.0]), 40.0);
+        assert_eq!(mean_of_later(&[]), 0.0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use consilium_coordinator::weights::DEFAULT_STORE;
 use consilium_data::Layout;
 use consilium_domain::{Arm, ClassBalance, Modality, Precision};
 use consilium_process::describe;
@@ -71,9 +72,12 @@ pub(crate) struct SimulateArgs {
     /// Passes over a site's patients in each round.
     #[arg(long)]
     pub(crate) local_epochs: Option<u16>,
-    /// Pretrained MedicalNet backbone (safetensors, MedicalNet's tensor names).
-    #[arg(long, value_name = "FILE")]
+    /// Pretrained MedicalNet backbone: a name or digest of imported weights (docs/weights.md), or a safetensors file.
+    #[arg(long, value_name = "WEIGHTS")]
     pub(crate) weights: Option<PathBuf>,
+    /// Folder of imported weights.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STORE)]
+    pub(crate) weights_store: PathBuf,
     /// What trains: cpu, auto, or in a build with the feature gpu also wgpu and wgpu:INDEX.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,

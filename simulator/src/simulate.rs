@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use consilium_coordinator::weights::{WeightsStore, given_weights};
 use consilium_domain::network::TensorSpec;
 use consilium_domain::{Duplicates, Study};
 use consilium_model::ComputeDevice;
@@ -40,7 +41,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let device: ComputeDevice = args.device.parse()?;
     // Everything that can be refused is refused before anything is written.
     let folders = sites::named_folders(&args)?;
-    let given = given_weights(&args, &study)?;
+    let given = pretrained_file(&args, &study)?;
     let out = create_out(args.out.as_deref())?;
     println!("everything this run writes is in {}", out.display());
     println!("device: {device}");
@@ -90,6 +91,10 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
         bail!("--seed must be at most {}: study files cannot hold more", i64::MAX);
     }
     let mut study = args.preset.study(args.seed, sites::names(args));
+    if args.site_data.is_empty() {
+        // The name is on the report and on every model package: nobody shall take phantoms for patients.
+        study.name.push_str("-phantoms");
+    }
     if let Some(arms) = &args.arms {
         study.arms.clone_from(arms);
     }
@@ -108,9 +113,9 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     Ok(study)
 }
 
-/// The file given with `--weights`, once it is known to fit. `None` where no arm needs it, or where a stand-in can
+/// The file that `--weights` means, once it is known to fit. `None` where no arm needs it, or where a stand-in can
 /// take its place.
-fn given_weights(args: &SimulateArgs, study: &Study) -> anyhow::Result<Option<PathBuf>> {
+fn pretrained_file(args: &SimulateArgs, study: &Study) -> anyhow::Result<Option<PathBuf>> {
     if !study.needs_base() {
         return match &args.weights {
             Some(_) => bail!(
@@ -119,11 +124,12 @@ fn given_weights(args: &SimulateArgs, study: &Study) -> anyhow::Result<Option<Pa
             None => Ok(None),
         };
     }
-    let Some(path) = &args.weights else {
+    let Some(given) = &args.weights else {
         stand_in::input_side(study)?;
         return Ok(None);
     };
-    let bytes = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let path = given_weights(given, &WeightsStore::new(&args.weights_store), study.network)?;
+    let bytes = std::fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
     let manifest: Arc<[TensorSpec]> = study.network.backbone_tensors().into();
     Weights::from_safetensors(&bytes, manifest)
         .with_context(|| format!("{} does not fit the preset's network", path.display()))?;

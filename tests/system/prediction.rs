@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use consilium_client::Predictor;
+use consilium_client::{Predictor, write_inputs};
 use consilium_coordinator::model_export::{ModelExport, export};
 use consilium_coordinator::weights::WeightsStore;
 use consilium_data::Subject;
@@ -106,4 +107,34 @@ fn a_packages_models_say_of_a_scan_what_they_said_in_the_study() {
         }
     }
     assert_eq!(compared, kept.len(), "every score of the study was compared");
+    pytorch_agrees(&package, &run.join("phantoms/site-1"), dir.path());
+}
+
+/// PyTorch says the same of the same inputs, where Python has it (`CONSILIUM_PYTHON` names the interpreter).
+fn pytorch_agrees(package: &Path, scans: &Path, scratch: &Path) {
+    let python = std::env::var("CONSILIUM_PYTHON").unwrap_or_else(|_| "python3".into());
+    let has_torch = Command::new(&python).args(["-c", "import torch"]).output();
+    if !has_torch.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no Python with PyTorch (CONSILIUM_PYTHON names one)");
+        return;
+    }
+    let predictor =
+        Predictor::new(Package::open(package).unwrap(), ComputeDevice::cpu(), Routes::Preferred).unwrap();
+    let scan = Subject::all_in(scans, None).unwrap().found.swap_remove(0);
+    let (inputs, forecast) = (scratch.join("inputs.safetensors"), scratch.join("forecast.json"));
+    write_inputs(&inputs, &predictor.inputs(&scan).unwrap()).unwrap();
+    let answer = predictor.predict(&[scan]).unwrap().swap_remove(0).unwrap();
+    let compare = |answer: &Value| {
+        fs::write(&forecast, serde_json::to_vec(answer).unwrap()).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/pytorch/compare_prediction.py");
+        let mut command = Command::new(&python);
+        command.arg(script).env("PYTHONDONTWRITEBYTECODE", "1").arg("--package").arg(package);
+        command.arg("--inputs").arg(&inputs).arg("--forecast").arg(&forecast).output().unwrap()
+    };
+    let mut answer = serde_json::to_value(&answer).unwrap();
+    let agrees = compare(&answer);
+    assert!(agrees.status.success(), "{}", String::from_utf8_lossy(&agrees.stderr));
+    let said = answer.pointer_mut("/modalities/1/folds/0/probability").unwrap();
+    *said = (said.as_f64().unwrap() + 2e-4).into();
+    assert_eq!(compare(&answer).status.code(), Some(1), "a difference is noticed");
 }

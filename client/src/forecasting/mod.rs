@@ -5,6 +5,7 @@
 //! many there are; scans are preprocessed once a modality.
 
 mod forecast;
+mod inputs;
 mod table;
 
 use consilium_data::{LoadError, Subject, load_pair};
@@ -14,6 +15,7 @@ use consilium_package::{Card, Package, PackageError};
 use consilium_weights::Weights;
 
 pub use forecast::{Figures, FoldForecast, Forecast, ModalityForecast, RESEARCH_ONLY};
+pub use inputs::{Input, write_inputs};
 pub use table::write_table;
 
 /// Scans that are asked about at a time. Each takes two megabytes a modality in the paper's shape, and every model is
@@ -69,6 +71,23 @@ impl Predictor {
     /// What the package says of itself.
     pub fn card(&self) -> &Card {
         self.package.card()
+    }
+
+    /// What the networks are shown of a scan: its images in the package's modalities, preprocessed.
+    ///
+    /// # Errors
+    /// When an image cannot be used, or there is none of the package's modalities.
+    pub fn inputs(&self, subject: &Subject) -> Result<Vec<Input>, PredictError> {
+        let preprocessing = self.study.preprocessing;
+        let shape = preprocessing.input_shape();
+        let of_modality = |&modality: &Modality| -> Result<Input, PredictError> {
+            let values = load_pair(subject.pair(modality)?, preprocessing)?;
+            Ok(Input { modality, shape, values })
+        };
+        let modalities = &self.card().modalities;
+        let had = modalities.iter().filter(|modality| subject.images.contains_key(modality));
+        let inputs = had.map(of_modality).collect::<Result<Vec<_>, _>>()?;
+        if inputs.is_empty() { Err(self.no_modality()) } else { Ok(inputs) }
     }
 
     /// One answer a scan, in their order: what went wrong with one leaves the others alone.
@@ -141,9 +160,13 @@ impl Predictor {
 
     fn fuse(&self, modalities: Vec<ModalityForecast>) -> Result<Forecast, PredictError> {
         if modalities.is_empty() {
-            let known = self.card().modalities.iter().map(|modality| modality.name()).collect::<Vec<_>>();
-            return Err(PredictError::NoModality { known: known.join(", ") });
+            return Err(self.no_modality());
         }
         Ok(Forecast::new(self.card(), modalities))
+    }
+
+    fn no_modality(&self) -> PredictError {
+        let known = self.card().modalities.iter().map(|modality| modality.name()).collect::<Vec<_>>();
+        PredictError::NoModality { known: known.join(", ") }
     }
 }

@@ -34,6 +34,10 @@ impl Bench {
         let folder = self.workplace.predictions.join(study.hash().digest().short());
         let predictions = Predictions::open(&folder)?;
         let summary = data.summary().clone();
+        let device = &self.workplace.device;
+        if !device.honours(study.training.precision) {
+            tracing::warn!(%device, "the study asks for bf16; this device computes in 32 bits");
+        }
         self.prepared = Some(Prepared { study, data, predictions });
         Ok(summary)
     }

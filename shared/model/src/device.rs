@@ -131,6 +131,12 @@ impl ComputeDevice {
         self.instructions
     }
 
+    /// Whether training on this device rounds factors as `precision` says. A graphics card computes in 32 bits whatever
+    /// the study asks for, which is slower and loses nothing.
+    pub const fn honours(&self, precision: Precision) -> bool {
+        self.instructions.is_some() || matches!(precision, Precision::F32)
+    }
+
     /// How the processor's own kernels compute feature maps; `None` where burn's operations are used.
     pub(crate) fn arithmetic(&self, precision: Precision) -> Option<Arithmetic> {
         let precision = match precision {
