@@ -3,8 +3,9 @@
     consilium-client predict --model DIR --case CASE --json --save-inputs inputs.safetensors > forecast.json
     python benches/pytorch/compare_prediction.py --package DIR --inputs inputs.safetensors --forecast forecast.json
 
-Prints a line for each model and the largest difference of probabilities; exit code 1 where it is above 1e-4, or where
-one of them has an answer that the other lacks. Predictions that averaged drawn routings cannot be compared.
+Prints probability and logit of each model, ours and PyTorch's, and the largest difference of probabilities; exit code
+1 where it is above 1e-4, or where one of them has an answer that the other lacks. Predictions that averaged drawn
+routings cannot be compared.
 """
 
 import argparse
@@ -38,14 +39,18 @@ def main():
 
 def compare(package, modality, ours, inputs):
     """The largest difference of probabilities over the fold models of `modality`."""
-    theirs = {fold["fold"]: fold["probabilities"][0] for fold in package.predict(modality, inputs)["folds"]}
+    answers = package.predict(modality, inputs)["folds"]
+    theirs = {fold["fold"]: (fold["probabilities"][0], fold["logits"][0]) for fold in answers}
     if {fold["fold"] for fold in ours["folds"]} != set(theirs):
         sys.exit(f"error: {modality} has folds {[fold['fold'] for fold in ours['folds']]} and {sorted(theirs)}")
     largest = 0.0
     for fold in ours["folds"]:
-        difference = abs(fold["probability"] - theirs[fold["fold"]])
-        print(f"{modality} fold {fold['fold']}: {fold['probability']:.7f} and {theirs[fold['fold']]:.7f}")
-        largest = max(largest, difference)
+        probability, logit = theirs[fold["fold"]]
+        print(
+            f"{modality} fold {fold['fold']}: probability {fold['probability']:.7f} and {probability:.7f}, "
+            f"logit {fold['logit']:.7f} and {logit:.7f}"
+        )
+        largest = max(largest, abs(fold["probability"] - probability))
     return largest
 
 
