@@ -5,6 +5,7 @@
 
 mod bench_train;
 mod place;
+mod release;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -29,12 +30,15 @@ enum Chore {
     },
     /// Time training and evaluation, ours and PyTorch's, and print the ratios. Takes many minutes on a quiet machine.
     BenchTrain(bench_train::Options),
+    /// Build the programs and pack them with their documents, for this kind of machine.
+    Release(release::Options),
 }
 
 fn main() -> Result<ExitCode> {
     match Cli::parse().chore {
         Chore::CheckReport { file } => check_report(&file),
         Chore::BenchTrain(options) => bench_train::run(&options).map(|()| ExitCode::SUCCESS),
+        Chore::Release(options) => release::release(&options).map(|()| ExitCode::SUCCESS),
     }
 }
 
