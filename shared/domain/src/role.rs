@@ -66,11 +66,11 @@ impl FromStr for Role {
         if text == COORDINATOR {
             return Ok(Self::Coordinator);
         }
-        let named: [(&str, fn(SiteId) -> Self); 3] =
-            [(SITE_PREFIX, Self::Site), (ADMIN_PREFIX, Self::Admin), (OBSERVER_PREFIX, Self::Observer)];
-        named
-            .into_iter()
-            .find_map(|(prefix, role)| Some(role(text.strip_prefix(prefix)?.parse().ok()?)))
+        let named = |prefix: &str| text.strip_prefix(prefix)?.parse::<SiteId>().ok();
+        named(SITE_PREFIX)
+            .map(Self::Site)
+            .or_else(|| named(ADMIN_PREFIX).map(Self::Admin))
+            .or_else(|| named(OBSERVER_PREFIX).map(Self::Observer))
             .ok_or_else(|| UnknownRole(text.chars().take(80).collect()))
     }
 }
