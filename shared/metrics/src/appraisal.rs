@@ -70,8 +70,8 @@ pub struct Appraisal {
 }
 
 impl Appraisal {
-    /// The figures of `histogram` at `thresholds`, which were chosen on other patients. `seed` is the
-    /// study's: each use derives its own.
+    /// The figures of `histogram` at `thresholds`, which were chosen on other patients. `seed` is one for
+    /// these patients, derived from the study's; each use derives its own.
     pub fn of(
         histogram: &ScoreHistogram,
         thresholds: &[(ThresholdRule, BinEdge)],

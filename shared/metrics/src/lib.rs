@@ -39,7 +39,9 @@ pub use calibration::{
     BinnedRecalibration, Brier, CalibrationGroup, Recalibration, RecalibrationError, RecalibrationFigures,
     ScoreSums, ScoreSumsError, brier, calibration_curve, expected_calibration_error, recalibrate_binned,
 };
-pub use chance::{ChanceMethod, ChanceTest, MannWhitney, mann_whitney, permutation_test};
+pub use chance::{
+    ChanceMethod, ChanceTest, MannWhitney, mann_whitney, permutation_test, permutation_test_within_sites,
+};
 pub use curves::{
     PartialArea, PrecisionRecallPoint, RocPoint, partial_area, precision_recall_curve, roc_curve,
 };

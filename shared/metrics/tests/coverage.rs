@@ -76,11 +76,7 @@ fn the_permutation_test_rejects_chance_as_often_as_it_says() {
             assert_eq!(test.method, method);
             (test.two_sided <= 0.05, test.greater <= 0.05)
         };
-        let mut both = Vec::new();
-        share(name, 1_000, |seed| {
-            both.push(tests(seed));
-            true
-        });
+        let both: Vec<_> = (0..1_000).map(tests).collect();
         for (side, rejected) in [
             ("two-sided", both.iter().filter(|(two_sided, _)| *two_sided).count()),
             ("greater", both.iter().filter(|(_, greater)| *greater).count()),
@@ -89,6 +85,33 @@ fn the_permutation_test_rejects_chance_as_often_as_it_says() {
             assert!((30..=70).contains(&rejected), "{name}, {side}: {rejected} of 1000 is not 3 to 7 %");
         }
     }
+}
+
+/// Sites differ in prevalence and in their scores, and within a site scores say nothing.
+#[test]
+fn site_effects_fool_the_pooled_test_only() {
+    let low = Population::new(0.0);
+    let shifted = |by: u16| {
+        let scores = low.scores[0].iter().map(|&bin| (bin + by).min(BINS - 1)).collect::<Vec<_>>();
+        Population { scores: [scores.clone(), scores], whole: low.whole.clone() }
+    };
+    let sites = [(shifted(0), 10, 25), (shifted(10), 25, 20), (shifted(16), 30, 10)];
+    let (mut pooled_rejects, mut within_rejects, mut greater_rejects) = (0, 0, 0);
+    for seed in 0..1_000 {
+        let root = Seed::from_number(seed);
+        let mut stream = root.derive("patients").stream();
+        let own: Vec<_> = sites.iter().map(|(site, p, n)| site.sample(*p, *n, &mut stream)).collect();
+        let mut pooled = own[0].clone();
+        own[1..].iter().for_each(|site| pooled.merge(site).unwrap());
+        let sites: Vec<_> = own.iter().collect();
+        let within = permutation_test_within_sites(&sites, 499, root.derive("within")).unwrap();
+        within_rejects += u32::from(within.two_sided <= 0.05);
+        greater_rejects += u32::from(within.greater <= 0.05);
+        pooled_rejects += u32::from(mann_whitney(&pooled).unwrap().two_sided <= 0.05);
+    }
+    println!("site effects: pooled {pooled_rejects}, within {within_rejects}, {greater_rejects} of 1000");
+    assert!((30..=70).contains(&within_rejects) && (30..=70).contains(&greater_rejects));
+    assert!(pooled_rejects > 300, "{pooled_rejects}");
 }
 
 #[test]

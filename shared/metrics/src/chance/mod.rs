@@ -2,10 +2,12 @@
 //!
 //! Under the null hypothesis scores do not depend on class: every choice of which patients are the positive
 //! ones is equally likely, given the bins. That is the permutation test ([`permutation_test`]); its normal
-//! approximation is the one of Mann and Whitney ([`mann_whitney`]).
+//! approximation is the one of Mann and Whitney ([`mann_whitney`]). Over several sites,
+//! [`permutation_test_within_sites`] leaves each site its own share of positive patients.
 
 mod exact;
 mod mann_whitney;
+mod within_sites;
 
 use consilium_domain::Seed;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{MAX_RESAMPLED, ScoreHistogram, Totals};
 
 pub use mann_whitney::{MannWhitney, mann_whitney};
+pub use within_sites::permutation_test_within_sites;
 
 /// A test of an area against 0.5.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
