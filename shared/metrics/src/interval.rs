@@ -8,7 +8,7 @@ pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 /// The probability of each tail outside a 95 % interval.
 pub(crate) const TAIL_95: f64 = 0.025;
 
-/// A closed interval; here always a 95 % confidence interval within [0, 1].
+/// A closed interval; here always a 95 % interval, within the range of its figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lower limit.

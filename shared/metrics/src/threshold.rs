@@ -95,6 +95,56 @@ pub fn youden(histogram: &ScoreHistogram) -> Option<BinEdge> {
     Some(BinEdge { bin: best as u16, bins: bins as u16 })
 }
 
+/// How a threshold was chosen, on pooled validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThresholdRule {
+    /// The largest sensitivity + specificity ([`youden`]).
+    Youden,
+    /// The largest M of the paper ([`best_paper_m`]).
+    PaperM,
+    /// A probability of one half ([`half`]).
+    Half,
+}
+
+impl ThresholdRule {
+    /// The edge that the rule chooses on `validation`; `None` where it has none.
+    pub fn choose(self, validation: &ScoreHistogram) -> Option<BinEdge> {
+        match self {
+            Self::Youden => youden(validation),
+            Self::PaperM => best_paper_m(validation),
+            Self::Half => half(validation.bins()),
+        }
+    }
+}
+
+/// The edge at 0.5 of a grid of `bins`; `None` for an odd number, which has no such edge.
+pub fn half(bins: usize) -> Option<BinEdge> {
+    let bins = u16::try_from(bins).ok().filter(|bins| bins.is_multiple_of(2))?;
+    BinEdge::new(bins / 2, bins).ok()
+}
+
+/// The edge with the largest M = 0.6 sensitivity + 0.4 specificity where both exceed 0.5 (arXiv:2310.12373);
+/// `None` where no edge is such, or a class is empty.
+///
+/// The paper computes M at 0.5 to choose a model ([`crate::paper_m`]); this is the threshold by the same
+/// yardstick. Equal edges are settled as for [`youden`].
+pub fn best_paper_m(histogram: &ScoreHistogram) -> Option<BinEdge> {
+    let totals = histogram.totals();
+    let bins = histogram.bins();
+    let merit = |bin: usize| {
+        let confusion = Confusion::from_bin(histogram, bin);
+        let [hits, passes] = [confusion.true_positives, confusion.true_negatives].map(u64::from);
+        let [positives, negatives] = [totals.positives, totals.negatives].map(u64::from);
+        let exceed = 2 * hits > positives && 2 * passes > negatives;
+        // 5 M P N, at most 5 * 2^46.
+        let index = 3 * hits * negatives + 2 * passes * positives;
+        exceed.then_some((index, std::cmp::Reverse((2 * bin).abs_diff(bins)), std::cmp::Reverse(bin)))
+    };
+    let (_, best) = (0..bins).filter_map(|bin| Some((merit(bin)?, bin))).max()?;
+    Some(BinEdge { bin: best as u16, bins: bins as u16 })
+}
+
 /// Patients by class and by the side of the threshold they fall on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confusion {
@@ -216,6 +266,19 @@ mod tests {
     fn an_empty_class_has_no_best_edge() {
         assert_eq!(youden(&histogram(&[0, 0], &[1, 1])), None);
         assert_eq!(youden(&histogram(&[1, 1], &[0, 0])), None);
+    }
+
+    #[test]
+    fn the_papers_m_weighs_sensitivity_more() {
+        // Edge 1: (1.0, 0.6), M 0.84; edge 2: (0.6, 1.0), M 0.76; Youden's J is 0.6 at both, and 2 is the
+        // middle.
+        let even = histogram(&[0, 4, 3, 3], &[6, 4, 0, 0]);
+        assert_eq!((best_paper_m(&even).unwrap().bin(), youden(&even).unwrap().bin()), (1, 2));
+        assert_eq!(best_paper_m(&histogram(&[5, 5], &[5, 5])), None, "neither exceeds one half");
+        assert_eq!(best_paper_m(&histogram(&[0, 5], &[0, 0])), None);
+        assert_eq!(half(64).unwrap().threshold(), 0.5);
+        assert_eq!((half(5), half(0), half(1 << 20)), (None, None, None));
+        assert_eq!(ThresholdRule::Youden.choose(&even), youden(&even));
     }
 
     #[test]

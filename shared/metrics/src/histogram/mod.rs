@@ -2,11 +2,14 @@
 //!
 //! A histogram cannot be malformed, whoever sent it: construction and deserialisation run the same checks.
 
+mod coarser;
 mod sent;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use coarser::CoarsenError;
 
 /// How often each bin of an even grid over [0, 1] was predicted, for patients of either class.
 ///
@@ -14,8 +17,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "sent::Unchecked")]
 pub struct ScoreHistogram {
-    positives: Vec<u32>,
-    negatives: Vec<u32>,
+    // Written to within this crate only where the counts stay a histogram: by resampling.
+    pub(crate) positives: Vec<u32>,
+    pub(crate) negatives: Vec<u32>,
 }
 
 /// Patients of a histogram by class.

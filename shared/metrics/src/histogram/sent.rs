@@ -1,17 +1,15 @@
 //! Reading a histogram that somebody sent: bounded memory, then the checks of construction.
 
-use std::fmt;
-
-use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{HistogramError, ScoreHistogram};
+use crate::bounded::Bounded;
 
 /// A histogram as it was sent.
 #[derive(Deserialize)]
 pub(super) struct Unchecked {
-    positives: BoundedCounts,
-    negatives: BoundedCounts,
+    positives: Bounded<u32, { ScoreHistogram::MAX_BINS }>,
+    negatives: Bounded<u32, { ScoreHistogram::MAX_BINS }>,
 }
 
 impl TryFrom<Unchecked> for ScoreHistogram {
@@ -19,36 +17,6 @@ impl TryFrom<Unchecked> for ScoreHistogram {
 
     fn try_from(sent: Unchecked) -> Result<Self, Self::Error> {
         Self::from_counts(sent.positives.0, sent.negatives.0)
-    }
-}
-
-/// Stops reading after `MAX_BINS` counts, so that a claimed length costs no memory.
-struct BoundedCounts(Vec<u32>);
-
-impl<'de> Deserialize<'de> for BoundedCounts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(CountsVisitor)
-    }
-}
-
-struct CountsVisitor;
-
-impl<'de> Visitor<'de> for CountsVisitor {
-    type Value = BoundedCounts;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} counts", ScoreHistogram::MAX_BINS)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut counts: A) -> Result<Self::Value, A::Error> {
-        let mut read = Vec::new();
-        while let Some(count) = counts.next_element()? {
-            if read.len() == ScoreHistogram::MAX_BINS {
-                return Err(A::Error::custom(HistogramError::Bins { bins: read.len() + 1 }));
-            }
-            read.push(count);
-        }
-        Ok(BoundedCounts(read))
     }
 }
 
