@@ -1,7 +1,8 @@
 //! The command line of `consilium-client`.
 //!
-//! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted or the coordinator refused
-//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`.
+//! Exit codes of `run`: 1 an error, 4 stopped by a signal (the same command goes on). With `--once` also 0 the study is
+//! finished, 3 the study was halted, this site has withdrawn, or the coordinator refused it. `check` has its own, told
+//! in `docs/check.md`; those of `studies`, `approve` and the like are told in `docs/site-policy.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,9 @@ use consilium_process::{describe, shutdown_signal, start_logging};
 
 use crate::check::{CheckArgs, check_process};
 use crate::config::Config;
-use crate::daemon::{Ending, run};
+pub use crate::control::ControlCommand;
+use crate::control::control;
+use crate::daemon::{Ending, RunOptions, run};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
 use crate::verify::{ModelCommand, model};
@@ -28,8 +31,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take part in the coordinator's study until it is over.
+    /// Take part in the coordinator's studies, one after another, as the policy and people decide.
     Run(RunArgs),
+    #[command(flatten)]
+    Control(ControlCommand),
     /// Look at a folder of scans: what is usable, and why the rest is not. Nothing leaves this machine.
     Check(CheckArgs),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
@@ -64,6 +69,9 @@ pub struct RunArgs {
     /// The configuration (TOML); see docs/samples/client.toml.
     #[arg(long)]
     pub config: PathBuf,
+    /// Stop after the first study.
+    #[arg(long)]
+    pub once: bool,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -73,6 +81,7 @@ pub struct RunArgs {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_process(&args),
+        Command::Control(command) => control_process(command),
         Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
@@ -95,6 +104,11 @@ pub fn run_process(args: &RunArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Carries out `command` as the whole process.
+pub fn control_process(command: ControlCommand) -> ExitCode {
+    exit_code(control(command))
 }
 
 fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
@@ -124,7 +138,8 @@ fn rehearse_study(args: &RehearseArgs) -> anyhow::Result<ExitCode> {
 fn take_part(args: &RunArgs) -> anyhow::Result<Ending> {
     let config = Config::read(&args.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    let ending = runtime.block_on(run(config, shutdown_signal(args.stop_with_stdin)))?;
+    let options = RunOptions { once: args.once, ..RunOptions::default() };
+    let ending = runtime.block_on(run(config, options, shutdown_signal(args.stop_with_stdin)))?;
     // Training may still be in a step; it has been told to stop, and nothing of it is needed any more.
     runtime.shutdown_background();
     Ok(ending)

@@ -9,6 +9,8 @@ use consilium_model::ComputeDevice;
 use consilium_transport::{Congestion, Tuning};
 use serde::{Deserialize, Serialize};
 
+use crate::policy::SitePolicy;
+
 /// The file as written. Unknown keys are refused; relative paths start at the file's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,6 +43,9 @@ pub struct ConfigFile {
     /// Seconds of silence after which the connection counts as lost.
     #[serde(default = "default_idle_timeout_secs")]
     pub idle_timeout_secs: u16,
+    /// The hospital's rules; see docs/samples/policy.toml. Without it a person decides on every study.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
 }
 
 fn default_device() -> String {
@@ -78,6 +83,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// How connections behave.
     pub tuning: Tuning,
+    /// The hospital's rules.
+    pub policy: SitePolicy,
 }
 
 /// Why a file is not a configuration.
@@ -149,6 +156,11 @@ impl ConfigFile {
         if !(2..=600).contains(&self.idle_timeout_secs) {
             problems.push("idle_timeout_secs: must be 2 to 600".to_owned());
         }
+        let policy = self.policy.as_ref().map(|path| SitePolicy::read(&folder.join(path))).transpose();
+        let policy = policy.unwrap_or_else(|error| {
+            problems.push(format!("policy: {error}"));
+            None
+        });
         let device: Option<ComputeDevice> = parse("device", &self.device, &mut problems);
         let congestion = parse("congestion", &self.congestion, &mut problems);
         match (layout, device, congestion) {
@@ -167,6 +179,7 @@ impl ConfigFile {
                     congestion,
                     idle_timeout: Duration::from_secs(self.idle_timeout_secs.into()),
                 },
+                policy: policy.unwrap_or_default(),
             }),
             _ => Err(problems),
         }
@@ -214,10 +227,19 @@ mod tests {
             cache_precision: CachePrecision::F32,
             congestion: "reno".into(),
             idle_timeout_secs: 1,
+            policy: Some("absent.toml".into()),
         };
         let problems = file.check(Path::new("/nonexistent")).unwrap_err().join("\n");
-        for key in ["coordinator", "data", "layout", "device", "cache_gib", "congestion", "idle_timeout_secs"]
-        {
+        for key in [
+            "coordinator",
+            "data",
+            "layout",
+            "device",
+            "cache_gib",
+            "congestion",
+            "idle_timeout_secs",
+            "policy",
+        ] {
             assert!(problems.contains(key), "{key} is missing from {problems}");
         }
     }

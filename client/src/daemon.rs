@@ -1,32 +1,31 @@
-//! The client's life: connect, let the participant machine decide, carry out its actions, reconnect.
-//!
-//! What is to be said and when is `consilium_protocol::participant`'s to decide; this file moves bytes.
+//! The client's life: one study after another, each with a participant, a worker and as many connections as it takes.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::time::Duration;
 
-use consilium_domain::{BlobRef, OrderId, Role, SiteId};
-use consilium_protocol::ToSite;
-use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_transport::{
-    BlobStore, CloseCode, Connection, ControlError, ControlSender, Identity, IdentityError, StoreError,
-};
+use consilium_domain::{Role, SiteId};
+use consilium_transport::{BlobStore, Identity, IdentityError, StoreError};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::connection::{Pauses, reach};
-use crate::model_cache::ModelCache;
-use crate::transfers::Transfers;
-use crate::worker::{Done, Job, Worker, Workplace};
+use crate::control::{Asked, ControlError, ControlSocket, serve};
+use crate::session::Client;
+use crate::steward::{Clock, DecisionsError, Steward};
 
 /// What this program calls itself.
-const SOFTWARE: &str = concat!("consilium-client ", env!("CARGO_PKG_VERSION"));
+pub(crate) const SOFTWARE: &str = concat!("consilium-client ", env!("CARGO_PKG_VERSION"));
+/// The first pause after a study that did not end well, or an end that the coordinator repeats.
+const FIRST_REST: Duration = Duration::from_secs(10);
+/// The longest: a new study is heard of within half an hour, and a folder that cannot be prepared is not read over and
+/// over.
+const LONGEST_REST: Duration = Duration::from_secs(30 * 60);
 
 /// How a client's run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// The study is complete.
     Finished,
-    /// The study was halted, or this site cannot take part.
+    /// The study was halted, the site has withdrawn, or it cannot take part.
     Stopped {
         /// Why, and what to do about it.
         reason: String,
@@ -41,7 +40,7 @@ pub enum DaemonError {
     /// The certificate.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The certificate is the coordinator's.
+    /// The certificate is not a site's.
     #[error(
         "the certificate in the identity folder is the coordinator's: use the kit that was issued to this site"
     )]
@@ -49,265 +48,97 @@ pub enum DaemonError {
     /// The state folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The hospital's decisions cannot be kept, so nothing may happen.
+    #[error(transparent)]
+    Decisions(#[from] DecisionsError),
+    /// Nobody could stop the client.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// The worker thread died.
     #[error("the worker ended abnormally; see the log, and start the client again")]
     WorkerDied,
 }
 
-/// Takes part in the coordinator's study until it is over, or until `shutdown`.
+/// How the client runs.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Whether it ends after the first study; else it goes on to the next until it is asked to stop.
+    pub once: bool,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { once: false, clock: Clock::system() }
+    }
+}
+
+/// Takes part in the coordinator's studies until `shutdown`, or in one of them.
 ///
 /// # Errors
 /// When the certificate or the state folder cannot be used.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<Ending, DaemonError> {
+pub async fn run(
+    config: Config,
+    options: RunOptions,
+    shutdown: impl Future<Output = ()>,
+) -> Result<Ending, DaemonError> {
     let identity = Identity::load(&config.identity)?;
     let Role::Site(site) = identity.role().clone() else { return Err(DaemonError::NotASite) };
+    let mut steward = Steward::open(&config.state, config.policy.clone(), options.clock.clone())?;
+    steward.now_doing().daemon = true;
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
-    tracing::info!(device = %config.device, "training and prediction run here");
-    let (worker, results) = Worker::start(Workplace {
-        site: site.clone(),
-        layout: config.layout,
-        folders: config.data.clone(),
-        predictions: config.state.join("predictions"),
-        fingerprint_key: config.identity.join("fingerprint.key"),
-        cache: config.state.join("cache"),
-        cache_settings: config.cache,
-        device: config.device.clone(),
-    });
-    let (transfers, transferred) = Transfers::new(store.clone());
-    let client = Client {
-        participant: Participant::new(site.clone(), SOFTWARE.to_owned()),
-        store,
-        worker,
-        results,
-        transfers,
-        transferred,
-        models: ModelCache::default(),
-        base: None,
-        uploaded: None,
-        ending: None,
-    };
-    client.live(&config, &identity, &site, shutdown).await
+    let (socket, requests) = serve(&config.state)?;
+    tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
+    let mut house = House { config, identity, site, store, steward, requests, _socket: socket };
+    let mut shutdown = std::pin::pin!(shutdown);
+    let mut rest = FIRST_REST;
+    loop {
+        let ending = Client::new(&mut house).live(shutdown.as_mut()).await?;
+        if options.once || ending == Ending::Interrupted {
+            return Ok(ending);
+        }
+        tracing::info!(?ending, ?rest, "the study is over for this site; the next one is waited for");
+        if house.rest(rest, shutdown.as_mut()).await {
+            return Ok(Ending::Interrupted);
+        }
+        rest = if ending == Ending::Finished { FIRST_REST } else { (rest * 2).min(LONGEST_REST) };
+    }
 }
 
-struct Client {
-    participant: Participant,
-    store: BlobStore,
-    worker: Worker,
-    results: mpsc::UnboundedReceiver<Done>,
-    transfers: Transfers,
-    transferred: mpsc::UnboundedReceiver<Input>,
-    models: ModelCache,
-    /// The pretrained backbone, once fetched.
-    base: Option<(BlobRef, Arc<Vec<u8>>)>,
-    /// The update of the answer that waits for its acknowledgement.
-    uploaded: Option<(OrderId, BlobRef)>,
-    ending: Option<Ending>,
+/// What outlives a study.
+pub(crate) struct House {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) site: SiteId,
+    pub(crate) store: BlobStore,
+    pub(crate) steward: Steward,
+    pub(crate) requests: mpsc::Receiver<Asked>,
+    _socket: ControlSocket,
 }
 
-/// An established connection.
-struct Link<'a> {
-    connection: &'a Connection,
-    sender: ControlSender,
-}
+impl House {
+    /// Answers somebody at the control socket.
+    pub(crate) fn attend(&mut self, Asked { request, answer }: Asked) {
+        tracing::info!(?request, "asked at the control socket");
+        // Whoever asked may be gone; what was decided is decided.
+        let _ = answer.send(self.steward.answer(request));
+    }
 
-impl Client {
-    async fn live(
-        mut self,
-        config: &Config,
-        identity: &Identity,
-        site: &SiteId,
-        shutdown: impl Future<Output = ()>,
-    ) -> Result<Ending, DaemonError> {
-        let mut shutdown = std::pin::pin!(shutdown);
-        let mut pauses = Pauses::new(site);
+    /// Lets `pause` pass, and attends meanwhile; whether `shutdown` came first.
+    pub(crate) async fn rest(
+        &mut self,
+        pause: Duration,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> bool {
+        let mut over = std::pin::pin!(tokio::time::sleep(pause));
         loop {
-            let reached = tokio::select! {
-                reached = self.reach(config, identity, &mut pauses) => reached?,
-                () = &mut shutdown => return Ok(Ending::Interrupted),
-            };
-            let connection = match reached {
-                Ok(connection) => connection,
-                Err(ending) => return Ok(ending),
-            };
-            let ended = tokio::select! {
-                ended = self.session(&connection, &mut pauses) => ended,
-                () = &mut shutdown => {
-                    self.ending = Some(Ending::Interrupted);
-                    Ok(Ok(()))
-                }
-            };
-            // Said whatever happened: without it the coordinator finds out by its idle timeout.
-            let goodbye = if self.ending.is_some() { "good-bye" } else { "the site gave the connection up" };
-            connection.close(CloseCode::DONE, goodbye);
-            connection.drained().await;
-            let reason = match ended? {
-                Ok(()) => "done".to_owned(),
-                Err(error) => error.to_string(),
-            };
-            if let Some(ending) = self.ending {
-                return Ok(ending);
-            }
-            tracing::warn!(reason, "connection lost");
-            self.participant.handle(Input::Disconnected);
             tokio::select! {
-                () = tokio::time::sleep(pauses.next()) => {}
-                () = &mut shutdown => return Ok(Ending::Interrupted),
+                () = &mut over => return false,
+                () = &mut shutdown => return true,
+                Some(asked) = self.requests.recv() => self.attend(asked),
             }
         }
-    }
-
-    /// Connects, and takes in results until then. The inner error is the end of a site that cannot take part.
-    ///
-    /// A result that was received is always taken in to the end: the wait for the connection never cancels it.
-    async fn reach(
-        &mut self,
-        config: &Config,
-        identity: &Identity,
-        pauses: &mut Pauses,
-    ) -> Result<Result<Connection, Ending>, DaemonError> {
-        let mut reached = std::pin::pin!(reach(config, identity, pauses));
-        loop {
-            let done = tokio::select! {
-                connection = &mut reached => return Ok(Ok(connection)),
-                done = self.results.recv() => done.ok_or(DaemonError::WorkerDied)?,
-            };
-            let input = self.finished(done).await?;
-            for action in self.participant.handle(input) {
-                // There is nobody to talk to: all that is left to do is to give up.
-                if let Action::Stop { reason } = action {
-                    return Ok(Err(Ending::Stopped { reason }));
-                }
-            }
-        }
-    }
-
-    /// Serves one connection until it or the study ends. The outer error ends the client, the inner the connection.
-    async fn session(
-        &mut self,
-        connection: &Connection,
-        pauses: &mut Pauses,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
-        let (sender, mut receiver) = match connection.open_control().await {
-            Ok(halves) => halves,
-            Err(error) => return Ok(Err(error)),
-        };
-        let mut link = Link { connection, sender };
-        let mut input = Input::Connected;
-        loop {
-            let actions = self.participant.handle(input);
-            for action in actions {
-                if let Err(error) = self.carry_out(action, &mut link).await? {
-                    return Ok(Err(error));
-                }
-            }
-            if self.ending.is_some() {
-                return Ok(Ok(()));
-            }
-            input = tokio::select! {
-                message = receiver.receive::<ToSite>() => match message {
-                    Ok(Some(message)) => {
-                        pauses.reset();
-                        self.settle(&message).await;
-                        Input::Received(message)
-                    }
-                    Ok(None) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(error)),
-                },
-                done = self.results.recv() => self.finished(done.ok_or(DaemonError::WorkerDied)?).await?,
-                Some(input) = self.transferred.recv() => input,
-            };
-        }
-    }
-
-    async fn carry_out(
-        &mut self,
-        action: Action,
-        link: &mut Link<'_>,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
-        match action {
-            Action::Send(message) => return Ok(link.sender.send(&message).await),
-            Action::Fingerprint(study) => {
-                tracing::info!(study = study.name, hash = %study.hash(), "fingerprinting the site's cases");
-                self.worker.give(Job::Fingerprint(study));
-            }
-            Action::Prepare { study, exclude } => {
-                let duplicates = exclude.len();
-                tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
-                self.worker.give(Job::Prepare { study, exclude });
-            }
-            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
-            Action::Execute(order) => {
-                tracing::info!(task = %order.task, "working");
-                let base = self.load_base().await?;
-                let model = match order.task.model() {
-                    Some(model) => {
-                        self.models.used(model, &self.store).await;
-                        Some(self.read(model).await?)
-                    }
-                    None => None,
-                };
-                self.worker.give(Job::Execute { order, model, base });
-            }
-            Action::Upload { order, blob } => {
-                self.uploaded = Some((order, blob));
-                self.transfers.upload(order, blob, link.connection);
-            }
-            Action::Note(note) => tracing::warn!("{note}"),
-            Action::Finish => self.ending = Some(Ending::Finished),
-            Action::Stop { reason } => self.ending = Some(Ending::Stopped { reason }),
-        }
-        Ok(Ok(()))
-    }
-
-    /// Turns a result of the worker into what the participant is told; an update is stored first.
-    async fn finished(&self, done: Done) -> Result<Input, StoreError> {
-        Ok(match done {
-            Done::Fingerprinted(result) => Input::Fingerprinted(result),
-            Done::Prepared(result) => Input::Prepared(result),
-            Done::Executed { order, result } => {
-                let result = match result {
-                    Ok((outcome, payload)) => {
-                        if let Some(payload) = payload {
-                            self.store.insert(payload).await?;
-                        }
-                        Ok(outcome)
-                    }
-                    Err(reason) => Err(reason),
-                };
-                Input::WorkDone { order, result }
-            }
-        })
-    }
-
-    /// An update that is accepted or refused is not kept, nor one whose upload was refused.
-    async fn settle(&mut self, message: &ToSite) {
-        let settled = match message {
-            ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
-            _ => return,
-        };
-        if let Some((_, blob)) = self.uploaded.take_if(|(order, _)| *order == settled)
-            && let Err(error) = self.store.remove(&blob.digest).await
-        {
-            tracing::warn!(%error, "a sent update stays on the disk");
-        }
-    }
-
-    /// The backbone, read once.
-    async fn load_base(&mut self) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
-        let Some(blob) = self.participant.base() else { return Ok(None) };
-        if self.base.as_ref().is_none_or(|(loaded, _)| *loaded != blob) {
-            self.base = Some((blob, Arc::new(self.read(blob).await?)));
-        }
-        Ok(self.base.as_ref().map(|(_, bytes)| bytes.clone()))
-    }
-
-    /// A blob that was fetched. A damaged one is deleted, so that it is fetched again after the error.
-    async fn read(&self, blob: BlobRef) -> Result<Vec<u8>, StoreError> {
-        let content = self.store.read(&blob).await;
-        if let Err(StoreError::Mismatch { .. } | StoreError::Length { .. }) = &content {
-            self.store.remove(&blob.digest).await?;
-        }
-        content
     }
 }

@@ -1,27 +1,35 @@
 //! A hospital's side: reads its own images, trains and predicts where they lie, sends sums and nothing else.
 //!
-//! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. What leaves the
-//! hospital leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
+//! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. The hospital's word
+//! is last: [`policy`] and its people decide on every study, and what leaves passes one gate. It leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
 
 mod check;
 pub mod cli;
 mod config;
 mod connection;
+mod control;
 mod daemon;
 mod forecasting;
 mod model_cache;
+mod outgoing;
+pub mod policy;
 mod predict;
 mod predictions;
 mod rehearsal;
+mod session;
+mod steward;
 mod study_data;
 mod transfers;
 mod verify;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};
-pub use daemon::{DaemonError, Ending, run};
+pub use control::ControlError;
+pub use daemon::{DaemonError, Ending, RunOptions, run};
 pub use forecasting::{
     Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
     write_inputs, write_table,
 };
+pub use policy::{PolicyFile, SitePolicy};
 pub use rehearsal::{Rehearsal, rehearse};
+pub use steward::{Clock, DecisionsError};

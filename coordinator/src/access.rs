@@ -43,9 +43,12 @@ impl StudyAccess {
 }
 
 impl BlobAccess for StudyAccess {
-    /// Models of the study, for invited sites.
+    /// Models of the study, for invited sites that have not withdrawn.
     fn may_read(&self, site: &SiteId, digest: &Digest) -> bool {
-        self.desk.read(|state| state.roster().member(site).is_some() && is_model(state, digest))
+        self.desk.read(|state| {
+            let roster = state.roster();
+            roster.member(site).is_some() && !roster.has_withdrawn(site) && is_model(state, digest)
+        })
     }
 
     /// An update of the right size, from a site that has training to answer.

@@ -210,6 +210,9 @@ impl Conductor {
                     Notice::Warning(format!("{work} went on without {site}: {reason}")).print(self.notices);
                 }
             }
+            Effect::SiteWithdrew { site, reason } => {
+                Notice::Warning(format!("{site} withdrew from the study: {reason}")).print(self.notices);
+            }
             Effect::Finish => tracing::info!("the study is complete"),
             Effect::Halt { reason } => {
                 Notice::Warning(format!("the study was halted: {reason}")).print(self.notices);

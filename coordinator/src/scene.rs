@@ -150,6 +150,11 @@ impl Scene {
         self.happen(Event::OrderFailed { site: site(name), order, reason: reason.into() });
     }
 
+    /// `name` leaves the study.
+    pub(crate) fn withdraw(&mut self, name: &str, reason: &str) {
+        self.happen(Event::SiteWithdrew { site: site(name), reason: reason.into() });
+    }
+
     /// What `name` says of its training.
     pub(crate) fn trained(&self, name: &str, round: u16) -> TrainingOutcome {
         let digest = Digest::of(format!("{name} {round}").as_bytes());

@@ -12,7 +12,8 @@ use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
+    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, WITHDRAWALS_SINCE,
+    bounded_reason,
 };
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
@@ -225,12 +226,19 @@ impl Session<'_> {
         })
     }
 
-    /// What to say when the study is over.
+    /// What to say when the study is over, or over for this site.
     fn farewell(&self) -> Option<ToSite> {
         self.sessions.desk.read(|state| match state.phase() {
             Phase::Finished { .. } => Some(ToSite::Finished),
             Phase::Halted { reason, .. } => Some(ToSite::Halted { reason: bounded_reason(reason) }),
-            Phase::Enrolling | Phase::Running { .. } => None,
+            Phase::Enrolling | Phase::Running { .. } if !state.roster().has_withdrawn(&self.site) => None,
+            Phase::Enrolling | Phase::Running { .. } if self.version >= WITHDRAWALS_SINCE => {
+                Some(ToSite::Withdrawn)
+            }
+            // An older client that took the place of the one that withdrew.
+            Phase::Enrolling | Phase::Running { .. } => {
+                Some(ToSite::Halted { reason: "this site has withdrawn from the study".into() })
+            }
         })
     }
 
@@ -260,6 +268,17 @@ impl Session<'_> {
                 };
                 sender.send(&reply).await?;
             }
+            ToCoordinator::Withdraw { study, reason } => {
+                let reason = bounded_reason(&reason);
+                tracing::warn!(%site, reason, "the site withdraws");
+                // Recorded now or before: the farewell confirms it.
+                if let Err(rejection) = self.submit_for(study, Event::SiteWithdrew { site, reason }).await?
+                    && !self.has_withdrawn()
+                {
+                    sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                }
+                self.discard_unused().await;
+            }
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
                 self.discard_unused().await;
@@ -274,6 +293,10 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    fn has_withdrawn(&self) -> bool {
+        self.sessions.desk.read(|state| state.roster().has_withdrawn(&self.site))
     }
 
     /// Whether this is the last session that the site has begun.

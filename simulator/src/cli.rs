@@ -34,6 +34,9 @@ enum Command {
     /// What `simulate` starts as a site.
     #[command(hide = true)]
     ClientProcess(consilium_client::cli::RunArgs),
+    /// What a hospital says to its site while it runs.
+    #[command(hide = true, subcommand)]
+    ClientControl(consilium_client::cli::ControlCommand),
 }
 
 /// Options of `consilium simulate`.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::main(args),
         Command::Phantom(args) => phantom::main(&args),
         Command::CoordinatorProcess(args) => return consilium_coordinator::cli::run_process(args),
+        Command::ClientControl(command) => return consilium_client::cli::control_process(command),
         Command::ClientProcess(args) => return consilium_client::cli::run_process(&args),
     };
     result.unwrap_or_else(|error| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consilium_certs::Authority;
-use consilium_client::ConfigFile;
+use consilium_client::{ConfigFile, PolicyFile};
 use consilium_coordinator::{Notice, Report};
 use consilium_data::CachePrecision;
 use consilium_domain::Study;
@@ -147,7 +147,7 @@ impl Consortium {
         let name = site.id.as_str();
         let folder = self.folder.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-        let config = folder.join("client.toml");
+        let (config, policy) = (folder.join("client.toml"), folder.join("policy.toml"));
         let file = ConfigFile {
             coordinator: coordinator.to_string(),
             identity: self.identity(name),
@@ -160,11 +160,18 @@ impl Consortium {
             cache_precision: CachePrecision::F32,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
+            policy: Some(policy.clone()),
         };
+        write_toml(&policy, &PolicyFile::of_simulation())?;
         write_toml(&config, &file)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores / self.sites.len()).max(1);
-        Child::start(name, &["client-process", "--config", utf8(&config)?], threads, &self.log(name)?)
+        Child::start(
+            name,
+            &["client-process", "--once", "--config", utf8(&config)?],
+            threads,
+            &self.log(name)?,
+        )
     }
 
     fn identity(&self, name: &str) -> PathBuf {

@@ -32,6 +32,10 @@ impl World {
 
     /// The next thing that happens when nothing is disturbed; whether there was one.
     pub(crate) fn calm_step(&mut self) -> Result<bool, Violation> {
+        if let Some(site) = (0..self.sites.len()).find(|&site| self.sites[site].held) {
+            self.hold(site, false)?;
+            return Ok(true);
+        }
         let away = |site: &usize| self.sites[*site].is_active() && self.sites[*site].session.is_none();
         if let Some(site) = (0..self.sites.len()).find(away) {
             self.connect(site)?;

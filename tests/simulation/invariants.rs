@@ -37,6 +37,7 @@ pub(crate) struct Checker {
     aggregated: BTreeMap<Lane, Round>,
     pinned: Option<BTreeSet<SiteId>>,
     replies: BTreeSet<(SiteId, OrderId)>,
+    pub(crate) withdrawn: BTreeSet<SiteId>,
     rates: Rates,
     told: usize,
     over: bool,
@@ -53,6 +54,7 @@ impl Checker {
             aggregated: BTreeMap::new(),
             pinned: None,
             replies: BTreeSet::new(),
+            withdrawn: BTreeSet::new(),
             rates: Rates::default(),
             told: 0,
             over: false,
@@ -76,6 +78,7 @@ impl Checker {
         let again = self.shadow.handle(at, event.clone());
         must(again.as_deref() == Ok(effects), || Violation::NotDeterministic(Box::new(event.clone())))?;
         must(self.shadow == *state, || Violation::ReplayDiffers)?;
+        self.withdrawals(&event, state)?;
         self.reply(event)?;
         self.roster(state)?;
         self.effects(state, effects)?;
@@ -87,6 +90,34 @@ impl Checker {
     /// That `log` as a whole gives `state`.
     pub(crate) fn replay(log: &[String], state: &Coordinator) -> Checked {
         must(replayed(log).as_ref() == Some(state), || Violation::ReplayDiffers)
+    }
+
+    /// Nothing is asked of a site that has withdrawn, nothing waits for it, and nothing it says is heard.
+    fn withdrawals(&mut self, event: &Event, state: &Coordinator) -> Checked {
+        let heard = match event {
+            Event::SiteEnlisted { site, .. }
+            | Event::FingerprintsSent { site, .. }
+            | Event::OrderAnswered { site, .. }
+            | Event::OrderFailed { site, .. } => self.withdrawn.get(site),
+            Event::SiteWithdrew { site, .. } => {
+                let again = !self.withdrawn.insert(site.clone());
+                Some(site).filter(|_| again)
+            }
+            _ => None,
+        };
+        must(heard.is_none(), || Violation::Pursued { site: heard.cloned().expect("somebody was heard") })?;
+        for site in &self.withdrawn {
+            let lanes = || state.lanes().iter();
+            let awaited =
+                lanes().flat_map(|lane| &lane.rounds).any(|round| {
+                    round.training.awaits(site)
+                        || round.validation.as_ref().is_some_and(|validation| validation.awaits(site))
+                }) || lanes().filter_map(|lane| lane.holdout.as_ref()).any(|holdout| holdout.awaits(site))
+                    || state.fusions().values().any(|fusion| fusion.awaits(site));
+            let pursued = awaited || state.next_order(site).is_some() || !state.roster().has_withdrawn(site);
+            must(!pursued, || Violation::Pursued { site: site.clone() })?;
+        }
+        Ok(())
     }
 
     /// An order is answered, or failed, once by each site.
@@ -115,6 +146,10 @@ impl Checker {
             match effect {
                 Effect::Aggregate { .. } => self.aggregation(state, effect)?,
                 Effect::WentOnWithout { .. } => self.told += 1,
+                Effect::SiteWithdrew { site, .. } => {
+                    let known = self.withdrawn.contains(site);
+                    must(known, || Violation::Pursued { site: site.clone() })?;
+                }
                 Effect::Finish | Effect::Halt { .. } => self.over = true,
             }
         }

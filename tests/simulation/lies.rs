@@ -44,6 +44,15 @@ impl World {
                 let cases = self.scene.fingerprints(self.sites[index].index, 0);
                 Event::FingerprintsSent { site, part: u32::MAX, last: true, cases }
             }
+            Lie::Departed => {
+                let gone = |index: &&u8| self.coordinator.roster().has_withdrawn(&self.scene.site(**index));
+                let index = *(0..self.scene.sites).collect::<Vec<_>>().iter().find(gone)?;
+                let site = self.scene.site(index);
+                match self.coordinator.lanes().first().and_then(|lane| lane.rounds.first()) {
+                    None => Event::SiteEnlisted { site, cohort: self.scene.cohort(index, 0, 0) },
+                    Some(_) => Event::SiteWithdrew { site, reason: "once more".into() },
+                }
+            }
             Lie::Model => {
                 let lane = *self.coordinator.study().lanes().first()?;
                 let rounds = self.coordinator.lane(&lane).map_or(&[][..], |state| &state.rounds);

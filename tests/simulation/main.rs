@@ -23,5 +23,6 @@ mod schedule;
 mod shell;
 mod site;
 mod violation;
+mod withdrawals;
 mod work;
 mod world;

@@ -8,7 +8,7 @@ use consilium_protocol::coordinator::{Effect, Event, LaneState};
 
 use crate::invariants::Checker;
 use crate::scene::Scene;
-use crate::schedule::Op::{Calm, Vanish};
+use crate::schedule::Op::{Calm, Leave, Vanish};
 use crate::schedule::Schedule;
 use crate::violation::Violation;
 use crate::world::World;
@@ -97,6 +97,15 @@ fn doctored(doctor: impl FnOnce(&mut Effect)) -> Violation {
 }
 
 #[test]
+fn a_machine_that_goes_on_asking_a_site_that_left_is_caught() {
+    let (mut world, _) = at_the_first_sum();
+    let site = world.scene.site(0);
+    world.checker.withdrawn.insert(site.clone());
+    let caught = world.end();
+    assert_eq!(caught, Err(Violation::Pursued { site }), "the machine never heard that it left");
+}
+
+#[test]
 fn a_machine_that_counts_a_site_twice_is_caught() {
     let violation = doctored(|effect| {
         let Effect::Aggregate { contributions, .. } = effect else { panic!("an aggregation") };
@@ -161,12 +170,14 @@ fn a_machine_that_changes_at_a_rejection_is_caught() {
 
 #[test]
 fn a_log_that_loses_an_event_is_caught() {
-    let mut world = World::open(&Scene { rounds: 1, duplicates: true, ..Scene::PLAIN });
+    let mut world = World::open(&Scene { rounds: 1, duplicates: true, sites: 4, ..Scene::PLAIN });
+    assert_eq!(world.suffer(&[Calm(2), Leave(3)]), Ok(()));
     world.end().expect("a calm study breaks no invariant");
     assert_eq!(Checker::replay(&world.log, &world.coordinator), Ok(()));
     let mut lost = 0;
     for (index, line) in world.log.iter().enumerate() {
-        let matters = ["FingerprintsSent", "SiteEnlisted", "OrderAnswered", "RoundAggregated"];
+        let matters =
+            ["FingerprintsSent", "SiteEnlisted", "OrderAnswered", "RoundAggregated", "SiteWithdrew"];
         if matters.iter().any(|event| line.contains(event)) {
             let mut log = world.log.clone();
             log.remove(index);

@@ -82,7 +82,7 @@ fn a_crash_looping_client_holds_nobody_up_for_ever() {
     let waited = world.now.secs_since(START);
     assert!(waited < 6.0 * f64::from(DEADLINE_SECS), "{waited} s");
     // Now the quorum needs it. It is waited for longer, then the study halts.
-    let world = plays(Schedule { scene, ops: vec![Calm(10), NewPatients(2)] });
+    let world = plays(Schedule { scene, ops: vec![Calm(11), NewPatients(2)] });
     assert!(matches!(world.coordinator.phase(), Phase::Halted { .. }));
 }
 

@@ -34,6 +34,12 @@ pub(crate) enum Op {
     FinishWork(u8),
     /// The site's work under way fails.
     FailWork(u8),
+    /// The site's hospital has enough of the study.
+    Leave(u8),
+    /// From here on nothing may leave the site's hospital: its hours are over.
+    Hold(u8),
+    /// Things may leave it again.
+    Release(u8),
     /// The site's transfer under way fails although the connection stands.
     FailTransfer(u8),
     /// The site's latest answer is sent again.
@@ -67,6 +73,8 @@ pub(crate) enum Lie {
     Crowd,
     /// A part of the fingerprints that nobody waits for.
     Part,
+    /// A cohort, or a failure, of a site that has withdrawn.
+    Departed,
     /// A model that no round waits for.
     Model,
     /// That time is up although it is not.
@@ -139,6 +147,9 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => durations().prop_map(Op::AdvanceTime),
         5 => durations().prop_map(Op::ClockBack),
         3 => site.prop_map(Op::FailWork),
+        1 => site.prop_map(Op::Leave),
+        10 => site.prop_map(Op::Hold),
+        10 => site.prop_map(Op::Release),
         4 => site.prop_map(Op::FailTransfer),
         20 => site.prop_map(Op::DuplicateAnswer),
         20 => (site, any::<u8>()).prop_map(|(site, answer)| Op::StaleAnswer(site, answer)),
@@ -165,10 +176,12 @@ fn harmless_ops() -> impl Strategy<Value = Op> {
 
 fn lies() -> impl Strategy<Value = Lie> {
     use Lie::{
-        Cohort, Crowd, Kind, Length, Model, NotFinite, Opened, Order, Part, Patients, Stranger, Timeout,
+        Cohort, Crowd, Departed, Kind, Length, Model, NotFinite, Opened, Order, Part, Patients, Stranger,
+        Timeout,
     };
     prop::sample::select(vec![
-        Patients, NotFinite, Kind, Length, Order, Stranger, Cohort, Crowd, Part, Model, Timeout, Opened,
+        Patients, NotFinite, Kind, Length, Order, Stranger, Cohort, Crowd, Part, Departed, Model, Timeout,
+        Opened,
     ])
 }
 

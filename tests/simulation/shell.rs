@@ -33,7 +33,7 @@ pub(crate) struct Session {
     told: bool,
     /// Whether the coordinator owes it work.
     waiting: bool,
-    /// Whether the coordinator said that the study is over.
+    /// Whether the coordinator said that the study is over, or over for this site.
     dismissed: bool,
 }
 
@@ -101,6 +101,12 @@ impl World {
                     Err(rejection) => ToSite::Rejected { order: None, rejection },
                 };
                 self.reply(session, reply);
+                Ok(())
+            }
+            ToCoordinator::Withdraw { reason, .. } => {
+                // Recorded now or before: what is served confirms it.
+                self.happen(Event::SiteWithdrew { site, reason })?.ok();
+                self.serve();
                 Ok(())
             }
             ToCoordinator::Ready => {
@@ -177,6 +183,12 @@ impl World {
                 continue;
             }
             let site = &self.sites[session.site].id;
+            if self.coordinator.roster().has_withdrawn(site) {
+                if session.introduced && !std::mem::replace(&mut session.dismissed, true) {
+                    session.down.push_back(ToSite::Withdrawn);
+                }
+                continue;
+            }
             if let Some(exclusion) = self.coordinator.exclusion(site)
                 && session.introduced
                 && !std::mem::replace(&mut session.told, true)

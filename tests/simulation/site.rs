@@ -15,6 +15,8 @@ use crate::world::World;
 /// Work off the session's thread.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Job {
+    /// The hospital thinks about the study.
+    Judge,
     /// Fingerprinting the cases.
     Fingerprint,
     /// Reading and preprocessing the cohort without these cases.
@@ -51,6 +53,10 @@ pub(crate) struct Site {
     pub(crate) vanished: bool,
     /// A fault gave it a reason to give up.
     pub(crate) excused: bool,
+    /// Its hospital takes no part any more, and remembers that.
+    pub(crate) left: bool,
+    /// Nothing may leave its hospital.
+    pub(crate) held: bool,
     /// Orders executed since the client last started.
     executed: BTreeSet<OrderId>,
 }
@@ -69,6 +75,8 @@ impl Site {
             excluded: 0,
             vanished: false,
             excused: false,
+            left: false,
+            held: false,
             executed: BTreeSet::new(),
         }
     }
@@ -79,6 +87,9 @@ impl Site {
             self.participant = Participant::new(self.id.clone(), "simulated 1".into());
             self.jobs.clear();
             self.executed.clear();
+            if self.held {
+                self.participant.handle(Input::Held);
+            }
         }
     }
 
@@ -100,6 +111,12 @@ impl World {
     fn act(&mut self, site: usize, action: Action) -> Checked {
         match action {
             Action::Send(message) => return self.send(site, message),
+            Action::Judge(_) if self.sites[site].left => return self.leave(site),
+            Action::Judge(_) => self.sites[site].jobs.push_back(Job::Judge),
+            Action::Withdrawn => {
+                let known = self.coordinator.roster().has_withdrawn(&self.sites[site].id);
+                must(known && self.sites[site].left, || Violation::ActsAfterTheEnd)?;
+            }
             Action::Fingerprint(_) => self.sites[site].jobs.push_back(Job::Fingerprint),
             Action::Prepare { exclude, .. } => self.sites[site].jobs.push_back(Job::Prepare(exclude)),
             Action::Fetch(blob) => self.sites[site].transfers.push_back(Transfer::Fetch(blob)),
@@ -129,6 +146,9 @@ impl World {
         let Some(session) = session else { return Err(out_of_turn()) };
         let hello = matches!(message, ToCoordinator::Hello { .. });
         must(hello != session.welcomed, out_of_turn)?;
+        let silent = matches!(message, ToCoordinator::Hello { .. } | ToCoordinator::Withdraw { .. });
+        let spoke = || Violation::SpokeWhileHeld { site: site.id.clone(), message: format!("{message:?}") };
+        must(silent || !site.held, spoke)?;
         if message == ToCoordinator::Ready {
             must(!std::mem::replace(&mut session.asked, true), out_of_turn)?;
         }
@@ -162,6 +182,7 @@ impl World {
         let Site { id, index, growth, excluded, .. } = &self.sites[site];
         let cohort = self.scene.cohort(*index, *growth, *excluded);
         match job {
+            Job::Judge => self.input(site, Input::Approved),
             Job::Fingerprint => {
                 let fingerprints = self.scene.fingerprints(*index, *growth);
                 self.input(site, Input::Fingerprinted(Ok(fingerprints)))
@@ -180,6 +201,7 @@ impl World {
     pub(crate) fn fail_work(&mut self, site: usize) -> Checked {
         let Some(job) = self.sites[site].jobs.pop_front() else { return Ok(()) };
         match job {
+            Job::Judge => self.leave(site),
             Job::Fingerprint => {
                 self.sites[site].excused = true;
                 self.input(site, Input::Fingerprinted(Err("a scan cannot be read".into())))
@@ -192,6 +214,19 @@ impl World {
                 self.input(site, Input::WorkDone { order: order.id, result: Err("no memory left".into()) })
             }
         }
+    }
+
+    /// The hospital of a site declines the study, or leaves it.
+    pub(crate) fn leave(&mut self, site: usize) -> Checked {
+        self.sites[site].left = true;
+        self.sites[site].jobs.clear();
+        self.input(site, Input::Declined { reason: "we have had enough".into() })
+    }
+
+    /// From here on something may leave the hospital, or nothing may.
+    pub(crate) fn hold(&mut self, site: usize, held: bool) -> Checked {
+        self.sites[site].held = held;
+        self.input(site, if held { Input::Held } else { Input::Released })
     }
 
     /// The first transfer of a site arrives.

@@ -62,6 +62,10 @@ pub(crate) enum Violation {
     HonestSiteStopped { site: SiteId, reason: String },
     /// A client spoke without being greeted, or a second time without waiting.
     OutOfTurn { site: SiteId, message: String },
+    /// Something left a hospital while nothing may.
+    SpokeWhileHeld { site: SiteId, message: String },
+    /// Something is asked or expected of a site that has withdrawn, or counts.
+    Pursued { site: SiteId },
     /// A client did the same work twice without having crashed in between.
     WorkRepeated { site: SiteId, order: OrderId },
     /// An answer arrived before its blob.

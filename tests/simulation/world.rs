@@ -121,6 +121,9 @@ impl World {
             }
             Op::FinishWork(site) => self.finish_work(self.index(site)),
             Op::FailWork(site) => self.fail_work(self.index(site)),
+            Op::Leave(site) => self.leave(self.index(site)),
+            Op::Hold(site) => self.hold(self.index(site), true),
+            Op::Release(site) => self.hold(self.index(site), false),
             Op::FailTransfer(site) => self.fail_transfer(self.index(site)),
             Op::DuplicateAnswer(site) => {
                 self.repeat_answer(self.index(site), usize::MAX);

@@ -2,11 +2,14 @@
 //!
 //! Studies here are as small as a study can be; they show that the parts work together, not that anything is learned.
 
+mod by_hand;
 mod departure;
 mod determinism;
 mod duplicates;
 mod folder;
 mod glioma;
+mod hostile_coordinator;
+mod policy;
 mod prediction;
 mod process;
 mod refusals;

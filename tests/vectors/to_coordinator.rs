@@ -22,6 +22,7 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Answer { .. } => 3,
         ToCoordinator::Failed { .. } => 4,
         ToCoordinator::Fingerprints { .. } => 5,
+        ToCoordinator::Withdraw { .. } => 6,
     }
 }
 
@@ -95,6 +96,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
     let scores = histogram(&[0, 1, 2], &[3, 0, 0x0001_0203]);
     let scored = answer(Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }));
     let failed = ToCoordinator::Failed { order: OrderId(digest(0xaa)), reason: "ill".into() };
+    let withdraw = ToCoordinator::Withdraw { study: study(0xcc), reason: "no".into() };
     vec![
         Vector::new("hello", hello, bytes("00000000  0100 0201  0201 00*6  0300000000000000 'c 1'")),
         Vector::new("enlist", enlist(), bytes(include_str!("enlist.hex"))),
@@ -105,5 +107,6 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
         Vector::new("fingerprints", fingerprints(), bytes(include_str!("fingerprints.hex"))),
+        Vector::new("withdraw", withdraw, bytes("06000000  cc*32  0200000000000000 'no'")),
     ]
 }

@@ -19,6 +19,7 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Finished => 5,
         ToSite::Halted { .. } => 6,
         ToSite::Duplicates { .. } => 7,
+        ToSite::Withdrawn => 8,
     }
 }
 
@@ -115,6 +116,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             ToSite::Halted { reason: "ill".into() },
             bytes("06000000  0300000000000000 'ill'"),
         ),
+        Vector::new("withdrawn", ToSite::Withdrawn, bytes("08000000")),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];
     for (rejection, notes) in rejections() {

@@ -4,10 +4,10 @@ mod fusing;
 mod preparing;
 mod scoring;
 mod training;
+mod valve;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use consilium_data::{CacheSettings, InputCache, Layout};
 use consilium_domain::network::TensorSpec;
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::predictions::{Predictions, PredictionsError};
 use crate::study_data::{Intake, StudyData};
+use valve::Valve;
 
 /// What the worker is asked to do.
 pub(crate) enum Job {
@@ -88,10 +89,10 @@ pub(crate) struct Workplace {
     pub(crate) device: ComputeDevice,
 }
 
-/// A handle to the thread. Dropping it asks running training to stop.
+/// A handle to the thread. Dropping it asks running work to stop.
 pub(crate) struct Worker {
     jobs: std::sync::mpsc::Sender<Job>,
-    stop: Arc<AtomicBool>,
+    valve: Arc<Valve>,
 }
 
 impl Worker {
@@ -99,17 +100,20 @@ impl Worker {
     pub(crate) fn start(workplace: Workplace) -> (Self, mpsc::UnboundedReceiver<Done>) {
         let (jobs, queue) = std::sync::mpsc::channel();
         let (done, results) = mpsc::unbounded_channel();
-        let stop = Arc::new(AtomicBool::new(false));
+        let valve = Arc::new(Valve::default());
         let mut bench =
-            Bench { workplace, cache: None, intake: None, prepared: None, base: None, stop: stop.clone() };
+            Bench { workplace, cache: None, intake: None, prepared: None, base: None, valve: valve.clone() };
         std::thread::spawn(move || {
             while let Ok(job) = queue.recv() {
+                if bench.valve.pass().is_break() {
+                    return;
+                }
                 if done.send(bench.work(job)).is_err() {
                     return;
                 }
             }
         });
-        (Self { jobs, stop }, results)
+        (Self { jobs, valve }, results)
     }
 
     /// Gives the thread something to do. At most one order is under way, so the queue holds one job.
@@ -117,11 +121,16 @@ impl Worker {
         // The thread only ends after the receiver of results is gone, and then nobody waits for this job.
         let _ = self.jobs.send(job);
     }
+
+    /// Work may go on, or must stand still.
+    pub(crate) fn let_work(&self, may: bool) {
+        self.valve.set_open(may);
+    }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.valve.end();
     }
 }
 
@@ -137,7 +146,7 @@ struct Bench {
     intake: Option<(StudyHash, Intake)>,
     prepared: Option<Prepared>,
     base: Option<Weights>,
-    stop: Arc<AtomicBool>,
+    valve: Arc<Valve>,
 }
 
 impl Bench {

@@ -9,6 +9,7 @@ use consilium_model::{Architecture, Classifier, Routes};
 use consilium_protocol::{Outcome, ScoringOutcome};
 use consilium_weights::Weights;
 
+use super::valve::Valved;
 use super::{Bench, Prepared, WorkError};
 use crate::predictions::{Scored, ScoredPatients};
 use crate::study_data::{CaseSet, LaneInputs};
@@ -30,11 +31,12 @@ impl Bench {
         let architecture = Architecture::of_study(study, lane.arm);
         let classifier = Classifier::new(architecture, base, model, &self.workplace.device)?;
         let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };
+        let inputs = Valved { inputs: &inputs, valve: &self.valve };
         let answers = classifier.predict(&inputs, study.training.batch_size.into(), routes(study, task))?;
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;
-        for (input, answer) in inputs.inputs.iter().zip(&answers) {
+        for (input, answer) in inputs.inputs.inputs.iter().zip(&answers) {
             record(&mut scores, answer.probability, input.label)?;
             loss_sum += cross_entropy(answer.logit, input.label);
             let entry = Scored { label: input.label, probability: answer.probability };

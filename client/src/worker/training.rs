@@ -1,7 +1,5 @@
 //! A training order: from the round's model to a sealed update.
 
-use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use consilium_domain::{BlobRef, ClassCounts, Lane, Round, Training};
@@ -37,7 +35,7 @@ impl Bench {
             Classifier::new(architecture, self.base.as_ref(), start, &self.workplace.device)?;
         let mut observe = |progress: TrainingProgress| {
             tracing::debug!(%lane, %round, ?progress, "training");
-            if self.stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            self.valve.pass()
         };
         let summary = classifier.train(&cases, recipe, seed.derive("network"), &mut observe)?;
         let waiting = format!("{:.1} %", 100.0 * summary.waiting_share);

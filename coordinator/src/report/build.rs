@@ -94,8 +94,15 @@ fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
     }
     busy.fuse =
         state.fusions().values().filter_map(|fusion| answer(fusion, site)).map(|a| a.value.seconds).sum();
-    let cohort = state.roster().member(site).and_then(|member| member.cohort.clone());
-    SiteReport { site: site.clone(), cohort, bytes_sent: 0, bytes_received: 0, busy_seconds: busy }
+    let member = state.roster().member(site);
+    SiteReport {
+        site: site.clone(),
+        cohort: member.and_then(|member| member.cohort.clone()),
+        withdrawn: member.and_then(|member| Some(member.withdrawal.as_ref()?.reason.clone())),
+        bytes_sent: 0,
+        bytes_received: 0,
+        busy_seconds: busy,
+    }
 }
 
 fn answer<'a, T>(gathering: &'a Gathering<T>, site: &SiteId) -> Option<&'a Answered<T>> {
@@ -210,8 +217,11 @@ fn warnings(state: &Coordinator) -> Vec<String> {
     for (arm, fusion) in state.fusions() {
         note(format!("fusion of {arm}"), missing(fusion));
     }
-    for (site, member) in state.roster().iter().filter(|_| !state.lanes().is_empty()) {
-        if member.cohort.is_none() {
+    for (site, member) in state.roster().iter() {
+        if let Some(withdrawal) = &member.withdrawal {
+            let verb = if member.cohort.is_some() { "left" } else { "declined" };
+            warnings.push(format!("{site} {verb} the study: {}", withdrawal.reason));
+        } else if member.cohort.is_none() && !state.lanes().is_empty() {
             warnings.push(format!("{site} was invited and never enlisted"));
         }
     }
@@ -291,6 +301,25 @@ mod tests {
         assert!(round.missing[&site("b")].contains("no disk"), "{:?}", round.missing);
         assert_eq!(report.warnings.len(), 1);
         assert!(report.warnings[0].contains("went on without b"), "{}", report.warnings[0]);
+    }
+
+    #[test]
+    fn a_site_that_left_is_named_with_its_reason_and_its_work_stays() {
+        let mut scene = Scene::running();
+        scene.answer("b", |outcome| outcome);
+        scene.withdraw("b", "the ethics board ended it");
+        while scene.step() {}
+        let report = report(&scene);
+        assert_eq!(report.sites[1].withdrawn.as_deref(), Some("the ethics board ended it"));
+        assert!(report.sites[0].withdrawn.is_none() && report.sites[1].cohort.is_some());
+        let left = "b left the study: the ethics board ended it";
+        assert!(report.warnings.iter().any(|warning| warning == left), "{:?}", report.warnings);
+        let rounds: Vec<_> = report.arms[0].lanes.iter().flat_map(|lane| &lane.rounds).collect();
+        let with_it = rounds.iter().filter(|round| round.contributors.len() == 2).count();
+        assert_eq!(with_it, 1, "what it had done counts, and no more");
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+        assert!(report.to_string().contains("b withdrew: the ethics board ended it"));
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub struct SiteReport {
     pub site: SiteId,
     /// Its patients in numbers; `None` when it never enlisted.
     pub cohort: Option<CohortSummary>,
+    /// What it says about why it declined the study, or left it; `None` when it did neither.
+    #[serde(default)]
+    pub withdrawn: Option<String>,
     /// UDP payload bytes from the coordinator to the site.
     pub bytes_sent: u64,
     /// UDP payload bytes from the site to the coordinator.

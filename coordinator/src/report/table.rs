@@ -17,6 +17,11 @@ impl Display for Report {
             sites,
             self.sites.len()
         )?;
+        for (site, reason) in
+            self.sites.iter().filter_map(|site| Some((&site.site, site.withdrawn.as_ref()?)))
+        {
+            writeln!(f, "{site} withdrew: {reason}")?;
+        }
         if let Some(reason) = &self.outcome.reason {
             writeln!(f, "HALTED: {reason}")?;
         }

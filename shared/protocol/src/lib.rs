@@ -17,7 +17,7 @@ mod time;
 
 pub use message::{
     Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION, Standing, ToCoordinator,
-    ToSite, VersionRange, bounded_reason,
+    ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
 pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use rejection::Rejection;

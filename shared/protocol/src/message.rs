@@ -12,6 +12,9 @@ pub const PROTOCOL_VERSION: u16 = 4;
 /// The oldest version that this build still speaks.
 pub const OLDEST_VERSION: u16 = 3;
 
+/// The first version in which a site can withdraw from a study. Before it, a site that declines can only hang up.
+pub const WITHDRAWALS_SINCE: u16 = 4;
+
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
 
@@ -107,6 +110,14 @@ pub enum ToCoordinator {
         /// The next [`MAX_PART_CASES`] cases; fewer in the last part.
         cases: Vec<Fingerprint>,
     },
+    /// The site declines the study, or leaves it: nothing more comes of it. Final. From [`WITHDRAWALS_SINCE`] on;
+    /// answered with [`ToSite::Withdrawn`].
+    Withdraw {
+        /// The study as the site understood it.
+        study: StudyHash,
+        /// Why, in the words of the site's policy or of its people. At most [`MAX_REASON_BYTES`].
+        reason: String,
+    },
 }
 
 /// Where a site stands when it is welcomed.
@@ -173,6 +184,8 @@ pub enum ToSite {
         /// Numbers of the site's cases, from 0, ascending.
         exclude: Vec<u32>,
     },
+    /// The site has withdrawn from the study, which is recorded. From [`WITHDRAWALS_SINCE`] on.
+    Withdrawn,
 }
 
 /// `reason` cut to [`MAX_REASON_BYTES`] at a character boundary, on one line.

@@ -28,10 +28,15 @@ impl Coordinator {
             Event::SiteConnected { site } | Event::SiteGone { site, .. } => {
                 self.roster.member(site).map(|_| ()).ok_or(Rejection::NotInvited)
             }
+            Event::SiteWithdrew { site, .. } => self.admit_participant(site),
             Event::FingerprintsSent { site, part, last, cases } => {
+                self.admit_participant(site)?;
                 self.admit_fingerprints(site, *part, *last, cases)
             }
-            Event::SiteEnlisted { site, cohort } => self.admit_site(site, cohort),
+            Event::SiteEnlisted { site, cohort } => {
+                self.admit_participant(site)?;
+                self.admit_site(site, cohort)
+            }
             Event::OrderAnswered { site, order, outcome } => {
                 let task = self.admit_reply(site, order)?;
                 self.check_outcome(site, task, outcome)
@@ -89,6 +94,7 @@ impl Coordinator {
     /// The task of an order that `site` may still reply to.
     fn admit_reply(&self, site: &SiteId, order: &OrderId) -> Result<&Task, Rejection> {
         let member = self.roster.member(site).ok_or(Rejection::NotInvited)?;
+        self.admit_participant(site)?;
         if member.cohort.is_none() {
             return Err(Rejection::NotEnlisted);
         }

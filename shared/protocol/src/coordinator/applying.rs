@@ -39,6 +39,7 @@ impl Coordinator {
                 self.open_validation(&lane, round);
             }
             Event::Aborted { reason } => return vec![self.halt(reason)],
+            Event::SiteWithdrew { site, reason } => return self.withdraw(site, bounded_reason(&reason)),
         }
         self.settle()
     }

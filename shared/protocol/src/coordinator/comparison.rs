@@ -73,6 +73,13 @@ impl Comparison {
         submission.complete = last.then(|| Fingerprint::digest_of(&submission.fingerprints));
     }
 
+    /// Forgets what a site sent that takes no part: its copies must not keep those of others out.
+    pub(super) fn forget(&mut self, site: &SiteId) {
+        if let Self::Collecting(submissions) = self {
+            submissions.remove(site);
+        }
+    }
+
     /// Compares what is complete.
     pub(super) fn conclude(&mut self, at: Timestamp) {
         let Self::Collecting(submissions) = self else { return };
@@ -123,7 +130,9 @@ impl Coordinator {
             Comparison::Compared { exclusions, .. } => exclusions.contains_key(site),
             Comparison::Unwanted | Comparison::Collecting(_) => true,
         };
-        self.roster.iter().all(|(site, member)| member.cohort.is_some() || !awaited(site))
+        self.roster
+            .iter()
+            .all(|(site, member)| member.cohort.is_some() || member.withdrawal.is_some() || !awaited(site))
     }
 
     /// Compares once everybody has sent everything, or time is up; whether sites may enlist.
@@ -131,7 +140,8 @@ impl Coordinator {
         let Comparison::Collecting(submissions) = &self.comparison else { return Ok(true) };
         let complete = |site: &SiteId| submissions.get(site).is_some_and(|sent| sent.complete.is_some());
         let there = self.roster.iter().filter(|(site, _)| complete(site)).count();
-        if self.now < self.enrolment_end() && there < self.roster.iter().count() {
+        let awaited = self.roster.iter().filter(|(_, member)| member.withdrawal.is_none()).count();
+        if self.now < self.enrolment_end() && there < awaited {
             return Ok(false);
         }
         let quorum = usize::from(self.study.federation.quorum);

@@ -100,6 +100,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A site declined the study or left it. What it contributed to closed rounds and answered before stays.
+    SiteWithdrew {
+        /// Which.
+        site: SiteId,
+        /// What it says.
+        reason: String,
+    },
 }
 
 /// One admitted update.
@@ -133,6 +140,13 @@ pub enum Effect {
         work: String,
         /// The sites and why they are missing.
         missing: BTreeMap<SiteId, String>,
+    },
+    /// Tell the admin that a site declined the study or left it.
+    SiteWithdrew {
+        /// Which.
+        site: SiteId,
+        /// What it says.
+        reason: String,
     },
     /// The study is complete: write the report.
     Finish,

@@ -8,6 +8,7 @@
 //! ever. The time while the coordinator itself was away is nobody's delay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use consilium_domain::{Federation, SiteId};
 
@@ -43,8 +44,26 @@ pub struct Gathering<T> {
     needed: usize,
     expected: BTreeSet<SiteId>,
     answers: BTreeMap<SiteId, Answered<T>>,
-    failures: BTreeMap<SiteId, String>,
+    failures: BTreeMap<SiteId, Failure>,
     closing: Option<Closing>,
+}
+
+/// Why no answer of a site will come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Failure {
+    /// It says so.
+    Failed(String),
+    /// It left the study.
+    Withdrew(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(reason) => write!(f, "the site could not do it: {reason}"),
+            Self::Withdrew(reason) => write!(f, "the site withdrew: {reason}"),
+        }
+    }
 }
 
 /// What a gathering should do now.
@@ -108,7 +127,14 @@ impl<T> Gathering<T> {
     }
 
     pub(super) fn fail(&mut self, site: SiteId, reason: String) {
-        self.failures.insert(site, reason);
+        self.failures.insert(site, Failure::Failed(reason));
+    }
+
+    /// `site` left the study: unless it has replied, it is missing from here on.
+    pub(super) fn withdraw(&mut self, site: &SiteId, reason: &str) {
+        if self.awaits(site) {
+            self.failures.insert(site.clone(), Failure::Withdrew(reason.to_owned()));
+        }
     }
 
     pub(super) fn close(&mut self, at: Timestamp, missing: BTreeMap<SiteId, String>) {
@@ -118,14 +144,14 @@ impl<T> Gathering<T> {
     pub(super) fn verdict(&self, roster: &Roster, rules: &Federation, now: Timestamp) -> Verdict {
         let awaited: Vec<&SiteId> = self.expected.iter().filter(|site| !self.has_replied(site)).collect();
         if self.answers.len() + awaited.len() < self.needed {
-            return Verdict::Hopeless(self.shortage());
+            return Verdict::Hopeless(self.shortage(roster));
         }
         let enough = self.answers.len() >= self.needed;
         let until = awaited.iter().map(|site| self.patience(site, enough, roster, rules)).max();
         match until {
             Some(until) if until > now => Verdict::Wait(until),
             _ if enough => Verdict::Close { missing: self.missing(roster, rules) },
-            _ => Verdict::Hopeless(self.shortage()),
+            _ => Verdict::Hopeless(self.shortage(roster)),
         }
     }
 
@@ -144,7 +170,7 @@ impl<T> Gathering<T> {
 
     fn missing(&self, roster: &Roster, rules: &Federation) -> BTreeMap<SiteId, String> {
         let reason = |site: &SiteId| match (self.failures.get(site), roster.member(site)) {
-            (Some(failure), _) => format!("the site could not do it: {failure}"),
+            (Some(failure), _) => failure.to_string(),
             (None, Some(member)) => match &member.presence {
                 Presence::Gone { reason, .. } => format!("connection gone: {reason}"),
                 _ => format!("no answer within {} s", rules.deadline_secs),
@@ -155,15 +181,19 @@ impl<T> Gathering<T> {
         silent.map(|site| (site.clone(), reason(site))).collect()
     }
 
-    fn shortage(&self) -> String {
+    fn shortage(&self, roster: &Roster) -> String {
         let failures: Vec<String> =
-            self.failures.iter().map(|(site, reason)| format!("; {site} failed: {reason}")).collect();
+            self.failures.iter().map(|(site, failure)| format!("; {site}: {failure}")).collect();
+        let before = roster.withdrawn().filter(|(site, _)| !self.expected.contains(site));
+        let withdrawn: Vec<String> =
+            before.map(|(site, left)| format!("; {site} withdrew before: {}", left.reason)).collect();
         format!(
-            "{} of {} sites answered, {} are needed{}",
+            "{} of {} sites answered, {} are needed{}{}",
             self.answers.len(),
             self.expected.len(),
             self.needed,
-            failures.concat()
+            failures.concat(),
+            withdrawn.concat()
         )
     }
 }

@@ -22,6 +22,7 @@ mod patience;
 mod roster;
 mod selection;
 mod settling;
+mod withdrawing;
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub use comparison::Exclusion;
 pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
-pub use roster::{Member, Presence, Roster};
+pub use roster::{Member, Presence, Roster, Withdrawal};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
 use crate::{FusionOutcome, Rejection, Timestamp};

@@ -32,11 +32,9 @@ impl Coordinator {
     }
 
     pub(super) fn open_validation(&mut self, lane: &Lane, round: Round) {
-        let expected = self.enlisted_where(|site, cohort| {
+        let validation = self.evaluation(|site, cohort| {
             self.study.trains(site) && cohort.counts(lane.modality).validation(lane.fold).total() > 0
         });
-        let needed = self.needed(&expected);
-        let validation = Gathering::open(self.now, expected, needed);
         let Some(state) = self.lane_mut(lane) else { return };
         let Some(round) = state.round_mut(round) else { return };
         round.validation = Some(validation);
@@ -47,16 +45,22 @@ impl Coordinator {
     }
 
     pub(super) fn open_fusion(&mut self, arm: Arm) {
-        let expected = self.enlisted_where(|_, _| true);
-        let needed = self.needed(&expected);
-        self.fusions.insert(arm, Gathering::open(self.now, expected, needed));
+        let fusion = self.evaluation(|_, _| true);
+        self.fusions.insert(arm, fusion);
         let models = self.chosen_models(arm);
         self.issue(Task::Fuse { arm, models });
     }
 
-    /// Evaluation needs the quorum too, as far as that many sites have patients for it.
-    pub(super) fn needed(&self, expected: &BTreeSet<SiteId>) -> usize {
-        expected.len().min(usize::from(self.study.federation.quorum))
+    /// Asks the sites that have patients for an evaluation. It needs the quorum too, as far as that many sites have
+    /// some; those that have left count as having, or each that leaves would lower what is needed.
+    pub(super) fn evaluation<T>(
+        &self,
+        has_patients: impl Fn(&SiteId, &CohortSummary) -> bool,
+    ) -> Gathering<T> {
+        let with_patients =
+            self.roster.enlisted().filter(|(site, cohort)| has_patients(site, cohort)).count();
+        let needed = with_patients.min(usize::from(self.study.federation.quorum));
+        Gathering::open(self.now, self.enlisted_where(has_patients), needed)
     }
 
     pub(super) fn trainers(&self, lane: &Lane) -> BTreeSet<SiteId> {
@@ -66,13 +70,14 @@ impl Coordinator {
         })
     }
 
+    /// The sites that take part, have not left, and are wanted.
     pub(super) fn enlisted_where(
         &self,
         wanted: impl Fn(&SiteId, &CohortSummary) -> bool,
     ) -> BTreeSet<SiteId> {
         self.roster
             .enlisted()
-            .filter(|(site, cohort)| wanted(site, cohort))
+            .filter(|(site, cohort)| !self.roster.has_withdrawn(site) && wanted(site, cohort))
             .map(|(site, _)| site.clone())
             .collect()
     }

@@ -22,6 +22,15 @@ pub enum Presence {
     },
 }
 
+/// That a site declined the study or left it, for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// When.
+    pub at: Timestamp,
+    /// What it says.
+    pub reason: String,
+}
+
 /// One invited site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -33,6 +42,8 @@ pub struct Member {
     pub last_heard: Timestamp,
     /// When it last replied to an order; the opening of the study before that.
     pub last_reply: Timestamp,
+    /// Whether it declined the study (it has no cohort then) or left it. Nothing is expected of it any more.
+    pub withdrawal: Option<Withdrawal>,
 }
 
 /// The invited sites. Pinned once lanes exist: nobody enlists after that.
@@ -44,7 +55,13 @@ pub struct Roster {
 
 impl Roster {
     pub(super) fn invite(sites: &[SiteId], at: Timestamp) -> Self {
-        let member = Member { cohort: None, presence: Presence::Awaited, last_heard: at, last_reply: at };
+        let member = Member {
+            cohort: None,
+            presence: Presence::Awaited,
+            last_heard: at,
+            last_reply: at,
+            withdrawal: None,
+        };
         let members = sites.iter().map(|site| (site.clone(), member.clone())).collect();
         Self { members, listening_since: at }
     }
@@ -65,7 +82,17 @@ impl Roster {
         self.members.iter()
     }
 
-    /// The sites that take part, with their cohorts.
+    /// Whether `site` declined the study or left it.
+    pub fn has_withdrawn(&self, site: &SiteId) -> bool {
+        self.members.get(site).is_some_and(|member| member.withdrawal.is_some())
+    }
+
+    /// The sites that declined the study or left it, and what they say.
+    pub fn withdrawn(&self) -> impl Iterator<Item = (&SiteId, &Withdrawal)> {
+        self.members.iter().filter_map(|(site, member)| Some((site, member.withdrawal.as_ref()?)))
+    }
+
+    /// The sites that take part or did until they left, with their cohorts.
     pub fn enlisted(&self) -> impl Iterator<Item = (&SiteId, &CohortSummary)> {
         self.members.iter().filter_map(|(site, member)| Some((site, member.cohort.as_ref()?)))
     }
@@ -96,6 +123,13 @@ impl Roster {
         self.update(site, |member| {
             member.last_heard = at;
             member.last_reply = at;
+        });
+    }
+
+    pub(super) fn withdraw(&mut self, site: &SiteId, reason: String, at: Timestamp) {
+        self.update(site, |member| {
+            member.last_heard = at;
+            member.withdrawal = Some(Withdrawal { at, reason });
         });
     }
 

@@ -42,6 +42,7 @@ impl Coordinator {
     }
 
     fn settle_enrolment(&mut self) -> Result<(), String> {
+        self.check_willing()?;
         if !self.settle_comparison()? || (self.now < self.enrolment_end() && !self.enrolment_is_complete()) {
             return Ok(());
         }
@@ -118,11 +119,10 @@ impl Coordinator {
         }
         let (round, _) = lane.best_round(self.study.evaluation.selection);
         let modality = lane.lane.modality;
-        let expected = self.enlisted_where(|_, cohort| cohort.counts(modality).holdout.total() > 0);
-        let needed = self.needed(&expected);
+        let holdout = self.evaluation(|_, cohort| cohort.counts(modality).holdout.total() > 0);
         let lane = &mut self.lanes[index];
         lane.chosen = Some(round);
-        lane.holdout = Some(Gathering::open(self.now, expected, needed));
+        lane.holdout = Some(holdout);
         if let Some(task) = lane.holdout_task() {
             self.issue(task);
         }

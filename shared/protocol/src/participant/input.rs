@@ -13,6 +13,24 @@ pub enum Input {
     Disconnected,
     /// The coordinator said something.
     Received(ToSite),
+    /// The hospital agrees to the study. Once is enough.
+    Approved,
+    /// The hospital declines the study or leaves it, at whatever moment. Final.
+    Declined {
+        /// Why, for the coordinator.
+        reason: String,
+    },
+    /// From here on nothing may leave the hospital: no work is asked for and results wait. The connection stays.
+    Held,
+    /// Things may leave again.
+    Released,
+    /// The coordinator sent an order that the hospital does not carry out.
+    Refused {
+        /// Which.
+        order: WorkOrder,
+        /// Why, for the coordinator.
+        reason: String,
+    },
     /// The cases' fingerprints, or why there are none.
     Fingerprinted(Result<Vec<Fingerprint>, String>),
     /// The study's data is ready, or cannot be.
@@ -49,6 +67,9 @@ pub enum Input {
 pub enum Action {
     /// Send a control message.
     Send(ToCoordinator),
+    /// Ask the hospital whether it agrees to the study, once; answer with [`Input::Approved`] or
+    /// [`Input::Declined`], however long it takes.
+    Judge(Box<Study>),
     /// Fingerprint all cases that the site could enlist with, in an order that a restart restores; answer with
     /// [`Input::Fingerprinted`].
     Fingerprint(Box<Study>),
@@ -75,6 +96,8 @@ pub enum Action {
     Note(String),
     /// The study is complete.
     Finish,
+    /// The coordinator knows that the site has withdrawn: all is said.
+    Withdrawn,
     /// The site cannot go on.
     Stop {
         /// Why.

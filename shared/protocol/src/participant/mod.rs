@@ -1,17 +1,23 @@
 //! A site's side of the session.
 //!
 //! ```text
-//! Offline -> Greeting -> Preparing -> Enlisting -> Idle -> Fetching -> Working -> Uploading -> Reporting
-//!    ^           |          ^                       ^                                             |
-//!    |           +> Comparing, if the study         +---------------------------------------------+
-//!    |              excludes duplicates
+//! Offline -> Greeting -> Judging -> Preparing -> Enlisting -> Idle -> Fetching -> Working -> Uploading -> Reporting
+//!    ^                      |          ^                       ^                                             |
+//!    |                      +> Comparing, if the study         +---------------------------------------------+
+//!    |                         excludes duplicates
 //!    +---- from everywhere, on disconnection
+//!
+//! from everywhere, when the hospital says so -> Withdrawing -> Over
+//! before anything that leaves the hospital, while it may not -> Held
 //! ```
+//!
+//! Nothing but a greeting is said before the hospital has agreed to the study.
 //!
 //! Work survives the connection: what is under way goes on while the site is offline, and a finished result
 //! waits in the outbox until the coordinator has accepted or rejected it.
 
 mod comparing;
+mod consent;
 mod input;
 
 use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
@@ -20,12 +26,16 @@ pub use input::{Action, Input};
 
 use crate::{Features, Outcome, Rejection, Standing, ToCoordinator, ToSite, VersionRange, bounded_reason};
 use comparing::Comparing;
+use consent::Consent;
 
 /// What the site does right now.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
     Offline,
     Greeting,
+    Judging,
+    Held,
+    Withdrawing,
     Comparing,
     Preparing,
     Enlisting,
@@ -40,6 +50,7 @@ enum Step {
 /// The agreed plan as the coordinator told it, and who the site is in it.
 #[derive(Debug, Clone, PartialEq)]
 struct Session {
+    version: u16,
     study: Study,
     hash: StudyHash,
     base: Option<BlobRef>,
@@ -56,6 +67,8 @@ pub struct Participant {
     software: String,
     step: Step,
     session: Option<Session>,
+    consent: Consent,
+    held: bool,
     comparing: Comparing,
     prepared: bool,
     cohort: Option<consilium_domain::CohortSummary>,
@@ -73,6 +86,8 @@ impl Participant {
             software,
             step: Step::Offline,
             session: None,
+            consent: Consent::Unasked,
+            held: false,
             comparing: Comparing::new(),
             prepared: false,
             cohort: None,
@@ -110,6 +125,16 @@ impl Participant {
                 Vec::new()
             }
             Input::Received(message) => self.receive(message),
+            // Whatever ends now is of no use any more.
+            _ if self.is_withdrawing() => Vec::new(),
+            Input::Approved => self.approved(),
+            Input::Declined { reason } => self.declined(&reason),
+            Input::Held => {
+                self.held = true;
+                Vec::new()
+            }
+            Input::Released => self.released(),
+            Input::Refused { order, reason } => self.refuse(order, reason),
             Input::Fingerprinted(Ok(fingerprints)) => self.fingerprinted(fingerprints),
             Input::Fingerprinted(Err(reason)) => {
                 self.stop(format!("the cases cannot be fingerprinted here: {reason}"))
@@ -139,9 +164,17 @@ impl Participant {
 
     fn receive(&mut self, message: ToSite) -> Vec<Action> {
         match message {
-            ToSite::Welcome { site, study, base, standing, .. } => {
-                self.welcomed(&site, &study, base, standing)
+            ToSite::Welcome { version, site, study, base, standing, .. } => {
+                self.welcomed(version, &site, &study, base, standing)
             }
+            ToSite::Withdrawn => self.withdrawn(),
+            ToSite::Finished => {
+                self.step = Step::Over;
+                vec![Action::Finish]
+            }
+            ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
+            // What was on its way when the site withdrew is of no interest any more; a refused greeting is.
+            _ if self.is_withdrawing() && self.step != Step::Greeting => Vec::new(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),
             ToSite::Enlisted => self.enlisted(),
             ToSite::Work(order) => self.take(order),
@@ -152,16 +185,12 @@ impl Participant {
                 actions
             }
             ToSite::Rejected { order: None, rejection } => self.refused(&rejection),
-            ToSite::Finished => {
-                self.step = Step::Over;
-                vec![Action::Finish]
-            }
-            ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
         }
     }
 
     fn welcomed(
         &mut self,
+        version: u16,
         site: &SiteId,
         study: &str,
         base: Option<BlobRef>,
@@ -178,9 +207,9 @@ impl Participant {
         if self.session.as_ref().is_some_and(|session| session.hash != hash) {
             return self.stop("the coordinator now runs another study; start the client anew for it".into());
         }
-        self.session = Some(Session { study, hash, base, standing });
+        self.session = Some(Session { version, study, hash, base, standing });
         self.comparing.sent = false;
-        self.step = Step::Preparing;
+        self.step = Step::Judging;
         self.go_on()
     }
 
@@ -189,7 +218,7 @@ impl Participant {
         self.go_on()
     }
 
-    /// The next step of a welcomed session: compare, prepare, enlist, get the backbone, empty the outbox, ask for
+    /// The next step of a welcomed session: get the hospital's consent, compare, prepare, enlist, get the backbone, empty the outbox, ask for
     /// work.
     ///
     /// What ends between the connection and its welcome waits for the welcome: saying it at once and again
@@ -197,6 +226,9 @@ impl Participant {
     fn go_on(&mut self) -> Vec<Action> {
         let welcomed = !matches!(self.step, Step::Offline | Step::Greeting);
         let Some(session) = self.session.clone().filter(|_| welcomed) else { return Vec::new() };
+        if let Some(actions) = self.await_consent(&session) {
+            return actions;
+        }
         let Some(cohort) = &self.cohort else {
             let Some(exclude) = self.to_leave_out(&session.study) else { return self.compare(session) };
             self.step = Step::Preparing;
@@ -247,6 +279,10 @@ impl Participant {
     fn start(&mut self, order: WorkOrder) -> Vec<Action> {
         let model = order.task.model();
         self.order = Some(order.clone());
+        if self.held {
+            self.step = Step::Held;
+            return Vec::new();
+        }
         match model {
             Some(model) => {
                 self.step = Step::Fetching(model);
@@ -319,6 +355,10 @@ impl Participant {
 
     fn report(&mut self) -> Vec<Action> {
         let Some((order, reply)) = self.outbox.clone() else { return Vec::new() };
+        if self.held {
+            self.step = Step::Held;
+            return Vec::new();
+        }
         self.step = Step::Reporting;
         vec![Action::Send(match reply {
             Ok(outcome) => ToCoordinator::Answer { order, outcome },
@@ -359,5 +399,7 @@ impl Participant {
     }
 }
 
+#[cfg(test)]
+mod consent_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use super::*;
 use crate::TrainingOutcome;
 use crate::sample::{excluding, fingerprints, study};
 
-fn order() -> WorkOrder {
+pub(super) fn order() -> WorkOrder {
     let lane = Lane { arm: Arm::Random, modality: Modality::Flair, fold: Fold(0) };
     WorkOrder::new(
         study().hash(),
@@ -14,7 +14,7 @@ fn order() -> WorkOrder {
     )
 }
 
-fn outcome() -> Outcome {
+pub(super) fn outcome() -> Outcome {
     Outcome::Trained(TrainingOutcome {
         update: BlobRef::of(b"update"),
         cases: 4,
@@ -26,9 +26,13 @@ fn outcome() -> Outcome {
     })
 }
 
-fn welcome(enlisted: bool) -> Input {
+pub(super) fn welcome(enlisted: bool) -> Input {
+    welcome_in(crate::PROTOCOL_VERSION, enlisted)
+}
+
+pub(super) fn welcome_in(version: u16, enlisted: bool) -> Input {
     Input::Received(ToSite::Welcome {
-        version: 1,
+        version,
         features: Features::OURS,
         site: "a".parse().unwrap(),
         study: study().to_json(),
@@ -38,10 +42,11 @@ fn welcome(enlisted: bool) -> Input {
 }
 
 /// A site that has just taken `order()` and fetched its model.
-fn at_work() -> Participant {
+pub(super) fn at_work() -> Participant {
     let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
     assert!(matches!(site.handle(Input::Connected)[..], [Action::Send(ToCoordinator::Hello { .. })]));
-    assert!(matches!(site.handle(welcome(false))[..], [Action::Prepare { .. }]));
+    assert_eq!(site.handle(welcome(false)), [Action::Judge(Box::new(study()))]);
+    assert!(matches!(site.handle(Input::Approved)[..], [Action::Prepare { .. }]));
     let enlisted = site.handle(Input::Prepared(Ok(CohortSummary::default())));
     assert!(matches!(enlisted[..], [Action::Send(ToCoordinator::Enlist { .. })]));
     assert_eq!(site.handle(Input::Received(ToSite::Enlisted)), [Action::Send(ToCoordinator::Ready)]);
@@ -122,6 +127,7 @@ fn what_ends_before_the_welcome_waits_for_it() {
     let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
     site.handle(Input::Connected);
     site.handle(welcome(true));
+    site.handle(Input::Approved);
     site.handle(Input::Disconnected);
     site.handle(Input::Connected);
     assert_eq!(site.handle(Input::Prepared(Ok(CohortSummary::default()))), [], "not welcomed yet");
@@ -149,7 +155,8 @@ fn an_answer_that_does_not_fit_becomes_a_failure_with_the_reason() {
 fn comparing(standing: Standing) -> (Participant, Vec<Action>) {
     let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
     site.handle(Input::Connected);
-    let actions = site.handle(greeting(standing));
+    assert!(matches!(site.handle(greeting(standing))[..], [Action::Judge(_)]));
+    let actions = site.handle(Input::Approved);
     (site, actions)
 }
 

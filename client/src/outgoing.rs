@@ -1,0 +1,172 @@
+//! The gate: every message and every upload passes here on its way out, and nothing passes that the hospital's word
+//! does not cover.
+//!
+//! The study was judged when it was offered; this looks again at what really leaves, because the coordinator may have
+//! sent an order that is not in the study, or the policy's hours may have ended meanwhile. It decides nothing about
+//! the conversation: what does not pass is told to the caller.
+
+use consilium_domain::{BlobRef, OrderId, Study, Task, WorkOrder};
+use consilium_protocol::{Outcome, ToCoordinator, bounded_reason};
+use consilium_transport::{Connection, ControlError, ControlSender};
+
+use crate::policy::SitePolicy;
+use crate::steward::{Steward, Word};
+use crate::transfers::Transfers;
+
+/// What became of something that was to leave.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// It is on its way, or the reason why it may not leave is in its place.
+    Gone,
+    /// Nothing may leave now.
+    NotNow,
+    /// It may never leave, for this reason.
+    Never(String),
+}
+
+/// What the gate knows of the study under way.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    approved: Option<Study>,
+    /// Fingerprints that the site made, and how many of their cases it was told to leave out.
+    compared: Option<usize>,
+    named: usize,
+    /// The order that is worked on: the last one that was let in.
+    order: Option<WorkOrder>,
+}
+
+impl Outgoing {
+    /// The hospital agreed to `study`.
+    pub(crate) fn approve(&mut self, study: Study) {
+        self.approved = Some(study);
+    }
+
+    /// The site has made so many fingerprints.
+    pub(crate) fn fingerprinted(&mut self, cases: usize) {
+        self.compared = Some(cases);
+    }
+
+    /// The coordinator named so many of them as duplicates. The error is the policy's objection.
+    pub(crate) fn excluded(&mut self, named: usize, policy: &SitePolicy) -> Result<(), String> {
+        self.named = named;
+        self.check_duplicates(policy)
+    }
+
+    /// Lets in an order; the error is why it is not carried out.
+    pub(crate) fn take(&mut self, order: &WorkOrder, policy: &SitePolicy) -> Result<(), String> {
+        self.order = None;
+        self.check_order(order, policy)?;
+        self.order = Some(order.clone());
+        Ok(())
+    }
+
+    /// Sends `message`, unless it may not leave. An answer that may not is replaced by the reason.
+    pub(crate) async fn send(
+        &self,
+        message: ToCoordinator,
+        steward: &Steward,
+        sender: &mut ControlSender,
+    ) -> Result<Passage, ControlError> {
+        match self.examine(message, steward) {
+            Ok(message) => sender.send(&message).await.map(|()| Passage::Gone),
+            Err(withheld) => Ok(withheld),
+        }
+    }
+
+    /// Begins to upload the blob of an answer, unless it may not leave.
+    pub(crate) fn upload(
+        &self,
+        order: OrderId,
+        blob: BlobRef,
+        steward: &Steward,
+        transfers: &Transfers,
+        connection: &Connection,
+    ) -> Passage {
+        if !steward.may_leave() {
+            return Passage::NotNow;
+        }
+        let training = |order: &WorkOrder| matches!(order.task, Task::Train { .. });
+        let checked = self.current(order, steward).and_then(|order| {
+            if training(order) { Ok(()) } else { Err(format!("{} has no blob as its answer", order.task)) }
+        });
+        match checked {
+            Ok(()) => {
+                transfers.upload(order, blob, connection);
+                Passage::Gone
+            }
+            Err(objection) => Passage::Never(objection),
+        }
+    }
+
+    /// What leaves in place of `message`.
+    fn examine(&self, message: ToCoordinator, steward: &Steward) -> Result<ToCoordinator, Passage> {
+        let policy = steward.policy();
+        match &message {
+            // A greeting and a farewell say nothing of a patient.
+            ToCoordinator::Hello { .. } | ToCoordinator::Withdraw { .. } => return Ok(message),
+            _ if !steward.may_leave() => return Err(Passage::NotNow),
+            ToCoordinator::Ready => self.approved_study(steward).map(|_| ()),
+            ToCoordinator::Failed { .. } => Ok(()),
+            ToCoordinator::Fingerprints { study, .. } => self.check_study(study, steward).map(|_| ()),
+            ToCoordinator::Enlist { study, cohort } => self
+                .check_study(study, steward)
+                .and_then(|study| policy.objection_to_cohort(study, cohort).map_or(Ok(()), Err))
+                .and_then(|()| self.check_duplicates(policy)),
+            ToCoordinator::Answer { order, outcome } => {
+                if let Err(objection) = self.check_answer(*order, outcome, steward) {
+                    tracing::warn!(%order, objection, "an answer stays here");
+                    return Ok(ToCoordinator::Failed { order: *order, reason: bounded_reason(&objection) });
+                }
+                Ok(())
+            }
+        }
+        .map_err(Passage::Never)?;
+        Ok(message)
+    }
+
+    fn check_answer(&self, order: OrderId, outcome: &Outcome, steward: &Steward) -> Result<(), String> {
+        self.current(order, steward)?;
+        self.check_outcome(outcome, steward.policy())
+    }
+
+    /// Whether the policy lets `outcome` leave: asked as soon as it is there, and again before it goes.
+    pub(crate) fn check_outcome(&self, outcome: &Outcome, policy: &SitePolicy) -> Result<(), String> {
+        policy.objection_to_outcome(outcome).map_or(Ok(()), Err)
+    }
+
+    /// The order that was let in, if it is `id`, and still within the policy and the approved study.
+    fn current(&self, id: OrderId, steward: &Steward) -> Result<&WorkOrder, String> {
+        self.approved_study(steward)?;
+        let order = self.order.as_ref().filter(|order| order.id == id);
+        let order = order.ok_or("the answer is to no order that this site took")?;
+        self.check_order(order, steward.policy())?;
+        Ok(order)
+    }
+
+    fn check_order(&self, order: &WorkOrder, policy: &SitePolicy) -> Result<(), String> {
+        let study = self.approved.as_ref().ok_or("no study is approved at this site")?;
+        policy.objection_to_order(study, order).map_or(Ok(()), Err)
+    }
+
+    fn check_study(&self, hash: &consilium_domain::StudyHash, steward: &Steward) -> Result<&Study, String> {
+        let study = self.approved_study(steward)?;
+        if study.hash() == *hash { Ok(study) } else { Err("this is not the study that was approved".into()) }
+    }
+
+    /// The study, if the hospital's word on it still stands.
+    fn approved_study(&self, steward: &Steward) -> Result<&Study, String> {
+        let study = self.approved.as_ref().ok_or("no study is approved at this site")?;
+        if steward.word_on(&study.hash()) == Word::Approved {
+            return Ok(study);
+        }
+        Err("this site does not agree to the study any more".into())
+    }
+
+    fn check_duplicates(&self, policy: &SitePolicy) -> Result<(), String> {
+        let Some(cases) = self.compared else { return Ok(()) };
+        policy.objection_to_duplicates(self.named, cases).map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests;

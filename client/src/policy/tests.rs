@@ -1,0 +1,243 @@
+//! Each rule alone, and that the policy never approves what a rule forbids.
+
+use std::path::Path;
+
+use consilium_domain::network::Depth;
+use consilium_domain::*;
+use consilium_metrics::ScoreHistogram;
+use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp};
+use proptest::prelude::*;
+
+use super::*;
+
+fn sample(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples");
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+pub(crate) fn study() -> Study {
+    toml::from_str(&sample("study.toml")).unwrap()
+}
+
+pub(crate) fn policy(text: &str) -> SitePolicy {
+    toml::from_str::<PolicyFile>(text).unwrap().check().unwrap()
+}
+
+fn declined(text: &str, word: &str) {
+    let Ruling::Decline(reasons) = policy(text).judge(&study()) else { panic!("{text} must decline") };
+    assert!(reasons.len() == 1 && reasons[0].contains(word), "{text}: {reasons:?}");
+}
+
+pub(crate) fn order(lane: Lane, round: u16) -> WorkOrder {
+    let model = BlobRef::of(b"model");
+    WorkOrder::new(
+        study().hash(),
+        Task::Train { lane, round: Round(round), model, classes: None, reductions: 0 },
+    )
+}
+
+pub(crate) const LANE: Lane = Lane { arm: Arm::Random, modality: Modality::T1gd, fold: Fold(0) };
+
+#[test]
+fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() {
+    let file: PolicyFile = toml::from_str(&sample("policy.toml")).unwrap();
+    let complete = toml::Table::try_from(&file).unwrap();
+    let keys = |table: &toml::Table| {
+        table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
+    };
+    assert_eq!((complete.len(), keys(&complete)), (6, 18), "the sample must show every key");
+    assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
+}
+
+#[test]
+fn without_limits_a_rule_approves_and_by_default_a_person_is_asked() {
+    assert_eq!(policy("approval = 'rule'").judge(&study()), Ruling::Approve);
+    assert_eq!(SitePolicy::default().judge(&study()), Ruling::Ask);
+    assert_eq!(policy(""), SitePolicy::default());
+    assert_eq!(PolicyFile::of_simulation().check().unwrap().judge(&study()), Ruling::Approve);
+}
+
+#[test]
+fn every_limit_declines_with_its_own_words() {
+    declined("[study]\narms = ['random']", "spottune, medicalnet is not allowed, allowed are random");
+    declined("[study]\nmodalities = ['flair', 't2']", "modality t1gd is not allowed, allowed are flair, t2");
+    declined("[study]\ndepths = [10, 18]", "depth is 50, allowed are 10, 18");
+    declined("[study]\nmost_rounds = 29", "rounds: 30, at most 29");
+    declined("[study]\nmost_local_epochs = 2", "local epochs: 3, at most 2");
+    declined("[study]\nfewest_sites = 4", "sites: 3, at least 4");
+    declined("[study]\nfewest_contributions = 3", "contributions to a model: 2, at least 3");
+    declined("[study]\nmost_clip = 32", "clip: 64, at most 32");
+    declined("[study]\nmost_fraction_bits = 20", "fraction bits: 24, at most 20");
+    declined("[histograms]\nmost_bins = 32", "histogram bins: 64, at most 32");
+    declined(
+        "[require]\nsecure_aggregation = true",
+        "requires secure aggregation, which this release does not have",
+    );
+    declined("[require]\ndifferential_privacy = true", "requires differential privacy");
+}
+
+#[test]
+fn all_objections_are_told_at_once() {
+    let strict = policy(
+        "approval = 'rule'\n[study]\nmost_rounds = 1\nmost_local_epochs = 1\n[histograms]\nmost_bins = 2",
+    );
+    let Ruling::Decline(reasons) = strict.judge(&study()) else { panic!("it must decline") };
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+}
+
+#[test]
+fn what_is_no_policy_is_refused_with_its_keys() {
+    for text in [
+        "sead = 1",
+        "[study]\nround = 3",
+        "approval = 'maybe'",
+        "[study]\ndepths = [11]",
+        "[hours]\nfrom = '1'",
+    ] {
+        assert!(toml::from_str::<PolicyFile>(text).is_err(), "{text}");
+    }
+    let wrong = "[study]\narms = []\n[data]\nmost_duplicates_share = 1.5\n[hours]\nfrom='25:00'\nto='07:00'\nutc_offset='+01:00'";
+    let problems = toml::from_str::<PolicyFile>(wrong).unwrap().check().unwrap_err().join("\n");
+    for key in ["study.arms", "data.most_duplicates_share", "hours.from"] {
+        assert!(problems.contains(key), "{key} is missing from {problems}");
+    }
+    let nan = toml::from_str::<PolicyFile>("[data]\nmost_duplicates_share = nan").unwrap();
+    assert!(nan.check().is_err());
+}
+
+#[test]
+fn an_order_that_the_study_does_not_hold_is_objected_to() {
+    let study = study();
+    let objection = |text: &str, order: &WorkOrder| policy(text).objection_to_order(&study, order);
+    let words = |order: &WorkOrder, word: &str| {
+        let objection = objection("", order).unwrap_or_default();
+        assert!(objection.contains(word), "{order:?}: {objection}");
+    };
+    assert_eq!(objection("", &order(LANE, 30)), None);
+    words(&order(Lane { modality: Modality::T2, ..LANE }, 1), "t2 is not among the approved modalities");
+    words(&order(Lane { fold: Fold(5), ..LANE }, 1), "no fold 5");
+    words(&order(LANE, 31), "round 31");
+    words(&order(LANE, 0), "round 0");
+    words(&WorkOrder { study: Study { seed: 1, ..study.clone() }.hash(), ..order(LANE, 1) }, "another study");
+    let chosen = |arm| ChosenModel { lane: Lane { arm, ..LANE }, round: Round(1) };
+    let fuse = |arms: &[Arm]| {
+        let models = arms.iter().map(|&arm| chosen(arm)).collect();
+        WorkOrder::new(study.hash(), Task::Fuse { arm: Arm::Random, models })
+    };
+    words(&fuse(&[Arm::Random, Arm::Spottune]), "models of other arms");
+    assert_eq!(objection("", &fuse(&[Arm::Random])), None);
+    // The policy became stricter while the study ran.
+    let stricter = objection("[study]\narms = ['spottune']", &order(LANE, 1));
+    assert!(stricter.unwrap().contains("random is not among the approved arms"));
+    assert!(objection("[study]\nmost_rounds = 3", &order(LANE, 4)).is_some());
+}
+
+fn histogram(positives: u32, negatives: u32) -> ScoreHistogram {
+    ScoreHistogram::from_counts(vec![positives, 0], vec![0, negatives]).unwrap()
+}
+
+#[test]
+fn a_histogram_of_few_patients_stays() {
+    let strict = policy("[histograms]\nfewest_of_each_class = 5\nmost_bins = 2");
+    let scored = |positives, negatives| {
+        let scores = histogram(positives, negatives);
+        strict.objection_to_outcome(&Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.0, seconds: 1.0 }))
+    };
+    assert_eq!(scored(5, 5), None);
+    assert_eq!(scored(0, 0), None, "it is of nobody");
+    for (positives, negatives) in [(4, 5), (5, 4), (0, 9), (9, 0)] {
+        assert!(scored(positives, negatives).is_some_and(|reason| reason.contains("fewer than 5")));
+    }
+    let group = GroupScores { validation: histogram(5, 5), holdout: histogram(5, 1) };
+    let fused = Outcome::Fused(FusionOutcome { groups: vec![group], seconds: 1.0 });
+    assert!(strict.objection_to_outcome(&fused).is_some());
+    let fine = ScoreHistogram::new(3).unwrap();
+    let fine = Outcome::Scored(ScoringOutcome { scores: fine, loss_sum: 0.0, seconds: 0.0 });
+    assert!(strict.objection_to_outcome(&fine).is_some_and(|reason| reason.contains("3 bins")));
+}
+
+#[test]
+fn a_site_with_few_cases_takes_no_part_and_does_not_say_how_few() {
+    let cohort = |cases| {
+        let fold = ClassCounts { methylated: cases, unmethylated: 0 };
+        let counts = ModalityCounts { folds: vec![fold], holdout: ClassCounts::default() };
+        CohortSummary { modalities: [(Modality::T1gd, counts)].into(), ..CohortSummary::default() }
+    };
+    let strict = policy("[data]\nfewest_cases = 20");
+    assert_eq!(strict.objection_to_cohort(&study(), &cohort(20)), None);
+    let few = strict.objection_to_cohort(&study(), &cohort(17)).unwrap();
+    assert!(few.contains("20") && !few.contains("17"), "{few}");
+    assert!(strict.objection_to_cohort(&study(), &CohortSummary::default()).is_some());
+    assert_eq!(SitePolicy::default().objection_to_cohort(&study(), &cohort(0)), None);
+}
+
+#[test]
+fn a_coordinator_cannot_empty_a_site() {
+    let half = SitePolicy::default();
+    assert_eq!(half.objection_to_duplicates(5, 10), None);
+    assert!(half.objection_to_duplicates(6, 10).is_some_and(|reason| reason.contains("6 of 10")));
+    assert_eq!(half.objection_to_duplicates(0, 0), None);
+    assert!(policy("[data]\nmost_duplicates_share = 0.0").objection_to_duplicates(1, 1_000).is_some());
+}
+
+fn some_policy() -> impl Strategy<Value = PolicyFile> {
+    let arms = prop::sample::subsequence(vec![Arm::Spottune, Arm::Medicalnet, Arm::Random], 1..=3);
+    let depths = prop::sample::subsequence(vec![Depth::D10, Depth::D18, Depth::D50], 1..=3);
+    let limits = (0u16..4, 0u16..4, 0u16..5, 0u16..5);
+    (prop::option::of(arms), prop::option::of(depths), limits, any::<[bool; 3]>()).prop_map(
+        |(arms, depths, (rounds, epochs, sites, contributions), [manual, aggregation, privacy])| PolicyFile {
+            approval: if manual { Approval::Manual } else { Approval::Rule },
+            study: StudyLimits {
+                arms,
+                depths,
+                most_rounds: (rounds > 0).then_some(rounds),
+                most_local_epochs: (epochs > 0).then_some(epochs),
+                fewest_sites: Some(sites),
+                fewest_contributions: Some(contributions),
+                ..StudyLimits::default()
+            },
+            require: Requirements { secure_aggregation: aggregation, differential_privacy: privacy },
+            ..PolicyFile::default()
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn nothing_outside_a_policy_is_ever_approved_and_nothing_inside_declined(
+        file in some_policy(), rounds in 1u16..5, epochs in 1u16..5,
+    ) {
+        let mut study = study();
+        (study.training.rounds, study.training.local_epochs) = (rounds, epochs);
+        let limits = file.study.clone();
+        let inside = limits.arms.is_none_or(|arms| study.arms.iter().all(|arm| arms.contains(arm)))
+            && limits.depths.is_none_or(|depths| depths.contains(&study.network.depth))
+            && limits.most_rounds.is_none_or(|most| rounds <= most)
+            && limits.most_local_epochs.is_none_or(|most| epochs <= most)
+            && limits.fewest_sites.is_none_or(|fewest| 3 >= fewest)
+            && limits.fewest_contributions.is_none_or(|fewest| 2 >= fewest)
+            && !file.require.secure_aggregation && !file.require.differential_privacy;
+        let manual = file.approval == Approval::Manual;
+        match file.check().unwrap().judge(&study) {
+            Ruling::Approve => prop_assert!(inside && !manual),
+            Ruling::Ask => prop_assert!(inside && manual),
+            Ruling::Decline(reasons) => prop_assert!(!inside && !reasons.is_empty()),
+        }
+    }
+
+    #[test]
+    fn a_written_policy_reads_the_same(file in some_policy()) {
+        let text = toml::to_string(&file).unwrap();
+        prop_assert_eq!(toml::from_str::<PolicyFile>(&text).unwrap(), file);
+    }
+}
+
+#[test]
+fn hours_come_from_the_file() {
+    let night = policy("[hours]\nfrom = '19:00'\nto = '07:00'\nutc_offset = '+00:00'");
+    assert!(
+        night
+            .hours()
+            .is_some_and(|hours| hours.contain(Timestamp(0)) && !hours.contain(Timestamp(43_200_000)))
+    );
+}

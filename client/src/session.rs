@@ -1,0 +1,469 @@
+//! One study at this site: connect, let the participant machine decide, carry out its actions, reconnect.
+//!
+//! What is to be said and when is `consilium_protocol::participant`'s to decide, whether it may leave the steward's and
+//! the gate's; this file moves bytes.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use consilium_domain::{BlobRef, OrderId, Study};
+use consilium_protocol::participant::{Action, Input, Participant};
+use consilium_protocol::{ToCoordinator, ToSite};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlSender, StoreError};
+use tokio::sync::mpsc;
+
+use crate::connection::{Pauses, reach};
+use crate::control::Asked;
+use crate::daemon::{DaemonError, Ending, House, SOFTWARE};
+use crate::model_cache::ModelCache;
+use crate::outgoing::{Outgoing, Passage};
+use crate::steward::Word;
+use crate::transfers::Transfers;
+use crate::worker::{Done, Job, Worker, Workplace};
+
+/// A study under way, or the wait for one.
+pub(crate) struct Client<'a> {
+    house: &'a mut House,
+    participant: Participant,
+    /// `None` once the hospital has withdrawn: nothing is computed any more.
+    worker: Option<Worker>,
+    results: mpsc::UnboundedReceiver<Done>,
+    transfers: Transfers,
+    transferred: mpsc::UnboundedReceiver<Input>,
+    models: ModelCache,
+    gate: Outgoing,
+    /// The study the coordinator offers, once it has.
+    offered: Option<Study>,
+    /// What the participant was told of the hospital's word.
+    told: Option<Word>,
+    held: bool,
+    /// What the participant is to hear next.
+    inputs: VecDeque<Input>,
+    /// The pretrained backbone, once fetched.
+    base: Option<(BlobRef, Arc<Vec<u8>>)>,
+    /// The update of the answer that waits for its acknowledgement.
+    uploaded: Option<(OrderId, BlobRef)>,
+    /// Something was to leave at the wrong moment: it is said again over the next connection.
+    cut: bool,
+    ending: Option<Ending>,
+}
+
+/// What happened at the site.
+enum News {
+    Done(Done),
+    Transferred(Input),
+    Asked(Asked),
+    /// Time to look at the clock.
+    Nothing,
+}
+
+/// An established connection.
+struct Link<'a> {
+    connection: &'a Connection,
+    sender: ControlSender,
+}
+
+impl<'a> Client<'a> {
+    pub(crate) fn new(house: &'a mut House) -> Self {
+        let config = &house.config;
+        let (worker, results) = Worker::start(Workplace {
+            site: house.site.clone(),
+            layout: config.layout,
+            folders: config.data.clone(),
+            predictions: config.state.join("predictions"),
+            fingerprint_key: config.identity.join("fingerprint.key"),
+            cache: config.state.join("cache"),
+            cache_settings: config.cache,
+            device: config.device.clone(),
+        });
+        let (transfers, transferred) = Transfers::new(house.store.clone());
+        Self {
+            participant: Participant::new(house.site.clone(), SOFTWARE.to_owned()),
+            worker: Some(worker),
+            results,
+            transfers,
+            transferred,
+            models: ModelCache::default(),
+            gate: Outgoing::default(),
+            offered: None,
+            told: None,
+            held: false,
+            inputs: VecDeque::new(),
+            base: None,
+            uploaded: None,
+            cut: false,
+            ending: None,
+            house,
+        }
+    }
+
+    /// Takes part until the study is over for this site, or until `shutdown`.
+    pub(crate) async fn live(
+        mut self,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Ending, DaemonError> {
+        let mut pauses = Pauses::new(&self.house.site);
+        let ending = loop {
+            let reached = tokio::select! {
+                reached = self.reach(&mut pauses) => reached?,
+                () = &mut shutdown => break Ending::Interrupted,
+            };
+            let connection = match reached {
+                Ok(connection) => connection,
+                Err(ending) => break ending,
+            };
+            self.house.steward.now_doing().connected = true;
+            let ended = tokio::select! {
+                ended = self.session(&connection, &mut pauses) => ended,
+                () = &mut shutdown => {
+                    self.ending = Some(Ending::Interrupted);
+                    Ok(Ok(()))
+                }
+            };
+            self.house.steward.now_doing().connected = false;
+            // Said whatever happened: without it the coordinator finds out by its idle timeout.
+            connection.close(CloseCode::DONE, self.goodbye());
+            connection.drained().await;
+            let reason = match ended? {
+                Ok(()) => "done".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            if let Some(ending) = self.ending.take() {
+                break ending;
+            }
+            tracing::warn!(reason, paused = self.house.steward.is_paused(), "connection ended");
+            self.cut = false;
+            self.participant.handle(Input::Disconnected);
+            if !self.house.steward.is_paused() && self.house.rest(pauses.next(), shutdown.as_mut()).await {
+                break Ending::Interrupted;
+            }
+        };
+        let doing = self.house.steward.now_doing();
+        (doing.study, doing.order) = (None, None);
+        Ok(ending)
+    }
+
+    fn goodbye(&self) -> &'static str {
+        match (&self.ending, self.house.steward.is_paused()) {
+            (Some(_), _) => "good-bye",
+            (None, true) => "the site is paused by its own people",
+            (None, false) => "the site gave the connection up",
+        }
+    }
+
+    /// Connects unless the site is paused, and takes in what happens until then. The inner error is the end of a site
+    /// that cannot take part.
+    async fn reach(&mut self, pauses: &mut Pauses) -> Result<Result<Connection, Ending>, DaemonError> {
+        loop {
+            self.consider();
+            while self.house.steward.is_paused() {
+                let news = self.news().await?;
+                self.offline(news).await?;
+                if let Some(ending) = self.ending.take() {
+                    return Ok(Err(ending));
+                }
+            }
+            let (config, identity) = (self.house.config.clone(), self.house.identity.clone());
+            let mut reached = std::pin::pin!(reach(&config, &identity, pauses));
+            while !self.house.steward.is_paused() {
+                let news = tokio::select! {
+                    connection = &mut reached => return Ok(Ok(connection)),
+                    news = self.news() => news?,
+                };
+                // Never cancelled: a result that was received is taken in to the end.
+                self.offline(news).await?;
+                if let Some(ending) = self.ending.take() {
+                    return Ok(Err(ending));
+                }
+            }
+        }
+    }
+
+    /// What happens at the site itself. Cancel safe.
+    async fn news(&mut self) -> Result<News, DaemonError> {
+        tokio::select! {
+            done = self.results.recv(), if self.worker.is_some() => {
+                Ok(News::Done(done.ok_or(DaemonError::WorkerDied)?))
+            }
+            Some(input) = self.transferred.recv() => Ok(News::Transferred(input)),
+            Some(asked) = self.house.requests.recv() => Ok(News::Asked(asked)),
+            () = tokio::time::sleep(self.house.steward.next_look()) => Ok(News::Nothing),
+        }
+    }
+
+    /// Takes in news; what the participant is to hear of them waits in `inputs`.
+    async fn take_in(&mut self, news: News) -> Result<(), DaemonError> {
+        match news {
+            News::Done(done) => self.finished(done).await?,
+            News::Transferred(input) => self.inputs.push_back(input),
+            News::Asked(asked) => self.house.attend(asked),
+            News::Nothing => {}
+        }
+        self.consider();
+        Ok(())
+    }
+
+    /// Takes in news while there is nobody to talk to: all that is left to do is to give up.
+    async fn offline(&mut self, news: News) -> Result<(), DaemonError> {
+        self.take_in(news).await?;
+        while let Some(input) = self.inputs.pop_front() {
+            for action in self.participant.handle(input) {
+                if let Action::Stop { reason } = action {
+                    self.ending = Some(Ending::Stopped { reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves one connection until it or the study ends. The outer error ends the client, the inner the connection.
+    async fn session(
+        &mut self,
+        connection: &Connection,
+        pauses: &mut Pauses,
+    ) -> Result<Result<(), ControlError>, DaemonError> {
+        let (sender, mut receiver) = match connection.open_control().await {
+            Ok(halves) => halves,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut link = Link { connection, sender };
+        self.inputs.push_back(Input::Connected);
+        loop {
+            self.consider();
+            while let Some(input) = self.inputs.pop_front() {
+                for action in self.participant.handle(input) {
+                    if let Err(error) = self.carry_out(action, &mut link).await? {
+                        return Ok(Err(error));
+                    }
+                }
+                self.consider();
+            }
+            self.house.steward.now_doing().order =
+                self.participant.order().map(|order| order.task.to_string());
+            if self.ending.is_some() || self.cut || self.house.steward.is_paused() {
+                return Ok(Ok(()));
+            }
+            let news = tokio::select! {
+                message = receiver.receive::<ToSite>() => match message {
+                    Ok(Some(message)) => {
+                        pauses.reset();
+                        self.hear(message).await;
+                        continue;
+                    }
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error)),
+                },
+                news = self.news() => news?,
+            };
+            self.take_in(news).await?;
+        }
+    }
+
+    /// Tells the worker and the participant what the hospital's word is by now.
+    fn consider(&mut self) {
+        let steward = &self.house.steward;
+        let held = !steward.may_leave();
+        if let Some(worker) = &self.worker {
+            worker.let_work(!held);
+        }
+        if std::mem::replace(&mut self.held, held) != held {
+            tracing::info!(held, paused = steward.is_paused(), "work and sending stand still, or go on");
+            self.inputs.push_front(if held { Input::Held } else { Input::Released });
+        }
+        let Some(study) = &self.offered else { return };
+        let word = steward.word_on(&study.hash());
+        if self.told.as_ref() == Some(&word) || matches!(self.told, Some(Word::Refused(_))) {
+            return;
+        }
+        match &word {
+            Word::Pending => tracing::warn!(
+                hash = %study.hash(), name = study.name,
+                "this study waits for a decision: `consilium-client studies`, then `approve` or `decline`"
+            ),
+            Word::Approved => {
+                tracing::info!(hash = %study.hash(), name = study.name, "this site agrees to the study");
+                self.gate.approve(study.clone());
+                self.inputs.push_back(Input::Approved);
+            }
+            Word::Refused(reason) => {
+                tracing::warn!(hash = %study.hash(), name = study.name, reason, "this site takes no part");
+                self.worker = None;
+                self.inputs.push_front(Input::Declined { reason: reason.clone() });
+            }
+        }
+        self.told = Some(word);
+    }
+
+    /// Looks at a message before the participant does.
+    async fn hear(&mut self, message: ToSite) {
+        self.settle(&message).await;
+        if let ToSite::Work(order) = &message
+            && let Err(reason) = self.gate.take(order, self.house.steward.policy())
+        {
+            tracing::warn!(task = %order.task, reason, "an order is refused");
+            self.inputs.push_back(Input::Refused { order: order.clone(), reason });
+            return;
+        }
+        self.inputs.push_back(Input::Received(message));
+    }
+
+    /// The policy is broken by what the coordinator or the data are like: the site leaves.
+    fn leave(&mut self, objection: &str) -> Result<(), DaemonError> {
+        if let Some(study) = &self.offered {
+            self.house.steward.refuse(study.hash(), objection)?;
+        }
+        self.consider();
+        Ok(())
+    }
+
+    async fn carry_out(
+        &mut self,
+        action: Action,
+        link: &mut Link<'_>,
+    ) -> Result<Result<(), ControlError>, DaemonError> {
+        match action {
+            Action::Send(message) => return self.send(message, link).await,
+            Action::Judge(study) => {
+                self.house.steward.offered(&study)?;
+                self.house.steward.now_doing().study = Some(study.hash());
+                self.offered = Some(*study);
+            }
+            Action::Fingerprint(study) => {
+                tracing::info!(study = study.name, hash = %study.hash(), "fingerprinting the site's cases");
+                self.give(Job::Fingerprint(study));
+            }
+            Action::Prepare { study, exclude } => {
+                let duplicates = exclude.len();
+                if let Err(objection) = self.gate.excluded(duplicates, self.house.steward.policy()) {
+                    self.leave(&objection)?;
+                    return Ok(Ok(()));
+                }
+                tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
+                self.give(Job::Prepare { study, exclude });
+            }
+            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
+            Action::Execute(order) => {
+                tracing::info!(task = %order.task, "working");
+                let base = self.load_base().await?;
+                let model = match order.task.model() {
+                    Some(model) => {
+                        self.models.used(model, &self.house.store).await;
+                        Some(self.read(model).await?)
+                    }
+                    None => None,
+                };
+                self.give(Job::Execute { order, model, base });
+            }
+            Action::Upload { order, blob } => self.upload(order, blob, link),
+            Action::Note(note) => tracing::warn!("{note}"),
+            Action::Finish => self.ending = Some(Ending::Finished),
+            Action::Withdrawn => {
+                let reason = match &self.told {
+                    Some(Word::Refused(reason)) => reason.clone(),
+                    _ => "this site has withdrawn from the study".to_owned(),
+                };
+                self.ending = Some(Ending::Stopped { reason });
+            }
+            Action::Stop { reason } => self.ending = Some(Ending::Stopped { reason }),
+        }
+        Ok(Ok(()))
+    }
+
+    fn give(&self, job: Job) {
+        if let Some(worker) = &self.worker {
+            worker.give(job);
+        }
+    }
+
+    async fn send(
+        &mut self,
+        message: ToCoordinator,
+        link: &mut Link<'_>,
+    ) -> Result<Result<(), ControlError>, DaemonError> {
+        match self.gate.send(message, &self.house.steward, &mut link.sender).await {
+            Ok(Passage::Gone) => {}
+            Ok(Passage::NotNow) => self.cut = true,
+            Ok(Passage::Never(objection)) => self.leave(&objection)?,
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(Ok(()))
+    }
+
+    fn upload(&mut self, order: OrderId, blob: BlobRef, link: &Link<'_>) {
+        let passage = self.gate.upload(order, blob, &self.house.steward, &self.transfers, link.connection);
+        match passage {
+            Passage::Gone => self.uploaded = Some((order, blob)),
+            Passage::NotNow => self.cut = true,
+            Passage::Never(reason) => self.inputs.push_back(Input::UploadFailed { order, reason }),
+        }
+    }
+
+    /// Turns a result of the worker into what the participant is told; an update is stored first. What the policy
+    /// does not let leave is turned into the reason here.
+    async fn finished(&mut self, done: Done) -> Result<(), DaemonError> {
+        let policy = self.house.steward.policy();
+        let input = match done {
+            Done::Fingerprinted(result) => {
+                self.gate.fingerprinted(result.as_ref().map_or(0, Vec::len));
+                Input::Fingerprinted(result)
+            }
+            Done::Prepared(Ok(cohort)) => {
+                let study = self.offered.as_ref();
+                if let Some(objection) = study.and_then(|study| policy.objection_to_cohort(study, &cohort)) {
+                    return self.leave(&objection);
+                }
+                Input::Prepared(Ok(cohort))
+            }
+            Done::Prepared(Err(reason)) => Input::Prepared(Err(reason)),
+            Done::Executed { order, result } => {
+                let allowed = result.and_then(|(outcome, payload)| {
+                    self.gate.check_outcome(&outcome, policy).map(|()| (outcome, payload))
+                });
+                let result = match allowed {
+                    Ok((outcome, payload)) => {
+                        if let Some(payload) = payload {
+                            self.house.store.insert(payload).await?;
+                        }
+                        Ok(outcome)
+                    }
+                    Err(reason) => Err(reason),
+                };
+                Input::WorkDone { order, result }
+            }
+        };
+        self.inputs.push_back(input);
+        Ok(())
+    }
+
+    /// An update that is accepted or refused is not kept, nor one whose upload was refused.
+    async fn settle(&mut self, message: &ToSite) {
+        let settled = match message {
+            ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
+            _ => return,
+        };
+        if let Some((_, blob)) = self.uploaded.take_if(|(order, _)| *order == settled)
+            && let Err(error) = self.house.store.remove(&blob.digest).await
+        {
+            tracing::warn!(%error, "a sent update stays on the disk");
+        }
+    }
+
+    /// The backbone, read once.
+    async fn load_base(&mut self) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
+        let Some(blob) = self.participant.base() else { return Ok(None) };
+        if self.base.as_ref().is_none_or(|(loaded, _)| *loaded != blob) {
+            self.base = Some((blob, Arc::new(self.read(blob).await?)));
+        }
+        Ok(self.base.as_ref().map(|(_, bytes)| bytes.clone()))
+    }
+
+    /// A blob that was fetched. A damaged one is deleted, so that it is fetched again after the error.
+    async fn read(&self, blob: BlobRef) -> Result<Vec<u8>, StoreError> {
+        let content = self.house.store.read(&blob).await;
+        if let Err(StoreError::Mismatch { .. } | StoreError::Length { .. }) = &content {
+            self.house.store.remove(&blob.digest).await?;
+        }
+        content
+    }
+}

@@ -1,0 +1,132 @@
+//! A consortium whose processes are started by hand, with certificates and configurations of its own.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use consilium_certs::Authority;
+use consilium_client::ConfigFile;
+use consilium_coordinator::{Notice, Progress, Report};
+use consilium_data::CachePrecision;
+use consilium_simulator::SimulationReport;
+
+use crate::process::{Ended, Process};
+
+/// Seconds of silence after which a connection counts as lost: long enough for a busy machine.
+const IDLE_TIMEOUT_SECS: u16 = 4;
+/// More than a few phantoms take.
+const CACHE_GIB: u32 = 1;
+
+/// The policy of a hospital that agrees to everything.
+pub(crate) const AGREES: &str = "approval = \"rule\"\n";
+
+/// A consortium over the patients and the study of a simulation.
+pub(crate) struct ByHand {
+    pub(crate) folder: PathBuf,
+    /// Holds `study.toml` and `phantoms`.
+    simulated: PathBuf,
+}
+
+impl ByHand {
+    /// Certificates, as `consilium-certs` issues them, and policies that agree.
+    pub(crate) fn new(folder: PathBuf, simulated: PathBuf, sites: &[&str]) -> Self {
+        let authority = Authority::create("by hand").unwrap();
+        authority.issue_coordinator(&["127.0.0.1"]).unwrap().write(&folder.join("coordinator-kit")).unwrap();
+        for site in sites {
+            authority
+                .issue_site(&site.parse().unwrap())
+                .unwrap()
+                .write(&folder.join(site).join("kit"))
+                .unwrap();
+        }
+        let consortium = Self { folder, simulated };
+        sites.iter().for_each(|site| consortium.set_policy(site, AGREES));
+        consortium
+    }
+
+    /// What the hospital of `site` says from the next start of its client on.
+    pub(crate) fn set_policy(&self, site: &str, text: &str) {
+        fs::write(self.folder.join(site).join("policy.toml"), text).unwrap();
+    }
+
+    fn config(&self, site: &str) -> PathBuf {
+        self.folder.join(site).join("client.toml")
+    }
+
+    /// Says something to the client of `site`, whether it runs or not.
+    pub(crate) fn tell(&self, site: &str, words: &[&str]) -> Ended {
+        let mut arguments: Vec<OsString> = vec!["client-control".into()];
+        arguments.extend(words.iter().map(OsString::from));
+        arguments.extend(["--config".into(), self.config(site).into_os_string()]);
+        Process::start(arguments).end()
+    }
+
+    pub(crate) fn coordinator(&self, listen: SocketAddr) -> Process {
+        let paths = [
+            ("--study", self.simulated.join("study.toml")),
+            ("--state", self.folder.join("state")),
+            ("--identity", self.folder.join("coordinator-kit")),
+            ("--report", self.folder.join("report.json")),
+        ];
+        let mut arguments: Vec<OsString> = vec!["coordinator-process".into()];
+        arguments.extend(paths.into_iter().flat_map(|(option, path)| [option.into(), path.into()]));
+        for (option, value) in [
+            ("--listen", listen.to_string()),
+            ("--notices", "json".to_owned()),
+            ("--idle-timeout-secs", IDLE_TIMEOUT_SECS.to_string()),
+        ] {
+            arguments.extend([option.into(), value.into()]);
+        }
+        Process::start(arguments)
+    }
+
+    pub(crate) fn client(&self, site: &str, coordinator: SocketAddr) -> Process {
+        let config = ConfigFile {
+            coordinator: coordinator.to_string(),
+            identity: "kit".into(),
+            state: "state".into(),
+            data: vec![self.simulated.join("phantoms").join(site)],
+            layout: "upenn-gbm".to_owned(),
+            device: "cpu".to_owned(),
+            checkpointing: false,
+            cache_gib: CACHE_GIB,
+            cache_precision: CachePrecision::F32,
+            congestion: "cubic".to_owned(),
+            idle_timeout_secs: IDLE_TIMEOUT_SECS,
+            policy: Some("policy.toml".into()),
+        };
+        let path = self.config(site);
+        fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        Process::start(["client-process".into(), "--once".into(), "--config".into(), path.into_os_string()])
+    }
+}
+
+/// What a coordinator has told so far. A line that is still being written is not among it.
+pub(crate) fn notices(coordinator: &Process) -> Vec<Notice> {
+    let text = coordinator.stdout();
+    let complete = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    complete.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+pub(crate) fn address(coordinator: &mut Process) -> SocketAddr {
+    coordinator.wait_until("it listens", |process| !notices(process).is_empty());
+    let [Notice::Listening(address), ..] = notices(coordinator)[..] else {
+        panic!("it must begin with its address")
+    };
+    address
+}
+
+pub(crate) fn progress(coordinator: &Process) -> Option<Progress> {
+    let shown = |notice| if let Notice::Progress(progress) = notice { Some(progress) } else { None };
+    notices(coordinator).into_iter().filter_map(shown).next_back()
+}
+
+/// The report of a simulation that nothing disturbed.
+pub(crate) fn undisturbed(options: &str, out: &Path) -> Report {
+    let mut options: Vec<&str> = options.split_whitespace().collect();
+    options.extend(["--device", "cpu"]);
+    Process::simulate(out, &options).end().successfully();
+    let text = fs::read_to_string(out.join("report.json")).unwrap();
+    serde_json::from_str::<SimulationReport>(&text).unwrap().federated
+}
