@@ -3,6 +3,7 @@
 //! Sessions send it events and read the state; it alone writes. Heavy work (sums) runs on blocking threads, so the
 //! loop stays responsive. Deliberately ignorant of connections: presence comes in as events like everything else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::aggregation::{Aggregation, AggregationError};
 use crate::event_log::{EventLog, EventLogError};
-use crate::notice::{Notice, NoticeFormat, Progress};
+use crate::notice::{Notice, Progress, Teller};
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
 const PENDING_REQUESTS: usize = 2_000;
@@ -43,6 +44,7 @@ pub enum ConductorError {
 enum Request {
     Event { event: Event, reply: oneshot::Sender<Result<(), Rejection>> },
     Traffic { site: SiteId, traffic: Traffic, reply: oneshot::Sender<()> },
+    Accounts { reply: oneshot::Sender<BTreeMap<SiteId, Traffic>> },
 }
 
 /// A handle for sessions: read the state, submit events, wait for changes.
@@ -88,6 +90,16 @@ impl Desk {
         self.requests.send(Request::Traffic { site, traffic, reply }).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
+
+    /// The bytes of every site's ended connections.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the conductor is gone.
+    pub(crate) async fn accounts(&self) -> Result<BTreeMap<SiteId, Traffic>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Accounts { reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
 }
 
 /// A stored sum, and the updates it was taken of.
@@ -107,24 +119,19 @@ pub(crate) struct Conductor {
     requests: mpsc::Receiver<Request>,
     sums: JoinSet<Result<Sum, ConductorError>>,
     sum_places: Arc<Semaphore>,
-    notices: NoticeFormat,
+    teller: Teller,
     shown: Option<Progress>,
 }
 
 impl Conductor {
     /// Takes charge of `state`, the fold over `log`.
-    pub(crate) fn new(
-        state: Coordinator,
-        log: EventLog,
-        store: BlobStore,
-        notices: NoticeFormat,
-    ) -> (Self, Desk) {
+    pub(crate) fn new(state: Coordinator, log: EventLog, store: BlobStore, teller: Teller) -> (Self, Desk) {
         let state = Arc::new(RwLock::new(state));
         let (changes, watching) = watch::channel(0);
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
         let desk = Desk { state: state.clone(), changes: watching, requests: sender };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        (Self { state, log, store, changes, requests, sums, sum_places, notices, shown: None }, desk)
+        (Self { state, log, store, changes, requests, sums, sum_places, teller, shown: None }, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -144,6 +151,10 @@ impl Conductor {
                     Some(Request::Traffic { site, traffic, reply }) => {
                         self.log.add_traffic(&site, traffic).await?;
                         let _ = reply.send(());
+                    }
+                    Some(Request::Accounts { reply }) => {
+                        let sites: Vec<SiteId> = self.read(|state| state.roster().sites().cloned().collect());
+                        let _ = reply.send(self.log.accounts(&sites).await?);
                     }
                     None => return Ok(self.log),
                 },
@@ -207,12 +218,12 @@ impl Conductor {
             }
             Effect::WentOnWithout { work, missing } => {
                 for (site, reason) in missing {
-                    Notice::Warning(format!("{work} went on without {site}: {reason}")).print(self.notices);
+                    self.teller.tell(Notice::Warning(format!("{work} went on without {site}: {reason}")));
                 }
             }
             Effect::Finish => tracing::info!("the study is complete"),
             Effect::Halt { reason } => {
-                Notice::Warning(format!("the study was halted: {reason}")).print(self.notices);
+                self.teller.tell(Notice::Warning(format!("the study was halted: {reason}")));
             }
         }
     }
@@ -230,7 +241,7 @@ impl Conductor {
     fn show_progress(&mut self) {
         let progress = self.read(Progress::of);
         if self.shown.as_ref() != Some(&progress) {
-            Notice::Progress(progress.clone()).print(self.notices);
+            self.teller.tell(Notice::Progress(progress.clone()));
             self.shown = Some(progress);
         }
     }

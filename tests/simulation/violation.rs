@@ -64,6 +64,10 @@ pub(crate) enum Violation {
     OutOfTurn { site: SiteId, message: String },
     /// A client did the same work twice without having crashed in between.
     WorkRepeated { site: SiteId, order: OrderId },
+    /// A site of another release was turned away although both have a version in common.
+    NoCommonVersion { site: SiteId },
+    /// A site was told something that its release does not know.
+    TooNew { site: SiteId, known: u16 },
     /// An answer arrived before its blob.
     AnswerBeforeBlob { site: SiteId, order: OrderId },
 }

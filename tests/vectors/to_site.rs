@@ -19,6 +19,7 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Finished => 5,
         ToSite::Halted { .. } => 6,
         ToSite::Duplicates { .. } => 7,
+        ToSite::Waiting => 8,
     }
 }
 
@@ -117,6 +118,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
         ),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];
+    vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("08000000")));
     for (rejection, notes) in rejections() {
         let name = rejection.code();
         let of_order = ToSite::Rejected { order: Some(order), rejection: rejection.clone() };

@@ -19,6 +19,7 @@ mod lane;
 mod opening;
 mod orders;
 mod patience;
+mod pausing;
 mod roster;
 mod selection;
 mod settling;
@@ -31,6 +32,7 @@ pub use comparison::Exclusion;
 pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
+pub use pausing::Pause;
 pub use roster::{Member, Presence, Roster};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
@@ -77,6 +79,8 @@ pub struct Coordinator {
     lanes: Vec<LaneState>,
     fusions: BTreeMap<Arm, Gathering<FusionOutcome>>,
     orders: BTreeMap<OrderId, Task>,
+    pauses: Vec<Pause>,
+    aborted: bool,
 }
 
 impl Coordinator {
@@ -96,6 +100,8 @@ impl Coordinator {
             lanes: Vec::new(),
             fusions: BTreeMap::new(),
             orders: BTreeMap::new(),
+            pauses: Vec::new(),
+            aborted: false,
         }
     }
 
@@ -148,6 +154,11 @@ impl Coordinator {
     /// Whether nothing more can happen.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Finished { .. } | Phase::Halted { .. })
+    }
+
+    /// Whether it was an admin who ended the study.
+    pub const fn was_aborted(&self) -> bool {
+        self.aborted
     }
 
     /// The sites.

@@ -13,7 +13,7 @@ impl Coordinator {
     /// over, so that the two never compete). A site that waits for others in one lane works in
     /// the next. Asking twice gives the same order twice: it is answered once.
     pub fn next_order(&self, site: &SiteId) -> Option<WorkOrder> {
-        if !matches!(self.phase, Phase::Running { .. }) {
+        if !matches!(self.phase, Phase::Running { .. }) || self.pause().is_some() {
             return None;
         }
         let task =
@@ -29,6 +29,7 @@ impl Coordinator {
     /// When [`super::Event::TimePassed`] is due, unless something else happens before.
     pub fn next_timeout(&self) -> Option<Timestamp> {
         match self.phase {
+            _ if self.pause().is_some() => None,
             Phase::Enrolling => Some(self.enrolment_end()),
             Phase::Running { .. } => self.earliest_patience(),
             Phase::Finished { .. } | Phase::Halted { .. } => None,

@@ -142,6 +142,7 @@ impl Participant {
             ToSite::Welcome { site, study, base, standing, .. } => {
                 self.welcomed(&site, &study, base, standing)
             }
+            ToSite::Waiting => self.not_needed(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),
             ToSite::Enlisted => self.enlisted(),
             ToSite::Work(order) => self.take(order),
@@ -158,6 +159,14 @@ impl Participant {
             }
             ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
         }
+    }
+
+    /// No study needs the site now. Where it came back to one, that has ended meanwhile.
+    fn not_needed(&mut self) -> Vec<Action> {
+        if self.session.is_some() {
+            return self.stop("the study ended while this site was away; its admin knows how".into());
+        }
+        vec![Action::Note("connected; no study needs this site yet".into())]
     }
 
     fn welcomed(
