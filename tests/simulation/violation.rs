@@ -44,6 +44,8 @@ pub(crate) enum Violation {
     ReplayDiffers,
     /// The machine still acts, gives orders or waits after its end.
     ActsAfterTheEnd,
+    /// The machine gives orders or waits for a time although the study is paused.
+    ActsInAPause,
     /// Sites are missing from a closed gathering without being named, or it closed below what it needs.
     SilentSubset { work: String, expected: BTreeSet<SiteId>, accounted: BTreeSet<SiteId> },
     /// Somebody is missing and the log was not told.

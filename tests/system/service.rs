@@ -26,8 +26,8 @@ fn studies_come_from_another_machine_and_run_one_after_another() {
     let consortium = Consortium::new().with_patients();
     let mut serving = consortium.serve(None);
     let at = serving.address;
-    // The sites are there before any study is.
-    let mut clients = SITES.map(|site| consortium.client(site, at));
+    // One site is there before any study is, the other comes late: until then the first study cannot train.
+    let north = consortium.client("north", at);
     assert_eq!(consortium.list(at).studies, []);
 
     let (first, second) = (study(1, 2), study(2, 1));
@@ -55,9 +55,10 @@ fn studies_come_from_another_machine_and_run_one_after_another() {
     let ended = consortium.ask("alice", at, &["study", "submit", misspelt.to_str().unwrap()]);
     assert!(ended.code == Some(1) && ended.stderr.contains("qorum"), "{}", ended.stderr);
 
+    let clients = [north, consortium.client("south", at)];
     consortium.wait_for(&mut serving, &first, StudyState::Finished);
     clients.into_iter().for_each(|client| drop(client.end().successfully()));
-    clients = SITES.map(|site| consortium.client(site, at));
+    let clients = SITES.map(|site| consortium.client(site, at));
     consortium.wait_for(&mut serving, &second, StudyState::Finished);
     clients.into_iter().for_each(|client| drop(client.end().successfully()));
 
@@ -90,7 +91,8 @@ fn studies_come_from_another_machine_and_run_one_after_another() {
         assert!(table.contains("study-1") && table.contains("finished"), "{table}");
     }
     // Who did what is told where the coordinator's operator looks.
-    let commands = serving.process.stdout().lines().filter(|line| {
+    let told = serving.process.stdout();
+    let commands = told.lines().filter(|line| {
         matches!(serde_json::from_str(line), Ok(Notice::Command { by, command, outcome, .. })
             if by.as_str() == "alice" && command == "study submit" && outcome == "done")
     });
@@ -145,7 +147,8 @@ fn a_pause_survives_a_power_cut_and_an_abort_is_for_good() {
 
     // Nothing was handed out in the pause: between it and its end there are no answers to orders given in it.
     serving.process.kill();
-    let log = EventLog::open(&folder.join("events.sqlite"));
+    let log = folder.join("events.sqlite");
+    let log = EventLog::open(&log);
     let (_, events) = tokio::runtime::Runtime::new().unwrap().block_on(log).unwrap();
     let place = |wanted: fn(&Event) -> bool| events.iter().position(|(_, event)| wanted(event)).unwrap();
     let (from, to) = (
