@@ -14,9 +14,11 @@ use consilium_transport::{BlobStore, StoreError, Traffic};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
+use crate::uploads::Uploads;
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
 const PENDING_REQUESTS: usize = 2_000;
@@ -53,6 +55,7 @@ pub(crate) struct Desk {
     state: Arc<RwLock<Coordinator>>,
     changes: watch::Receiver<u64>,
     requests: mpsc::Sender<Request>,
+    uploads: Arc<Uploads>,
 }
 
 /// The conductor has stopped; nothing more will happen.
@@ -64,6 +67,11 @@ impl Desk {
     /// Reads the state.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
         look(&self.state.read().expect("the state is only changed by panic-free code"))
+    }
+
+    /// What sites have uploaded and not replied with yet.
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     /// A receiver that is notified of every change.
@@ -120,6 +128,7 @@ pub(crate) struct Conductor {
     sums: JoinSet<Result<Sum, ConductorError>>,
     sum_places: Arc<Semaphore>,
     teller: Teller,
+    uploads: Arc<Uploads>,
     shown: Option<Progress>,
 }
 
@@ -129,9 +138,11 @@ impl Conductor {
         let state = Arc::new(RwLock::new(state));
         let (changes, watching) = watch::channel(0);
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
-        let desk = Desk { state: state.clone(), changes: watching, requests: sender };
+        let uploads = Arc::<Uploads>::default();
+        let desk =
+            Desk { state: state.clone(), changes: watching, requests: sender, uploads: uploads.clone() };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        (Self { state, log, store, changes, requests, sums, sum_places, teller, shown: None }, desk)
+        (Self { state, log, store, changes, requests, sums, sum_places, teller, uploads, shown: None }, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -228,13 +239,10 @@ impl Conductor {
         }
     }
 
-    /// Sealed updates are not kept once their sum is durable.
+    /// Sealed updates are not kept once their sum is durable, unless a site has the same one under way.
     async fn forget(&self, updates: Vec<BlobRef>) {
-        let needed = |update: &BlobRef| self.read(|state| state.awaits_sum_of(update));
-        for update in updates.iter().filter(|update| !needed(update)) {
-            if let Err(error) = self.store.remove(&update.digest).await {
-                tracing::warn!(%error, "an old update stays on the disk");
-            }
+        for BlobRef { digest, .. } in updates {
+            self.uploads.sweep(digest, &self.store, || self.read(|state| is_wanted(state, &digest))).await;
         }
     }
 

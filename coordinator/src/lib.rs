@@ -24,6 +24,7 @@ pub mod service;
 mod session;
 mod state_dir;
 mod taking_up;
+mod uploads;
 pub mod weights;
 
 pub use aggregation::AggregationError;

@@ -290,11 +290,7 @@ impl Session<'_> {
 
     /// Deletes what the site uploaded for the order it has just replied to and no round took: late or bad updates.
     async fn discard_unused(&self) {
-        for digest in self.sessions.access.settle(&self.site) {
-            if let Err(error) = self.sessions.store.remove(&digest).await {
-                tracing::warn!(%error, "a refused update stays on the disk");
-            }
-        }
+        self.sessions.access.settle(&self.site, &self.sessions.store).await;
     }
 
     /// Reads the whole update before it may count: a sum must never meet a bad one.

@@ -1,6 +1,6 @@
 //! The work a site should do next, as a pure function of the state.
 
-use consilium_domain::{BlobRef, ChosenModel, OrderId, SiteId, Task, WorkOrder};
+use consilium_domain::{ChosenModel, OrderId, SiteId, Task, WorkOrder};
 
 use super::{Coordinator, Effect, LaneState, Phase, RoundState};
 use crate::Timestamp;
@@ -54,12 +54,6 @@ impl Coordinator {
         let sized = |lane: &&LaneState| self.models.update_bytes.get(&lane.lane.arm) == Some(&bytes);
         let mut rounds = self.lanes.iter().filter(sized).flat_map(|lane| &lane.rounds);
         !self.is_over() && rounds.any(|round| round.training.awaits(site))
-    }
-
-    /// Whether `update` is part of a round that has no model yet. Until then its blob must be kept.
-    pub fn awaits_sum_of(&self, update: &BlobRef) -> bool {
-        let open = self.lanes.iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_none());
-        open.flat_map(|round| round.training.answers().values()).any(|answer| answer.value.update == *update)
     }
 
     /// The chosen models of an arm, in the study's order.
