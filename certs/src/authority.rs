@@ -27,6 +27,9 @@ const SITE_DAYS: u32 = 30;
 /// The coordinator is under the consortium's own eyes, and its expiry stops everybody.
 const COORDINATOR_DAYS: u32 = 90;
 
+/// People have nothing that renews for them; a quarter passes between two visits to the authority's safe.
+const PERSON_DAYS: u32 = 90;
+
 /// Certificates begin this long before they are made: hospital clocks are often minutes off.
 const BACKDATED: Duration = Duration::hours(1);
 
@@ -37,12 +40,14 @@ pub struct Validity {
     pub site_days: u32,
     /// Days for the coordinator's certificate.
     pub coordinator_days: u32,
+    /// Days for the certificate of an admin or an observer.
+    pub person_days: u32,
 }
 
 impl Default for Validity {
-    /// 30 days for a site, 90 for the coordinator.
+    /// 30 days for a site, 90 for the coordinator and for people.
     fn default() -> Self {
-        Self { site_days: SITE_DAYS, coordinator_days: COORDINATOR_DAYS }
+        Self { site_days: SITE_DAYS, coordinator_days: COORDINATOR_DAYS, person_days: PERSON_DAYS }
     }
 }
 
@@ -162,6 +167,29 @@ impl Authority {
         Ok(Kit { fingerprint_key: Some(self.fingerprint_key()), ..self.sign(params)? })
     }
 
+    /// A kit for somebody who runs the consortium, with a fresh key, valid for [`Validity::person_days`].
+    ///
+    /// # Errors
+    /// Only where the cryptographic library fails.
+    pub fn issue_admin(&self, name: &SiteId) -> Result<Kit, AuthorityError> {
+        self.issue_person(name, Role::Admin(name.clone()))
+    }
+
+    /// A kit for somebody who may look and change nothing, with a fresh key, valid for [`Validity::person_days`].
+    ///
+    /// # Errors
+    /// Only where the cryptographic library fails.
+    pub fn issue_observer(&self, name: &SiteId) -> Result<Kit, AuthorityError> {
+        self.issue_person(name, Role::Observer(name.clone()))
+    }
+
+    fn issue_person(&self, name: &SiteId, role: Role) -> Result<Kit, AuthorityError> {
+        let mut params = blank(name.as_str(), &self.name, self.validity.person_days);
+        params.subject_alt_names = vec![SanType::URI(role.to_string().try_into()?)];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
     /// One secret for all sites, derived from the authority's own: nothing more to keep, and nothing that the
     /// coordinator, which never sees the authority's key, could derive.
     fn fingerprint_key(&self) -> String {
@@ -271,6 +299,11 @@ mod tests {
         let authority = Authority::create("North").unwrap();
         let site = authority.issue_site(&"st-elsewhere".parse().unwrap()).unwrap();
         assert_eq!(alternative_names(&site), ["consilium:site:st-elsewhere"]);
+        let admin = authority.issue_admin(&"alice".parse().unwrap()).unwrap();
+        assert_eq!(alternative_names(&admin), ["consilium:admin:alice"]);
+        let observer = authority.issue_observer(&"bob".parse().unwrap()).unwrap();
+        assert_eq!(alternative_names(&observer), ["consilium:observer:bob"]);
+        assert!(admin.fingerprint_key.is_none() && observer.fingerprint_key.is_none());
         let coordinator = authority.issue_coordinator(&["fl.example.org", "10.0.0.5"]).unwrap();
         assert_eq!(
             alternative_names(&coordinator),

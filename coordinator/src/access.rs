@@ -1,45 +1,34 @@
 //! Which blobs a site may read and write: what the study says, nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-
 use consilium_domain::{BlobRef, Digest, SiteId};
 use consilium_protocol::coordinator::{Coordinator, RoundState};
-use consilium_transport::BlobAccess;
+use consilium_transport::{BlobAccess, BlobStore};
 
 use crate::conductor::Desk;
-
-/// Updates a site may have uploaded without replying to an order: one under way and one cut off by a lost
-/// connection, twice over.
-const MAX_UNSETTLED_UPDATES: usize = 4;
 
 /// The study's rules about blobs.
 pub(crate) struct StudyAccess {
     desk: Desk,
-    unsettled: Mutex<BTreeMap<SiteId, BTreeSet<Digest>>>,
 }
 
 impl StudyAccess {
-    pub(crate) fn new(desk: Desk) -> Self {
-        Self { desk, unsettled: Mutex::default() }
+    pub(crate) const fn new(desk: Desk) -> Self {
+        Self { desk }
     }
 
     /// The site has replied to the one order it had: what it uploaded is part of a round by now or never will be.
-    /// Returns the blobs that nobody needs.
-    pub(crate) fn settle(&self, site: &SiteId) -> Vec<Digest> {
-        let mut unsettled = self.lock();
-        let digests = unsettled.remove(site).unwrap_or_default();
-        // Sites name digests, and may name those of blobs that are not theirs.
-        let wanted = |digest: &Digest| {
-            unsettled.values().any(|others| others.contains(digest))
-                || self.desk.read(|state| is_model(state, digest) || awaits_sum_of(state, digest))
-        };
-        digests.into_iter().filter(|digest| !wanted(digest)).collect()
+    /// What nobody needs is deleted from `store`.
+    pub(crate) async fn settle(&self, site: &SiteId, store: &BlobStore) {
+        let uploads = self.desk.uploads();
+        for digest in uploads.settle(site) {
+            uploads.sweep(digest, store, || self.desk.read(|state| is_wanted(state, &digest))).await;
+        }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SiteId, BTreeSet<Digest>>> {
-        self.unsettled.lock().expect("no panic while the lock is held")
-    }
+/// Whether the study needs the blob `digest`. Sites name digests, and may name those of blobs that are not theirs.
+pub(crate) fn is_wanted(state: &Coordinator, digest: &Digest) -> bool {
+    is_model(state, digest) || awaits_sum_of(state, digest)
 }
 
 impl BlobAccess for StudyAccess {
@@ -54,13 +43,7 @@ impl BlobAccess for StudyAccess {
     /// An update of the right size, from a site that has training to answer.
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
         let wanted = self.desk.read(|state| state.awaits_update(site, blob.bytes));
-        if !wanted {
-            return false;
-        }
-        let mut unsettled = self.lock();
-        let digests = unsettled.entry(site.clone()).or_default();
-        digests.contains(&blob.digest)
-            || (digests.len() < MAX_UNSETTLED_UPDATES && digests.insert(blob.digest))
+        wanted && self.desk.uploads().begin(site, blob.digest)
     }
 }
 
@@ -90,6 +73,7 @@ mod tests {
 
     use super::*;
     use crate::scene::{Scene, UPDATE_BYTES, site};
+    use crate::uploads::MAX_UNSETTLED_UPDATES;
 
     fn update(content: u8) -> BlobRef {
         BlobRef { digest: Digest::of(&[content]), bytes: UPDATE_BYTES }
@@ -124,9 +108,8 @@ mod tests {
         assert!((0..most).all(|content| access.may_write(&site("a"), &update(content))));
         assert!(!access.may_write(&site("a"), &update(most)));
         assert!(access.may_write(&site("b"), &update(most)), "every site has its own room");
-        assert_eq!(access.settle(&site("a")).len(), MAX_UNSETTLED_UPDATES);
+        assert_eq!(access.desk.uploads().settle(&site("a")).len(), MAX_UNSETTLED_UPDATES);
         assert!(access.may_write(&site("a"), &update(most)));
-        assert_eq!(access.settle(&site("a")), [], "site b has uploaded the same and not replied yet");
     }
 
     #[tokio::test]
@@ -140,10 +123,10 @@ mod tests {
         let accepted = accepted.expect("the first work is training");
         let model = scene.state.first_models().initial[&Arm::Random].digest;
         let (access, _dir) = scene.access().await;
-        for digest in [model, accepted.digest, update(9).digest] {
+        for (digest, needed) in [(model, true), (accepted.digest, true), (update(9).digest, false)] {
             assert!(access.may_write(&site("a"), &BlobRef { digest, bytes: UPDATE_BYTES }));
+            assert_eq!(access.desk.read(|state| is_wanted(state, &digest)), needed);
         }
-        assert_eq!(access.settle(&site("a")), [update(9).digest]);
         let over = Event::Aborted { reason: "enough".into() };
         assert_eq!(access.desk.submit(over).await, Ok(Ok(())));
         assert!(!access.may_write(&site("a"), &update(1)));

@@ -1,10 +1,11 @@
 //! The command line of `consilium-coordinator`.
 //!
-//! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted, 4 stopped before its end (the
-//! same command goes on). `report` ends with the same codes, as the study stands.
+//! Exit codes: 0 done, 1 an error (a file, the network), 2 a wrong command line, 5 the coordinator refused the
+//! request. `run` and `report` tell how the study stands: 0 finished, 3 halted or aborted, 4 not over (the same `run`
+//! goes on). `serve` ends with 0 when it was asked to stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,11 +19,16 @@ use crate::config::{Config, read_study};
 use crate::event_log::EventLog;
 use crate::model_export::ModelCommand;
 use crate::notice::NoticeFormat;
-use crate::report::StudyOutcome;
+use crate::remote::{self, RemoteArgs, StudyCommand};
+use crate::report::{Report, StudyOutcome};
+use crate::service::{ServiceConfig, serve};
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
-use crate::{daemon, run};
+use crate::{run, taking_up};
 
-/// Owns a federated study: hands out work to sites, sums their updates, reports.
+/// How a request ends that the coordinator refused.
+pub(crate) const REFUSED: u8 = 5;
+
+/// Owns federated studies: hands out work to sites, sums their updates, reports.
 #[derive(Debug, Parser)]
 #[command(name = "consilium-coordinator", version)]
 struct Cli {
@@ -32,17 +38,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a study to its end, or go on with one that was stopped.
-    Run(RunArgs),
-    /// Print the report of a study from its event log.
-    Report {
-        /// The state folder of the study.
-        #[arg(long)]
-        state: PathBuf,
-        /// JSON instead of a table.
-        #[arg(long)]
-        json: bool,
+    /// Serve a consortium: studies come from admins, one after another or side by side.
+    Serve(ServeArgs),
+    /// Submit, list, show, pause, resume and abort studies of a coordinator that serves, from any machine.
+    Study {
+        #[command(subcommand)]
+        command: StudyCommand,
+        #[command(flatten)]
+        remote: RemoteArgs,
     },
+    /// Run one study to its end, or go on with one that was stopped.
+    Run(RunArgs),
+    /// Print the report of a study: of a coordinator that serves, or from an event log on this machine.
+    Report(ReportArgs),
     /// Check a study file and print its hash.
     Check {
         /// The study file.
@@ -56,30 +64,44 @@ enum Command {
     Model(ModelCommand),
 }
 
-/// What `run` needs; the simulator starts coordinators with the same arguments.
+/// What `report` needs: a study and a coordinator to ask, or a folder.
 #[derive(Debug, Clone, Args)]
-pub struct RunArgs {
-    /// The agreed plan (TOML).
+struct ReportArgs {
+    /// The study's hash, or at least its first eight digits, at the coordinator of --connect.
+    #[arg(required_unless_present = "state")]
+    study: Option<String>,
+    /// The state folder of the study on this machine (of `run`, or studies/HASH of `serve`).
+    #[arg(long, conflicts_with = "study")]
+    state: Option<PathBuf>,
+    /// JSON instead of a table.
     #[arg(long)]
-    pub study: PathBuf,
-    /// Folder for the event log and the blobs; created where absent.
+    json: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// What `serve` needs.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Folder for all studies; created where absent.
     #[arg(long)]
     pub state: PathBuf,
     /// Folder with ca.pem, cert.pem and key.pem of the coordinator.
     #[arg(long)]
     pub identity: PathBuf,
+    /// Folder of imported weights: the only ones that studies can name.
+    #[arg(long, default_value = DEFAULT_STORE)]
+    pub weights_store: PathBuf,
+    #[command(flatten)]
+    service: DaemonArgs,
+}
+
+/// What `run` and `serve` have in common.
+#[derive(Debug, Clone, Args)]
+pub struct DaemonArgs {
     /// UDP address to listen on.
     #[arg(long, default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
-    /// Pretrained MedicalNet backbone: a name or digest of `weights list`, or a safetensors file.
-    #[arg(long)]
-    pub weights: Option<PathBuf>,
-    /// Folder of imported weights.
-    #[arg(long, default_value = DEFAULT_STORE)]
-    pub weights_store: PathBuf,
-    /// Where the report goes.
-    #[arg(long, default_value = "report.json")]
-    pub report: PathBuf,
     /// How progress is told on standard output.
     #[arg(long, value_enum, default_value = "plain")]
     pub notices: NoticeFormat,
@@ -94,7 +116,32 @@ pub struct RunArgs {
     pub stop_with_stdin: bool,
 }
 
-impl RunArgs {
+/// What `run` needs; the simulator starts coordinators with the same arguments.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The agreed plan (TOML).
+    #[arg(long)]
+    pub study: PathBuf,
+    /// Folder for the event log and the blobs; created where absent.
+    #[arg(long)]
+    pub state: PathBuf,
+    /// Folder with ca.pem, cert.pem and key.pem of the coordinator.
+    #[arg(long)]
+    pub identity: PathBuf,
+    /// Pretrained MedicalNet backbone: a name or digest of `weights list`, or a safetensors file.
+    #[arg(long)]
+    pub weights: Option<PathBuf>,
+    /// Folder of imported weights.
+    #[arg(long, default_value = DEFAULT_STORE)]
+    pub weights_store: PathBuf,
+    /// Where the report goes.
+    #[arg(long, default_value = "report.json")]
+    pub report: PathBuf,
+    #[command(flatten)]
+    service: DaemonArgs,
+}
+
+impl DaemonArgs {
     fn tuning(&self) -> Tuning {
         let idle_timeout = Duration::from_secs(self.idle_timeout_secs.into());
         Tuning { congestion: self.congestion, idle_timeout }
@@ -104,8 +151,10 @@ impl RunArgs {
 /// Parses the arguments of the process and carries them out.
 pub fn main() -> ExitCode {
     exit(match Cli::parse().command {
+        Command::Serve(args) => serve_consortium(args),
+        Command::Study { command, remote } => block_on(command.run(&remote)),
         Command::Run(args) => run_study(args),
-        Command::Report { state, json } => block_on(print_report(state, json)),
+        Command::Report(args) => block_on(report(args)),
         Command::Check { study } => check(&study),
         Command::Weights(command) => command.run(),
         Command::Model(command) => block_on(command.run()),
@@ -130,24 +179,41 @@ fn block_on(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 
 fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
     start_logging();
-    let tuning = args.tuning();
+    let DaemonArgs { listen, notices, stop_with_stdin, .. } = args.service;
+    let tuning = args.service.tuning();
     let config = Config {
         study: read_study(&args.study)?,
         state_dir: args.state,
         identity_dir: args.identity,
-        listen: args.listen,
+        listen,
         weights: args.weights,
         weights_store: WeightsStore::new(&args.weights_store),
         report: args.report,
-        notices: args.notices,
+        notices,
         tuning,
     };
     block_on(async move {
-        let (outcome, report) = run(config, shutdown_signal(args.stop_with_stdin)).await?;
-        if let Some(report) = report.filter(|_| args.notices == NoticeFormat::Plain) {
+        let (outcome, report) = run(config, shutdown_signal(stop_with_stdin)).await?;
+        if let Some(report) = report.filter(|_| notices == NoticeFormat::Plain) {
             println!("\n{report}");
         }
         Ok(exit_code(&outcome))
+    })
+}
+
+fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    start_logging();
+    let config = ServiceConfig {
+        state_dir: args.state,
+        identity_dir: args.identity,
+        listen: args.service.listen,
+        weights_store: WeightsStore::new(&args.weights_store),
+        notices: args.service.notices,
+        tuning: args.service.tuning(),
+    };
+    block_on(async move {
+        serve(config, None, shutdown_signal(args.service.stop_with_stdin)).await?;
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -159,23 +225,35 @@ fn exit_code(outcome: &StudyOutcome) -> ExitCode {
     }
 }
 
-async fn print_report(state: PathBuf, json: bool) -> anyhow::Result<ExitCode> {
-    let path = state.join("events.sqlite");
-    if !path.is_file() {
-        bail!("{} holds no study: name the folder given to `run --state`", state.display());
-    }
-    let (log, events) = EventLog::open(&path).await?;
-    let state = Coordinator::replay(events).context("the event log cannot be replayed by this release")?;
-    let report = daemon::report(&state, &log).await?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        println!("{report}");
-    }
+async fn report(args: ReportArgs) -> anyhow::Result<ExitCode> {
+    let ReportArgs { study, state, json, remote } = args;
+    let (report, text) = match (state, study) {
+        (Some(state), _) => local_report(&state).await?,
+        (None, study) => match remote::report(&remote, study.unwrap_or_default()).await? {
+            Ok(report) => report,
+            Err(refused) => return Ok(refused),
+        },
+    };
+    println!("{}", if json { text } else { report.to_string() });
     Ok(exit_code(&report.outcome))
 }
 
-fn check(study: &std::path::Path) -> anyhow::Result<ExitCode> {
+async fn local_report(state: &Path) -> anyhow::Result<(Report, String)> {
+    let path = state.join("events.sqlite");
+    if !path.is_file() {
+        bail!(
+            "{} holds no study: name the folder given to `run --state`, or studies/HASH of the one given to `serve`",
+            state.display()
+        );
+    }
+    let (log, events) = EventLog::open(&path).await?;
+    let state = Coordinator::replay(events).context("the event log cannot be replayed by this release")?;
+    let report = taking_up::report(&state, &log).await?;
+    let text = serde_json::to_string_pretty(&report)?;
+    Ok((report, text))
+}
+
+fn check(study: &Path) -> anyhow::Result<ExitCode> {
     let study = read_study(study)?;
     println!("{}: {} lanes, {}", study.name, study.lanes().len(), study.hash());
     Ok(ExitCode::SUCCESS)

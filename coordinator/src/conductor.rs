@@ -3,6 +3,7 @@
 //! Sessions send it events and read the state; it alone writes. Heavy work (sums) runs on blocking threads, so the
 //! loop stays responsive. Deliberately ignorant of connections: presence comes in as events like everything else.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,9 +14,11 @@ use consilium_transport::{BlobStore, StoreError, Traffic};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
 use crate::event_log::{EventLog, EventLogError};
-use crate::notice::{Notice, NoticeFormat, Progress};
+use crate::notice::{Notice, Progress, Teller};
+use crate::uploads::Uploads;
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
 const PENDING_REQUESTS: usize = 2_000;
@@ -43,6 +46,7 @@ pub enum ConductorError {
 enum Request {
     Event { event: Event, reply: oneshot::Sender<Result<(), Rejection>> },
     Traffic { site: SiteId, traffic: Traffic, reply: oneshot::Sender<()> },
+    Accounts { reply: oneshot::Sender<BTreeMap<SiteId, Traffic>> },
 }
 
 /// A handle for sessions: read the state, submit events, wait for changes.
@@ -51,6 +55,7 @@ pub(crate) struct Desk {
     state: Arc<RwLock<Coordinator>>,
     changes: watch::Receiver<u64>,
     requests: mpsc::Sender<Request>,
+    uploads: Arc<Uploads>,
 }
 
 /// The conductor has stopped; nothing more will happen.
@@ -62,6 +67,11 @@ impl Desk {
     /// Reads the state.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
         look(&self.state.read().expect("the state is only changed by panic-free code"))
+    }
+
+    /// What sites have uploaded and not replied with yet.
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     /// A receiver that is notified of every change.
@@ -88,6 +98,16 @@ impl Desk {
         self.requests.send(Request::Traffic { site, traffic, reply }).await.map_err(|_| Stopped)?;
         answer.await.map_err(|_| Stopped)
     }
+
+    /// The bytes of every site's ended connections.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the conductor is gone.
+    pub(crate) async fn accounts(&self) -> Result<BTreeMap<SiteId, Traffic>, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Accounts { reply }).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
 }
 
 /// A stored sum, and the updates it was taken of.
@@ -107,24 +127,22 @@ pub(crate) struct Conductor {
     requests: mpsc::Receiver<Request>,
     sums: JoinSet<Result<Sum, ConductorError>>,
     sum_places: Arc<Semaphore>,
-    notices: NoticeFormat,
+    teller: Teller,
+    uploads: Arc<Uploads>,
     shown: Option<Progress>,
 }
 
 impl Conductor {
     /// Takes charge of `state`, the fold over `log`.
-    pub(crate) fn new(
-        state: Coordinator,
-        log: EventLog,
-        store: BlobStore,
-        notices: NoticeFormat,
-    ) -> (Self, Desk) {
+    pub(crate) fn new(state: Coordinator, log: EventLog, store: BlobStore, teller: Teller) -> (Self, Desk) {
         let state = Arc::new(RwLock::new(state));
         let (changes, watching) = watch::channel(0);
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
-        let desk = Desk { state: state.clone(), changes: watching, requests: sender };
+        let uploads = Arc::<Uploads>::default();
+        let desk =
+            Desk { state: state.clone(), changes: watching, requests: sender, uploads: uploads.clone() };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        (Self { state, log, store, changes, requests, sums, sum_places, notices, shown: None }, desk)
+        (Self { state, log, store, changes, requests, sums, sum_places, teller, uploads, shown: None }, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -144,6 +162,10 @@ impl Conductor {
                     Some(Request::Traffic { site, traffic, reply }) => {
                         self.log.add_traffic(&site, traffic).await?;
                         let _ = reply.send(());
+                    }
+                    Some(Request::Accounts { reply }) => {
+                        let sites: Vec<SiteId> = self.read(|state| state.roster().sites().cloned().collect());
+                        let _ = reply.send(self.log.accounts(&sites).await?);
                     }
                     None => return Ok(self.log),
                 },
@@ -207,33 +229,30 @@ impl Conductor {
             }
             Effect::WentOnWithout { work, missing } => {
                 for (site, reason) in missing {
-                    Notice::Warning(format!("{work} went on without {site}: {reason}")).print(self.notices);
+                    self.teller.tell(Notice::Warning(format!("{work} went on without {site}: {reason}")));
                 }
             }
             Effect::SiteWithdrew { site, reason } => {
-                Notice::Warning(format!("{site} withdrew from the study: {reason}")).print(self.notices);
+                self.teller.tell(Notice::Warning(format!("{site} withdrew from the study: {reason}")));
             }
             Effect::Finish => tracing::info!("the study is complete"),
             Effect::Halt { reason } => {
-                Notice::Warning(format!("the study was halted: {reason}")).print(self.notices);
+                self.teller.tell(Notice::Warning(format!("the study was halted: {reason}")));
             }
         }
     }
 
-    /// Sealed updates are not kept once their sum is durable.
+    /// Sealed updates are not kept once their sum is durable, unless a site has the same one under way.
     async fn forget(&self, updates: Vec<BlobRef>) {
-        let needed = |update: &BlobRef| self.read(|state| state.awaits_sum_of(update));
-        for update in updates.iter().filter(|update| !needed(update)) {
-            if let Err(error) = self.store.remove(&update.digest).await {
-                tracing::warn!(%error, "an old update stays on the disk");
-            }
+        for BlobRef { digest, .. } in updates {
+            self.uploads.sweep(digest, &self.store, || self.read(|state| is_wanted(state, &digest))).await;
         }
     }
 
     fn show_progress(&mut self) {
         let progress = self.read(Progress::of);
         if self.shown.as_ref() != Some(&progress) {
-            Notice::Progress(progress.clone()).print(self.notices);
+            self.teller.tell(Notice::Progress(progress.clone()));
             self.shown = Some(progress);
         }
     }

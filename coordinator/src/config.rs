@@ -68,7 +68,15 @@ pub enum StudyFileError {
 pub fn read_study(path: &Path) -> Result<Study, StudyFileError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| StudyFileError::Read { path: path.to_owned(), source })?;
-    let study: Study = toml::from_str(&text)
+    parse_study(&text, path)
+}
+
+/// Reads and checks the text of a study file that lies, or lay elsewhere, at `path`.
+///
+/// # Errors
+/// As [`read_study`].
+pub fn parse_study(text: &str, path: &Path) -> Result<Study, StudyFileError> {
+    let study: Study = toml::from_str(text)
         .map_err(|source| StudyFileError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
     study.check().map_err(|source| StudyFileError::Values { path: path.to_owned(), source })?;
     Ok(study)

@@ -1,28 +1,25 @@
-//! The coordinator's life: open or resume the study, serve sites until it is over, write the report.
+//! The life of a coordinator of one study: open or resume it, serve sites until it is over, write the report.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_domain::{Study, StudyHash};
-use consilium_protocol::coordinator::{Coordinator, Event, Opening};
-use consilium_transport::{BindError, BlobStore, CloseCode, Identity, IdentityError, Listener};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use consilium_domain::{Role, StudyHash};
+use consilium_protocol::coordinator::{Coordinator, Opening};
+use consilium_transport::{BlobStore, CloseCode, Connection, Identity, IdentityError};
 
-use crate::conductor::{Conductor, ConductorError, Desk, now};
+use crate::conductor::{Conductor, ConductorError, Desk};
 use crate::config::Config;
+use crate::door::{Door, DoorError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::first_models::{FirstModelsError, first_models};
-use crate::notice::Notice;
+use crate::greeting::greet_site;
+use crate::notice::{Notice, Teller};
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::taking_up::{self, ReportOfLogError, TakeUpError};
 use crate::weights::{GivenWeightsError, given_weights};
 
-/// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
-const MAX_CONNECTIONS: usize = 1_000;
 /// How long sites that are just reconnecting may take to hear that the study is over.
 const LINGER: Duration = Duration::from_millis(500);
 /// How long all sessions together may take to end: a silent hello and a slow farewell, and no site can hold up the
@@ -50,9 +47,9 @@ pub enum DaemonError {
         /// What was asked for.
         asked: StudyHash,
     },
-    /// The log's events do not follow from each other.
-    #[error("the event log cannot be replayed by this release: use the release that wrote it")]
-    Replay,
+    /// The study cannot be gone on with.
+    #[error(transparent)]
+    TakeUp(#[from] TakeUpError),
     /// The pretrained weights cannot be found.
     #[error(transparent)]
     GivenWeights(#[from] GivenWeightsError),
@@ -72,10 +69,7 @@ pub enum DaemonError {
     Identity(#[from] IdentityError),
     /// The socket.
     #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The system lost the socket.
-    #[error("the socket has no address: {0}")]
-    Socket(std::io::Error),
+    Door(#[from] DoorError),
     /// The study cannot go on.
     #[error(transparent)]
     Conductor(#[from] ConductorError),
@@ -94,6 +88,15 @@ pub enum DaemonError {
     },
 }
 
+impl From<ReportOfLogError> for DaemonError {
+    fn from(error: ReportOfLogError) -> Self {
+        match error {
+            ReportOfLogError::Log(error) => error.into(),
+            ReportOfLogError::Report(error) => error.into(),
+        }
+    }
+}
+
 /// Runs a study to its end, or until `shutdown`: then everything is kept and the same call goes on later.
 ///
 /// # Errors
@@ -108,14 +111,22 @@ pub async fn run(
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
     let state = match events.first() {
         None => open(&config, &store, &mut log).await?,
-        Some(_) => resume(&config.study, events, &mut log).await?,
+        Some(_) => {
+            let mut state = taking_up::replay(events)?;
+            let (found, asked) = (state.hash(), config.study.hash());
+            if found != asked {
+                return Err(DaemonError::OtherStudy { found, asked });
+            }
+            taking_up::resume(&mut state, &mut log).await?;
+            state
+        }
     };
-    let listener = Listener::bind(config.listen, &identity, config.tuning)?;
-    let address = listener.local_addr().map_err(DaemonError::Socket)?;
-    Notice::Listening(address).print(config.notices);
-    let (conductor, desk) = Conductor::new(state, log, store.clone(), config.notices);
+    let door = Door::open(config.listen, &identity, config.tuning)?;
+    let teller = Teller::new(config.notices);
+    teller.tell(Notice::Listening(door.address()));
+    let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(listener, desk.clone(), store, shutdown);
+    let serving = serve(door, desk.clone(), store, shutdown);
     tokio::select! {
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
@@ -135,85 +146,46 @@ async fn open(config: &Config, store: &BlobStore, log: &mut EventLog) -> Result<
     };
     let base = config.weights.as_ref().map(read).transpose()?;
     let models = first_models(&config.study, base.as_deref(), store).await?;
-    let opening = Opening { study: config.study.clone(), models };
-    let at = now();
-    log.append(at, &Event::Opened(Box::new(opening.clone()))).await?;
-    Ok(Coordinator::open(at, opening))
+    Ok(taking_up::open(Opening { study: config.study.clone(), models }, log).await?)
 }
 
-async fn resume(
-    study: &Study,
-    events: Vec<(consilium_protocol::Timestamp, Event)>,
-    log: &mut EventLog,
-) -> Result<Coordinator, DaemonError> {
-    let mut state = Coordinator::replay(events).ok_or(DaemonError::Replay)?;
-    if state.hash() != study.hash() {
-        return Err(DaemonError::OtherStudy { found: state.hash(), asked: study.hash() });
-    }
-    let at = now();
-    if state.admit(at, &Event::Resumed).is_ok() {
-        log.append(at, &Event::Resumed).await?;
-        for effect in state.apply(at, Event::Resumed) {
-            tracing::info!(?effect, "resumed");
-        }
-    }
-    Ok(state)
-}
-
-/// Accepts connections until the study is over and every session has said farewell, or until `shutdown`.
-async fn serve(
-    mut listener: Listener,
-    desk: Desk,
-    store: BlobStore,
-    shutdown: impl Future<Output = ()> + Send,
-) {
+/// Lets sites in until the study is over and every session has said farewell, or until `shutdown`.
+async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Future<Output = ()> + Send) {
     let sessions = Sessions::new(desk.clone(), store);
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut running = JoinSet::new();
-    let mut over = std::pin::pin!(study_over(&desk));
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        let arrival = async {
-            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-            (place, listener.accept().await)
-        };
+    let mut stopped = false;
+    let until = async {
         tokio::select! {
-            () = &mut over => break,
-            () = &mut shutdown => {
-                tracing::info!("asked to stop; the same command goes on later");
-                listener.close(CloseCode::DONE, "the coordinator was stopped");
-                // Each session notes what it cost and that its site is gone.
-                return part(&mut running, STOPPING).await;
-            }
-            (place, arrival) = arrival => match arrival {
-                Some(Ok(connection)) => {
-                    let sessions = sessions.clone();
-                    running.spawn(async move {
-                        sessions.serve(connection).await;
-                        drop(place);
-                    });
-                }
-                Some(Err(error)) => tracing::warn!(%error, "connection refused"),
-                None => return,
-            },
+            () = study_over(&desk) => {}
+            () = shutdown => stopped = true,
         }
-        while running.try_join_next().is_some() {}
+    };
+    door.let_in(|connection| receive(sessions.clone(), connection), until).await;
+    drop(sessions);
+    if stopped {
+        tracing::info!("asked to stop; the same command goes on later");
+        door.close("the coordinator was stopped");
+        // Each session notes what it cost and that its site is gone.
+        return door.empty(STOPPING).await;
     }
     tokio::time::sleep(LINGER).await;
-    part(&mut running, PARTING).await;
-    listener.close(CloseCode::DONE, "the study is over");
-    listener.drained().await;
+    door.empty(PARTING).await;
+    door.close("the study is over");
+    door.drained().await;
 }
 
-/// Waits for the end of every session, but not for ever.
-async fn part(running: &mut JoinSet<()>, patience: Duration) {
-    let all = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(patience, all).await.is_err() {
-        tracing::warn!(sessions = running.len(), "cut off: their sites did not hang up");
+async fn receive(sessions: Sessions, connection: Connection) {
+    let Role::Site(site) = connection.peer().clone() else {
+        let reason =
+            "this coordinator runs one study and takes no commands: `consilium-coordinator serve` does";
+        return connection.close(CloseCode::WRONG_ROLE, reason);
+    };
+    if let Some(greeted) = greet_site(&connection, &site).await {
+        sessions.serve(connection, site, greeted).await;
     }
 }
 
-async fn study_over(desk: &Desk) {
+/// Waits until the study is over, or nobody conducts it any more.
+pub(crate) async fn study_over(desk: &Desk) {
     let mut changes = desk.changes();
     while !desk.read(Coordinator::is_over) {
         if changes.changed().await.is_err() {
@@ -227,24 +199,13 @@ async fn conclude(
     state: &Coordinator,
     log: &EventLog,
 ) -> Result<(StudyOutcome, Option<Report>), DaemonError> {
-    let report = report(state, log).await?;
+    let report = taking_up::report(state, log).await?;
     if !state.is_over() {
         return Ok((report.outcome, None));
     }
     let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
     let path = config.report.clone();
     std::fs::write(&path, text).map_err(|source| DaemonError::WriteReport { path: path.clone(), source })?;
-    Notice::Report(path).print(config.notices);
+    Teller::new(config.notices).tell(Notice::Report(path));
     Ok((report.outcome.clone(), Some(report)))
-}
-
-/// The report of `state` with the bytes the log has accounted for.
-pub(crate) async fn report(state: &Coordinator, log: &EventLog) -> Result<Report, DaemonError> {
-    let mut report = Report::of(state, now())?;
-    let mut traffic = BTreeMap::new();
-    for (site, _) in state.roster().iter() {
-        traffic.insert(site.clone(), log.traffic(site).await?);
-    }
-    report.set_traffic(&traffic);
-    Ok(report)
 }

@@ -4,6 +4,7 @@
 //! covers the one before: an edited, removed or reordered entry is found when the log is opened, unless everything
 //! after it was rewritten or cut off too. Deliberately not a place for anything that can be derived.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use consilium_domain::{Digest, SiteId};
@@ -160,6 +161,18 @@ impl EventLog {
         let (sent, received) =
             column(0).and_then(|sent| Ok((sent, column(1)?))).map_err(|source| self.database(source))?;
         Ok(Traffic { bytes_sent: sent, bytes_received: received })
+    }
+
+    /// [`Self::traffic`] of each of `sites`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn accounts(&self, sites: &[SiteId]) -> Result<BTreeMap<SiteId, Traffic>, EventLogError> {
+        let mut accounts = BTreeMap::new();
+        for site in sites {
+            accounts.insert(site.clone(), self.traffic(site).await?);
+        }
+        Ok(accounts)
     }
 
     async fn read(&mut self) -> Result<Vec<(Timestamp, Event)>, EventLogError> {

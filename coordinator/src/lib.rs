@@ -1,6 +1,6 @@
-//! The coordinator: owns a study, hands out work, sums updates, reports.
+//! The coordinator: owns studies, hands out work, sums updates, reports.
 //!
-//! [`run`] is the daemon. It links no machine-learning framework and reads no image: models are named tensors to
+//! [`run`] is the daemon of one study, [`service::serve`] that of a consortium. It links no machine-learning framework and reads no image: models are named tensors to
 //! it, patients are counts. State is the event log and the blobs under one folder; a restart with the same
 //! arguments goes on where the log ends.
 
@@ -10,23 +10,31 @@ pub mod cli;
 mod conductor;
 mod config;
 mod daemon;
+mod door;
 mod event_log;
 mod first_models;
+mod greeting;
 pub mod model_export;
 mod notice;
+mod remote;
 pub mod report;
 #[cfg(test)]
 mod scene;
+pub mod service;
 mod session;
 mod state_dir;
+mod taking_up;
+mod uploads;
 pub mod weights;
 
 pub use aggregation::AggregationError;
 pub use conductor::ConductorError;
-pub use config::{Config, StudyFileError, read_study};
+pub use config::{Config, StudyFileError, parse_study, read_study};
 pub use daemon::{DaemonError, run};
+pub use door::DoorError;
 pub use event_log::{EventLog, EventLogError};
 pub use first_models::FirstModelsError;
 pub use notice::{Notice, NoticeFormat, Progress};
 pub use report::Report;
 pub use state_dir::StateDirError;
+pub use taking_up::TakeUpError;

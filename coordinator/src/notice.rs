@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use consilium_domain::{SiteId, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, LaneState, Phase, Presence};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// each fused arm is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// `enrolling`, `running`, `finished` or `halted`.
+    /// `enrolling`, `running`, `paused`, `finished` or `halted`.
     pub phase: String,
     /// Steps done.
     pub done: u32,
@@ -41,6 +42,50 @@ pub enum Notice {
     Warning(String),
     /// The report is written.
     Report(PathBuf),
+    /// An admin or an observer asked for something.
+    Command {
+        /// Who.
+        by: SiteId,
+        /// What, as the command line calls it.
+        command: String,
+        /// The study or site it was about.
+        about: Option<String>,
+        /// `done`, or the code of the refusal.
+        outcome: String,
+    },
+    /// Something about one of several studies.
+    Of {
+        /// Which.
+        study: StudyHash,
+        /// What.
+        notice: Box<Notice>,
+    },
+}
+
+/// Tells notices in one form, of one study or of all.
+#[derive(Debug, Clone)]
+pub(crate) struct Teller {
+    format: NoticeFormat,
+    study: Option<StudyHash>,
+}
+
+impl Teller {
+    /// Tells of the one study there is, or of everything.
+    pub(crate) const fn new(format: NoticeFormat) -> Self {
+        Self { format, study: None }
+    }
+
+    /// Tells of one study among several.
+    pub(crate) const fn of(&self, study: StudyHash) -> Self {
+        Self { format: self.format, study: Some(study) }
+    }
+
+    pub(crate) fn tell(&self, notice: Notice) {
+        match self.study {
+            Some(study) => Notice::Of { study, notice: Box::new(notice) }.print(self.format),
+            None => notice.print(self.format),
+        }
+    }
 }
 
 /// The form of notices.
@@ -66,6 +111,7 @@ impl Progress {
             state.roster().iter().filter(|(_, m)| m.presence == Presence::Connected).count() as u32;
         Self {
             phase: match state.phase() {
+                _ if state.pause().is_some() => "paused",
                 Phase::Enrolling => "enrolling",
                 Phase::Running { .. } => "running",
                 Phase::Finished { .. } => "finished",
@@ -108,6 +154,11 @@ impl std::fmt::Display for Notice {
             ),
             Self::Warning(text) => write!(f, "warning: {text}"),
             Self::Report(path) => write!(f, "report written to {}", path.display()),
+            Self::Command { by, command, about, outcome } => {
+                let about = about.as_ref().map_or(String::new(), |about| format!(" {about}"));
+                write!(f, "{by}: {command}{about}: {outcome}")
+            }
+            Self::Of { study, notice } => write!(f, "{} {notice}", study.digest().short()),
         }
     }
 }

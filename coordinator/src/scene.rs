@@ -17,7 +17,7 @@ use consilium_weights::{Weights, initial_trainable};
 use crate::access::StudyAccess;
 use crate::conductor::Conductor;
 use crate::event_log::EventLog;
-use crate::notice::NoticeFormat;
+use crate::notice::{NoticeFormat, Teller};
 
 /// The length of an update.
 pub(crate) const UPDATE_BYTES: u64 = 100;
@@ -174,7 +174,7 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let (log, _) = EventLog::open(&dir.path().join("log.sqlite")).await.unwrap();
         let store = BlobStore::open(dir.path()).unwrap();
-        let (conductor, desk) = Conductor::new(self.state, log, store, NoticeFormat::Json);
+        let (conductor, desk) = Conductor::new(self.state, log, store, Teller::new(NoticeFormat::Json));
         tokio::spawn(conductor.run());
         (StudyAccess::new(desk), dir)
     }

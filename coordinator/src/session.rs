@@ -1,4 +1,4 @@
-//! One connection of one site: greet, hand out work, take answers.
+//! One connection of one site to its study: welcome it, hand out work, take answers.
 //!
 //! What is said is checked here only as far as the conversation goes; whether it may happen is the conductor's to
 //! say. A site that connects again has two sessions until its older connection is found dead: the latest one that
@@ -6,30 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
+use consilium_domain::{OrderId, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, WITHDRAWALS_SINCE,
-    bounded_reason,
+    Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, WITHDRAWALS_SINCE, bounded_reason,
 };
 use consilium_transport::{
-    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
-    serve_blobs,
+    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, serve_blobs,
 };
 use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
 use crate::conductor::{Desk, Stopped};
-
-/// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest name of a site's program that is logged.
-const MAX_SOFTWARE_BYTES: usize = 100;
-/// How long a told site may take to hang up after the end of the study.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -47,9 +38,9 @@ enum SessionError {
     #[error(transparent)]
     Control(#[from] ControlError),
     #[error(transparent)]
+    Voice(#[from] VoiceError),
+    #[error(transparent)]
     Stopped(#[from] Stopped),
-    #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
-    Silent,
     #[error("the site hung up")]
     HungUp,
     #[error("{0}")]
@@ -67,19 +58,17 @@ impl Sessions {
         Self { desk, store, access, latest: Arc::default() }
     }
 
-    /// Serves one connection to its end.
-    pub(crate) async fn serve(self, connection: Connection) {
-        let Role::Site(site) = connection.peer().clone() else { return };
-        let mut session = Session {
-            site: site.clone(),
-            sessions: &self,
-            number: None,
-            version: 0,
-            features: Features::default(),
-            ready: false,
-            told: false,
-        };
-        let ended = session.converse(&connection).await;
+    /// The study.
+    pub(crate) const fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// Serves one connection of a greeted site to its end.
+    pub(crate) async fn serve(self, connection: Connection, site: SiteId, greeted: GreetedSite) {
+        let GreetedSite { voice, receiver, agreed } = greeted;
+        let mut session =
+            Session { site: site.clone(), sessions: &self, number: None, agreed, ready: false, told: false };
+        let ended = session.converse(&connection, voice, receiver).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
         tracing::info!(%site, reason, "session ended");
         connection.close(CloseCode::DONE, &reason);
@@ -116,12 +105,10 @@ impl Sessions {
 struct Session<'a> {
     site: SiteId,
     sessions: &'a Sessions,
-    /// Its place among the site's sessions, once the site has said hello.
+    /// Its place among the site's sessions, once it is admitted.
     number: Option<u64>,
-    /// The version that is spoken, once hello was said.
-    version: u16,
-    /// What both sides can do beyond it.
-    features: Features,
+    /// What both sides speak.
+    agreed: Agreed,
     /// The site asked for work and there was none yet.
     ready: bool,
     /// Over this connection the site was told which duplicates to leave out.
@@ -129,17 +116,20 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn converse(&mut self, connection: &Connection) -> Result<(), SessionError> {
-        let hello = tokio::time::timeout(HELLO_TIMEOUT, hear_hello(connection));
-        let (hello, mut sender, mut receiver) = hello.await.map_err(|_| SessionError::Silent)??;
-        if let Err(rejection) = self.admit(&hello).await? {
-            sender.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
+    async fn converse(
+        &mut self,
+        connection: &Connection,
+        mut voice: Voice,
+        mut receiver: ControlReceiver,
+    ) -> Result<(), SessionError> {
+        if let Err(rejection) = self.admit().await? {
+            voice.say(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
             return Err(SessionError::Refused(rejection));
         }
-        sender.send(&self.welcome()).await?;
+        voice.say(&self.welcome()).await?;
         let Sessions { store, access, .. } = self.sessions;
-        let conversation = self.work(connection, &mut sender, &mut receiver);
+        let conversation = self.work(connection, &mut voice, &mut receiver);
         tokio::select! {
             ended = conversation => ended,
             ended = serve_blobs(connection.clone(), store.clone(), access.clone()) => match ended {
@@ -152,13 +142,13 @@ impl Session<'_> {
     async fn work(
         &mut self,
         connection: &Connection,
-        sender: &mut ControlSender,
+        voice: &mut Voice,
         receiver: &mut ControlReceiver,
     ) -> Result<(), SessionError> {
         let mut changes = self.sessions.desk.changes();
         loop {
             if let Some(farewell) = self.farewell() {
-                sender.send(&farewell).await?;
+                voice.say(&farewell).await?;
                 let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
                 return Ok(());
             }
@@ -166,34 +156,24 @@ impl Session<'_> {
                 && let Some(exclusion) = self.exclusion()
             {
                 self.told = true;
-                sender.send(&exclusion).await?;
+                voice.say(&exclusion).await?;
             }
             if self.ready
                 && let Some(order) = self.sessions.desk.read(|state| state.next_order(&self.site))
             {
                 self.ready = false;
                 tracing::info!(site = %self.site, order = %order.task, "work handed out");
-                sender.send(&ToSite::Work(order)).await?;
+                voice.say(&ToSite::Work(order)).await?;
             }
             tokio::select! {
-                message = receive(receiver) => self.take(message?, sender).await?,
+                message = receive(receiver) => self.take(message?, voice).await?,
                 changed = changes.changed() => changed.map_err(|_| Stopped)?,
             }
         }
     }
 
     /// Whether the site may talk to us. It is present from here on.
-    async fn admit(&mut self, hello: &ToCoordinator) -> Result<Result<(), Rejection>, SessionError> {
-        match hello {
-            ToCoordinator::Hello { versions, features, software } if software.len() <= MAX_SOFTWARE_BYTES => {
-                tracing::info!(site = %self.site, ?software, "hello");
-                let Some(version) = VersionRange::OURS.common(*versions) else {
-                    return Ok(Err(Rejection::Version { ours: VersionRange::OURS.newest }));
-                };
-                (self.version, self.features) = (version, Features::OURS.common(*features));
-            }
-            _ => return Ok(Err(Rejection::OutOfTurn("say hello first, with a short name".into()))),
-        }
+    async fn admit(&mut self) -> Result<Result<(), Rejection>, SessionError> {
         let desk = &self.sessions.desk;
         if desk.read(|state| state.roster().member(&self.site).is_none()) {
             return Ok(Err(Rejection::NotInvited));
@@ -209,8 +189,8 @@ impl Session<'_> {
 
     fn welcome(&self) -> ToSite {
         self.sessions.desk.read(|state| ToSite::Welcome {
-            version: self.version,
-            features: self.features,
+            version: self.agreed.version,
+            features: self.agreed.features,
             site: self.site.clone(),
             study: state.study().to_json(),
             base: state.first_models().base,
@@ -232,7 +212,7 @@ impl Session<'_> {
             Phase::Finished { .. } => Some(ToSite::Finished),
             Phase::Halted { reason, .. } => Some(ToSite::Halted { reason: bounded_reason(reason) }),
             Phase::Enrolling | Phase::Running { .. } if !state.roster().has_withdrawn(&self.site) => None,
-            Phase::Enrolling | Phase::Running { .. } if self.version >= WITHDRAWALS_SINCE => {
+            Phase::Enrolling | Phase::Running { .. } if self.agreed.version >= WITHDRAWALS_SINCE => {
                 Some(ToSite::Withdrawn)
             }
             // An older client that took the place of the one that withdrew.
@@ -242,14 +222,14 @@ impl Session<'_> {
         })
     }
 
-    async fn take(&mut self, message: ToCoordinator, sender: &mut ControlSender) -> Result<(), SessionError> {
+    async fn take(&mut self, message: ToCoordinator, voice: &mut Voice) -> Result<(), SessionError> {
         let site = self.site.clone();
         let desk = &self.sessions.desk;
         match message {
             ToCoordinator::Ready => self.ready = true,
             ToCoordinator::Hello { .. } => {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
-                sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                voice.say(&ToSite::Rejected { order: None, rejection }).await?;
             }
             ToCoordinator::Fingerprints { study, part, last, cases } => {
                 // What a connection said that the site has given up would break into the parts of its next one.
@@ -258,7 +238,7 @@ impl Session<'_> {
                 }
                 let event = Event::FingerprintsSent { site, part, last, cases };
                 if let Err(rejection) = self.submit_for(study, event).await? {
-                    sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                    voice.say(&ToSite::Rejected { order: None, rejection }).await?;
                 }
             }
             ToCoordinator::Enlist { study, cohort } => {
@@ -266,7 +246,7 @@ impl Session<'_> {
                     Ok(()) => ToSite::Enlisted,
                     Err(rejection) => ToSite::Rejected { order: None, rejection },
                 };
-                sender.send(&reply).await?;
+                voice.say(&reply).await?;
             }
             ToCoordinator::Withdraw { study, reason } => {
                 let reason = bounded_reason(&reason);
@@ -275,21 +255,21 @@ impl Session<'_> {
                 if let Err(rejection) = self.submit_for(study, Event::SiteWithdrew { site, reason }).await?
                     && !self.has_withdrawn()
                 {
-                    sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                    voice.say(&ToSite::Rejected { order: None, rejection }).await?;
                 }
                 self.discard_unused().await;
             }
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
                 self.discard_unused().await;
-                sender.send(&settle(order, answer)).await?;
+                voice.say(&settle(order, answer)).await?;
             }
             ToCoordinator::Failed { order, reason } => {
                 let reason = bounded_reason(&reason);
                 tracing::warn!(%site, %order, reason, "the site could not do its work");
                 let answer = desk.submit(Event::OrderFailed { site, order, reason }).await?;
                 self.discard_unused().await;
-                sender.send(&settle(order, answer)).await?;
+                voice.say(&settle(order, answer)).await?;
             }
         }
         Ok(())
@@ -334,11 +314,7 @@ impl Session<'_> {
 
     /// Deletes what the site uploaded for the order it has just replied to and no round took: late or bad updates.
     async fn discard_unused(&self) {
-        for digest in self.sessions.access.settle(&self.site) {
-            if let Err(error) = self.sessions.store.remove(&digest).await {
-                tracing::warn!(%error, "a refused update stays on the disk");
-            }
-        }
+        self.sessions.access.settle(&self.site, &self.sessions.store).await;
     }
 
     /// Reads the whole update before it may count: a sum must never meet a bad one.
@@ -363,14 +339,6 @@ impl Session<'_> {
         };
         check.await.map_err(|reason| Rejection::Update(bounded_reason(&reason)))
     }
-}
-
-async fn hear_hello(
-    connection: &Connection,
-) -> Result<(ToCoordinator, ControlSender, ControlReceiver), SessionError> {
-    let (sender, mut receiver) = connection.accept_control().await?;
-    let hello = receive(&mut receiver).await?;
-    Ok((hello, sender, receiver))
 }
 
 async fn receive(receiver: &mut ControlReceiver) -> Result<ToCoordinator, SessionError> {

@@ -1,5 +1,5 @@
 //! An undisturbed world: connections come back, messages arrive, work ends, and time passes only when nothing
-//! else does. Whatever happened before, a study must then reach its end.
+//! else does. A paused study is continued when nothing else is left to happen. Whatever happened before, a study must then reach its end.
 
 use consilium_protocol::coordinator::Effect;
 
@@ -50,6 +50,10 @@ impl World {
             self.now = self.now.plus_secs(WORK_SECS);
             self.fire_timer()?;
             shift.into_iter().try_for_each(|site| self.finish_work(site))?;
+            return Ok(true);
+        }
+        if self.coordinator.pause().is_some() {
+            self.let_continue()?;
             return Ok(true);
         }
         let Some(due) = self.coordinator.next_timeout() else { return Ok(false) };

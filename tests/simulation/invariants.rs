@@ -211,11 +211,13 @@ impl Checker {
     fn waiting(&self, now: Timestamp, state: &Coordinator) -> Checked {
         if let Some(due) = state.next_timeout() {
             must(!state.is_over(), || Violation::ActsAfterTheEnd)?;
+            must(state.pause().is_none(), || Violation::ActsInAPause)?;
             must(due > now, || Violation::Overdue { due, now })?;
         }
         for (site, member) in state.roster().iter() {
             let Some(order) = state.next_order(site) else { continue };
             must(!state.is_over(), || Violation::ActsAfterTheEnd)?;
+            must(state.pause().is_none(), || Violation::ActsInAPause)?;
             let reply =
                 Event::OrderFailed { site: site.clone(), order: order.id, reason: "would it count?".into() };
             let alive = state.task(&order.id) == Some(&order.task) && state.admit(now, &reply).is_ok();

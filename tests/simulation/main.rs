@@ -18,6 +18,7 @@ mod mutants;
 mod properties;
 mod rates;
 mod regressions;
+mod releases;
 mod scene;
 mod schedule;
 mod shell;

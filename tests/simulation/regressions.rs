@@ -40,6 +40,7 @@ fn what_ends_before_the_welcome_is_said_once() {
             crash_looper: None,
             duplicates: false,
             plateau: false,
+            releases: false,
         },
         ops: vec![Calm(7), Deliver(0), Reconnect(190), FinishWork(82)],
     };

@@ -8,7 +8,7 @@ use consilium_domain::{
     FixedPoint, Modality, ModalityCounts, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection,
     SiteId, Study, Training,
 };
-use consilium_protocol::Timestamp;
+use consilium_protocol::{Features, Timestamp, VersionRange};
 
 /// When every simulated study is opened.
 pub(crate) const START: Timestamp = Timestamp(1_800_000_000_000);
@@ -45,6 +45,8 @@ pub(crate) struct Scene {
     pub(crate) duplicates: bool,
     /// The learning rates fall with every round whose validation loss is no better.
     pub(crate) plateau: bool,
+    /// The first site has the release before this one, the second a later one.
+    pub(crate) releases: bool,
 }
 
 impl Scene {
@@ -59,7 +61,18 @@ impl Scene {
         crash_looper: None,
         duplicates: false,
         plateau: false,
+        releases: false,
     };
+
+    /// What the program of the site speaks: the version before ours only, ours, or later ones too with abilities that
+    /// nobody here knows.
+    pub(crate) fn release(&self, site: u8) -> (VersionRange, Features) {
+        match site {
+            0 if self.releases => (VersionRange { oldest: 3, newest: 3 }, Features(0)),
+            1 if self.releases => (VersionRange { oldest: 4, newest: 9 }, Features(u64::MAX)),
+            _ => (VersionRange::OURS, Features::OURS),
+        }
+    }
 
     /// The study.
     pub(crate) fn study(&self) -> Study {

@@ -48,6 +48,12 @@ pub(crate) enum Op {
     StaleAnswer(u8, u8),
     /// The coordinator is told something untrue in the site's name, and must refuse it.
     Tell(u8, Lie),
+    /// The admin pauses the study for so many seconds.
+    PauseFor(u32),
+    /// The admin pauses the study until it is continued.
+    Pause,
+    /// The admin lets the study continue.
+    Continue,
     /// The admin stops the study.
     Abort,
 }
@@ -120,14 +126,31 @@ pub(crate) fn harmless_schedules() -> impl Strategy<Value = Schedule> {
 
 /// Any scene.
 pub(crate) fn scenes() -> impl Strategy<Value = Scene> {
-    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 5]>()).prop_map(
-        |(sites, evaluators, quorum, rounds, [pretrained, sparse, crash_looper, duplicates, plateau])| {
+    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 6]>()).prop_map(
+        |(
+            sites,
+            evaluators,
+            quorum,
+            rounds,
+            [pretrained, sparse, crash_looper, duplicates, plateau, releases],
+        )| {
             let trainers = u16::from(sites - evaluators);
             // A site that can never answer may only be there when the others suffice without it.
             let crash_looper = (crash_looper && !sparse).then_some(1);
             let most = if crash_looper.is_some() { trainers - 1 } else { trainers };
             let quorum = quorum.min(most);
-            Scene { sites, evaluators, quorum, rounds, pretrained, sparse, crash_looper, duplicates, plateau }
+            Scene {
+                sites,
+                evaluators,
+                quorum,
+                rounds,
+                pretrained,
+                sparse,
+                crash_looper,
+                duplicates,
+                plateau,
+                releases,
+            }
         },
     )
 }
@@ -154,6 +177,9 @@ fn ops() -> impl Strategy<Value = Op> {
         20 => site.prop_map(Op::DuplicateAnswer),
         20 => (site, any::<u8>()).prop_map(|(site, answer)| Op::StaleAnswer(site, answer)),
         60 => (site, lies()).prop_map(|(site, lie)| Op::Tell(site, lie)),
+        5 => durations().prop_map(Op::PauseFor),
+        5 => Just(Op::Pause),
+        10 => Just(Op::Continue),
         1 => Just(Op::Abort),
     ]
 }
@@ -169,6 +195,7 @@ fn harmless_ops() -> impl Strategy<Value = Op> {
         20 => site.prop_map(Op::CrashClient),
         15 => durations().prop_map(Op::RestartCoordinator),
         5 => durations().prop_map(Op::ClockBack),
+        10 => durations().prop_map(Op::PauseFor),
         20 => (site, any::<u8>()).prop_map(|(site, answer)| Op::StaleAnswer(site, answer)),
         60 => (site, lies()).prop_map(|(site, lie)| Op::Tell(site, lie)),
     ]

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use consilium_domain::SiteId;
 use consilium_protocol::coordinator::{Effect, Event, Phase};
 use consilium_protocol::participant::Input;
-use consilium_protocol::{Features, PROTOCOL_VERSION, Rejection, ToCoordinator, ToSite};
+use consilium_protocol::{Features, Rejection, ToCoordinator, ToSite, VersionRange};
 
 use crate::invariants::{log_line, must, replayed};
 use crate::violation::{Checked, Violation};
@@ -82,7 +82,9 @@ impl World {
         let Some(message) = self.sessions[session].up.pop_front() else { return Ok(()) };
         let site = self.sites[self.sessions[session].site].id.clone();
         match message {
-            ToCoordinator::Hello { .. } => self.greet(session, site),
+            ToCoordinator::Hello { versions, features, .. } => {
+                self.greet(session, site, (versions, features))
+            }
             ToCoordinator::Fingerprints { .. }
                 if self.present[self.sessions[session].site] != Some(session) =>
             {
@@ -133,7 +135,7 @@ impl World {
         }
     }
 
-    fn greet(&mut self, session: usize, site: SiteId) -> Checked {
+    fn greet(&mut self, session: usize, site: SiteId, release: (VersionRange, Features)) -> Checked {
         let index = self.sessions[session].site;
         if self.present[index].is_some_and(|newer| newer > session) {
             // The greeting of a connection that the site has given up already.
@@ -150,9 +152,11 @@ impl World {
         let connected = self.happen(Event::SiteConnected { site: site.clone() })?;
         must(connected.is_ok(), || Violation::OutOfTurn { site: site.clone(), message: "Hello".into() })?;
         let standing = self.coordinator.standing(&site);
+        let version = VersionRange::OURS.common(release.0);
+        let none = || Violation::NoCommonVersion { site: site.clone() };
         let welcome = ToSite::Welcome {
-            version: PROTOCOL_VERSION,
-            features: Features::OURS,
+            version: version.ok_or_else(none)?,
+            features: Features::OURS.common(release.1),
             site,
             study: self.coordinator.study().to_json(),
             base: self.coordinator.first_models().base,
@@ -208,8 +212,16 @@ impl World {
     /// A message of the coordinator reaches a site.
     pub(crate) fn tell(&mut self, session: usize) -> Checked {
         let Some(message) = self.sessions[session].down.pop_front() else { return Ok(()) };
+        let site = &self.sites[self.sessions[session].site];
+        let known = site.release.0.newest;
+        must(message.since() <= known, || Violation::TooNew { site: site.id.clone(), known })?;
         match message {
-            ToSite::Welcome { .. } => self.sessions[session].welcomed = true,
+            ToSite::Welcome { version, features, .. } => {
+                let (spoken, can) = site.release;
+                let agreed = (spoken.oldest..=spoken.newest).contains(&version) && can.include(features);
+                must(agreed, || Violation::TooNew { site: site.id.clone(), known })?;
+                self.sessions[session].welcomed = true;
+            }
             ToSite::Work(_) => self.sessions[session].asked = false,
             _ => {}
         }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use consilium_domain::{BlobRef, OrderId, SiteId, WorkOrder};
-use consilium_protocol::ToCoordinator;
 use consilium_protocol::coordinator::Phase;
 use consilium_protocol::participant::{Action, Input, Participant};
+use consilium_protocol::{Features, ToCoordinator, VersionRange};
 
 use crate::invariants::must;
 use crate::violation::{Checked, Violation};
@@ -39,6 +39,8 @@ pub(crate) struct Site {
     pub(crate) id: SiteId,
     pub(crate) index: u8,
     pub(crate) participant: Participant,
+    /// What its program speaks.
+    pub(crate) release: (VersionRange, Features),
     /// Its end of the current connection.
     pub(crate) session: Option<usize>,
     pub(crate) jobs: VecDeque<Job>,
@@ -62,11 +64,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn new(id: SiteId, index: u8) -> Self {
+    pub(crate) fn new(id: SiteId, index: u8, release: (VersionRange, Features)) -> Self {
         Self {
             participant: Participant::new(id.clone(), "simulated 1".into()),
             id,
             index,
+            release,
             session: None,
             jobs: VecDeque::new(),
             transfers: VecDeque::new(),
@@ -139,8 +142,11 @@ impl World {
         Ok(())
     }
 
-    fn send(&mut self, site: usize, message: ToCoordinator) -> Checked {
+    fn send(&mut self, site: usize, mut message: ToCoordinator) -> Checked {
         let site = &mut self.sites[site];
+        if let ToCoordinator::Hello { versions, features, .. } = &mut message {
+            (*versions, *features) = site.release;
+        }
         let session = site.session.map(|session| &mut self.sessions[session]);
         let out_of_turn = || Violation::OutOfTurn { site: site.id.clone(), message: format!("{message:?}") };
         let Some(session) = session else { return Err(out_of_turn()) };

@@ -44,6 +44,8 @@ pub(crate) enum Violation {
     ReplayDiffers,
     /// The machine still acts, gives orders or waits after its end.
     ActsAfterTheEnd,
+    /// The machine gives orders or waits for a time although the study is paused.
+    ActsInAPause,
     /// Sites are missing from a closed gathering without being named, or it closed below what it needs.
     SilentSubset { work: String, expected: BTreeSet<SiteId>, accounted: BTreeSet<SiteId> },
     /// Somebody is missing and the log was not told.
@@ -68,6 +70,10 @@ pub(crate) enum Violation {
     Pursued { site: SiteId },
     /// A client did the same work twice without having crashed in between.
     WorkRepeated { site: SiteId, order: OrderId },
+    /// A site of another release was turned away although both have a version in common.
+    NoCommonVersion { site: SiteId },
+    /// A site was told something that its release does not know.
+    TooNew { site: SiteId, known: u16 },
     /// An answer arrived before its blob.
     AnswerBeforeBlob { site: SiteId, order: OrderId },
 }

@@ -66,7 +66,9 @@ impl World {
             coordinator: Coordinator::open(START, opening),
             log: vec![line],
             effects: Vec::new(),
-            sites: (0..scene.sites).map(|index| Site::new(scene.site(index), index)).collect(),
+            sites: (0..scene.sites)
+                .map(|index| Site::new(scene.site(index), index, scene.release(index)))
+                .collect(),
             sessions: Vec::new(),
             present: vec![None; usize::from(scene.sites)],
             aggregations: VecDeque::new(),
@@ -134,8 +136,25 @@ impl World {
                 Ok(())
             }
             Op::Tell(site, lie) => self.tell_lie(self.index(site), lie),
+            Op::PauseFor(secs) => {
+                self.pause()?;
+                self.now = self.now.plus_secs(secs);
+                self.let_continue()
+            }
+            Op::Pause => self.pause(),
+            Op::Continue => self.let_continue(),
             Op::Abort => self.happen(Event::Aborted { reason: "the admin said so".into() }).map(|_| ()),
         }
+    }
+
+    /// Refused when the study is paused or over.
+    fn pause(&mut self) -> Checked {
+        self.happen(Event::Paused { by: "alice".into() }).map(|_| ())
+    }
+
+    /// Refused when the study is not paused.
+    pub(crate) fn let_continue(&mut self) -> Checked {
+        self.happen(Event::Continued { by: "alice".into() }).map(|_| ())
     }
 
     fn index(&self, site: u8) -> usize {

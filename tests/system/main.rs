@@ -2,18 +2,25 @@
 //!
 //! Studies here are as small as a study can be; they show that the parts work together, not that anything is learned.
 
+#[path = "../vectors/annotated.rs"]
+mod annotated;
 mod by_hand;
+mod consortium;
 mod departure;
 mod determinism;
 mod duplicates;
 mod folder;
+mod foreign_site;
 mod glioma;
 mod hostile_coordinator;
 mod policy;
 mod prediction;
 mod process;
 mod refusals;
+mod releases;
 mod report;
 mod restart;
+mod service;
 mod stand_in;
 mod stopping;
+mod trespassers;

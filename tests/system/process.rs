@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// What cargo built: `consilium` under the name of this package.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_consilium-tests");
 
+/// The same: `consilium-coordinator`.
+const COORDINATOR: &str = env!("CARGO_BIN_EXE_consilium-tests-coordinator");
+
 /// Nothing in these tests takes half as long, even on a busy machine: what does, hangs.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -39,13 +42,24 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts the program with `arguments`.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::start_program(PROGRAM, arguments)
+    }
+
+    /// Starts `consilium-coordinator` with `arguments`.
+    pub(crate) fn coordinator<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::start_program(COORDINATOR, arguments)
+    }
+
+    fn start_program<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
-        let child = Command::new(PROGRAM)
+        let child = Command::new(program)
             .args(arguments)
             // What is logged must not depend on who runs the tests.
             .env_remove("RUST_LOG")
             .env_remove("CONSILIUM_LOG")
+            .env_remove("CONSILIUM_CONNECT")
+            .env_remove("CONSILIUM_IDENTITY")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

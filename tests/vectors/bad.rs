@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use allocation_counter::measure;
+use consilium_protocol::admin::{AdminReply, AdminRequest};
 use consilium_protocol::{ToCoordinator, ToSite};
 use consilium_transport::FrameError;
 use consilium_transport::frame::{MAX_FRAME, body_length, decode};
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::annotated::bytes;
 use crate::good::Vector;
-use crate::{to_coordinator, to_site};
+use crate::{to_admin, to_coordinator, to_site};
 
 /// Most memory that reading one frame may take at a time. A sender can claim a list of any length; serde believes
 /// at most 1 MiB of it before it has seen the first element. The rest is the message itself and the error's text.
@@ -62,6 +63,8 @@ fn damaged<M: DeserializeOwned + Debug>(vectors: &[Vector<M>]) {
 fn cut_and_overlong_and_unknown_messages_are_refused() {
     damaged(&to_coordinator::vectors());
     damaged(&to_site::vectors());
+    damaged(&to_admin::requests());
+    damaged(&to_admin::replies());
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn numbers_without_a_meaning_are_refused() {
         unreadable::<ToCoordinator>(name, &bytes(notes), words);
     }
     for (name, notes, words) in [
-        ("message", "09000000", UNKNOWN),
+        ("message", "0a000000", UNKNOWN),
         ("task", "02000000 aa*32 cc*32 04000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),
@@ -179,12 +182,14 @@ fn numbers_without_a_meaning_are_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..11) {
+    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..12) {
         let mut body = body;
         // Without a known number at the front, nothing behind it would ever be looked at.
         body.splice(0..0, [number, 0, 0, 0]);
         let _ = frugally::<ToCoordinator>(&body);
         let _ = frugally::<ToSite>(&body);
+        let _ = frugally::<AdminRequest>(&body);
+        let _ = frugally::<AdminReply>(&body);
     }
 
     #[test]

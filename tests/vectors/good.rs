@@ -8,7 +8,7 @@ use consilium_transport::frame::{decode, encode, encode_framed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{to_coordinator, to_site};
+use crate::{to_admin, to_coordinator, to_site};
 
 /// A message and how it looks.
 pub(crate) struct Vector<M> {
@@ -57,7 +57,13 @@ fn what_a_site_says_looks_like_this() {
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 9);
+    check(&to_site::vectors(), to_site::number, 10);
+}
+
+#[test]
+fn what_an_admin_asks_and_is_answered_looks_like_this() {
+    check(&to_admin::requests(), to_admin::request_number, 10);
+    check(&to_admin::replies(), to_admin::reply_number, 3);
 }
 
 #[test]

@@ -7,5 +7,7 @@ mod annotated;
 mod bad;
 mod good;
 mod numbers;
+mod to_admin;
 mod to_coordinator;
 mod to_site;
+mod version_3;

@@ -20,6 +20,7 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Halted { .. } => 6,
         ToSite::Duplicates { .. } => 7,
         ToSite::Withdrawn => 8,
+        ToSite::Waiting => 9,
     }
 }
 
@@ -119,6 +120,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
         Vector::new("withdrawn", ToSite::Withdrawn, bytes("08000000")),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];
+    vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("09000000")));
     for (rejection, notes) in rejections() {
         let name = rejection.code();
         let of_order = ToSite::Rejected { order: Some(order), rejection: rejection.clone() };

@@ -35,7 +35,7 @@ impl Report {
             schema: SCHEMA.to_owned(),
             study: state.study().clone(),
             study_hash: state.hash(),
-            outcome: outcome(state.phase()),
+            outcome: outcome(state),
             base_model: state.first_models().base.map(|blob| blob.digest),
             seconds: seconds(state, now),
             sites: state.roster().iter().map(|(site, _)| site_report(state, site)).collect(),
@@ -45,8 +45,11 @@ impl Report {
     }
 }
 
-fn outcome(phase: &Phase) -> StudyOutcome {
-    let (status, reason) = match phase {
+fn outcome(state: &Coordinator) -> StudyOutcome {
+    if let Some(pause) = state.pause() {
+        return StudyOutcome { status: "paused".into(), reason: Some(format!("paused by {}", pause.by)) };
+    }
+    let (status, reason) = match state.phase() {
         Phase::Enrolling | Phase::Running { .. } => ("running", None),
         Phase::Finished { .. } => ("finished", None),
         Phase::Halted { reason, .. } => ("halted", Some(reason.clone())),
@@ -216,6 +219,12 @@ fn warnings(state: &Coordinator) -> Vec<String> {
     }
     for (arm, fusion) in state.fusions() {
         note(format!("fusion of {arm}"), missing(fusion));
+    }
+    for pause in state.pauses() {
+        let until = pause.until.map_or("not continued".to_owned(), |until| {
+            format!("stood still for {:.0} s", until.secs_since(pause.since))
+        });
+        warnings.push(format!("the study was paused by {}: {until}", pause.by));
     }
     for (site, member) in state.roster().iter() {
         if let Some(withdrawal) = &member.withdrawal {

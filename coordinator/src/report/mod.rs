@@ -48,9 +48,9 @@ pub struct Report {
 /// How a study ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StudyOutcome {
-    /// `finished`, `halted` or `running`.
+    /// `finished`, `halted`, `paused` or `running`.
     pub status: String,
-    /// Why it was halted.
+    /// Why it was halted, or who paused it.
     pub reason: Option<String>,
 }
 

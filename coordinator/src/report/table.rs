@@ -23,7 +23,7 @@ impl Display for Report {
             writeln!(f, "{site} withdrew: {reason}")?;
         }
         if let Some(reason) = &self.outcome.reason {
-            writeln!(f, "HALTED: {reason}")?;
+            writeln!(f, "{}: {reason}", self.outcome.status.to_uppercase())?;
         }
         writeln!(f)?;
         writeln!(f, "Hold-out, pooled over sites; fold models and modalities averaged at each site.")?;

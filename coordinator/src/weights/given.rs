@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use consilium_domain::network::NetworkSpec;
 
-use super::{StoreError, WeightsStore};
+use super::{Entry, StoreError, WeightsStore};
 
 /// Where imported weights are kept unless another folder is named.
 pub const DEFAULT_STORE: &str = "weights";
@@ -83,12 +83,32 @@ pub fn given_weights(
             return Err(GivenWeightsError::Neither { given: given.to_owned(), source });
         }
     };
-    if entry.record.network != network {
-        let (name, found) = (entry.record.name, entry.record.network);
+    read_for(&entry, network)?;
+    Ok(entry.path)
+}
+
+/// The weights called `name` in `store`, for a study of `network`. A path is never followed: whoever names weights
+/// from another machine gets no other file of this one.
+///
+/// # Errors
+/// When the store has no such weights, they are damaged, or of another network.
+pub fn stored_weights(
+    name: &str,
+    store: &WeightsStore,
+    network: NetworkSpec,
+) -> Result<Vec<u8>, GivenWeightsError> {
+    let entry = store.find(name).map_err(GivenWeightsError::Store)?;
+    read_for(&entry, network)
+}
+
+/// The weights of `entry`, compared with their digest.
+fn read_for(entry: &Entry, network: NetworkSpec) -> Result<Vec<u8>, GivenWeightsError> {
+    let found = entry.record.network;
+    if found != network {
+        let name = entry.record.name.clone();
         return Err(GivenWeightsError::Network { name, found, asked: network });
     }
-    entry.read().map_err(GivenWeightsError::Store)?;
-    Ok(entry.path)
+    entry.read().map_err(GivenWeightsError::Store)
 }
 
 #[cfg(test)]
@@ -127,6 +147,20 @@ mod tests {
         std::fs::write(&checkpoint, b"").unwrap();
         let refused = given(checkpoint.to_str().unwrap()).unwrap_err().to_string();
         assert!(refused.contains("weights import") && refused.contains("--depth 10"), "{refused}");
+    }
+
+    #[test]
+    fn weights_named_from_another_machine_are_of_the_store_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, digest) = store_with(dir.path(), "backbone", b"weights");
+        let file = dir.path().join("plain.safetensors");
+        std::fs::write(&file, b"other").unwrap();
+        assert_eq!(stored_weights("backbone", &store, NETWORK).unwrap(), b"weights");
+        assert_eq!(stored_weights(&digest.short(), &store, NETWORK).unwrap(), b"weights");
+        for name in [file.to_str().unwrap(), "../plain.safetensors", "weights/../backbone", ""] {
+            let refused = stored_weights(name, &store, NETWORK);
+            assert!(matches!(refused, Err(GivenWeightsError::Store(StoreError::Unknown { .. }))), "{name}");
+        }
     }
 
     #[test]

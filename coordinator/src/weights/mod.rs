@@ -9,6 +9,6 @@ mod record;
 mod store;
 
 pub use command::WeightsCommand;
-pub use given::{DEFAULT_STORE, GivenWeightsError, given_weights};
+pub use given::{DEFAULT_STORE, GivenWeightsError, given_weights, stored_weights};
 pub use record::{Record, Source};
 pub use store::{Chosen, Entry, StoreError, WeightsStore};

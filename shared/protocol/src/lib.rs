@@ -5,6 +5,7 @@
 //! of their inputs. There is deliberately no socket, file, clock, thread or randomness here: the daemons bring those,
 //! and `tests/simulation` drives the machines through schedules no real network would show in a year.
 
+pub mod admin;
 pub mod coordinator;
 pub mod duplicates;
 mod message;

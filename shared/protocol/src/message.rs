@@ -186,6 +186,26 @@ pub enum ToSite {
     },
     /// The site has withdrawn from the study, which is recorded. From [`WITHDRAWALS_SINCE`] on.
     Withdrawn,
+    /// The answer to `Hello` while no study needs the site: it stays connected, and `Welcome` follows when one does.
+    Waiting,
+}
+
+impl ToSite {
+    /// The version of the conversation that brought this message. It is never sent to a site that speaks an older
+    /// one.
+    pub const fn since(&self) -> u16 {
+        match self {
+            Self::Welcome { .. }
+            | Self::Enlisted
+            | Self::Work(_)
+            | Self::Accepted { .. }
+            | Self::Rejected { .. }
+            | Self::Finished
+            | Self::Halted { .. }
+            | Self::Duplicates { .. } => 3,
+            Self::Withdrawn | Self::Waiting => 4,
+        }
+    }
 }
 
 /// `reason` cut to [`MAX_REASON_BYTES`] at a character boundary, on one line.

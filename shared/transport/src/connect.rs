@@ -1,4 +1,4 @@
-//! A site's way in: dial the coordinator and make sure it is one.
+//! The way in of a site, an admin or an observer: dial the coordinator and make sure it is one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,11 +19,11 @@ use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 /// Why the coordinator could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The kit is not a site's.
+    /// The kit is the coordinator's own.
     #[error(
-        "this kit is for `{0}`, and only a site connects: use the kit made by `consilium-certs issue-site`"
+        "this kit is for `{0}`, which is called and calls nobody: use the kit of a site, an admin or an observer"
     )]
-    NotASite(Role),
+    NotACaller(Role),
     /// TLS refused the kit.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -79,7 +79,7 @@ pub enum ConnectError {
     },
 }
 
-/// Connects a site to the coordinator at `address`.
+/// Connects a site, an admin or an observer to the coordinator at `address`.
 ///
 /// `Ok` means that *we* have accepted the coordinator. It judges our certificate afterwards: the first control
 /// message from it is the proof that it accepted us, and [`Connection::closed`] says why where it did not.
@@ -91,8 +91,8 @@ pub async fn connect(
     identity: &Identity,
     tuning: Tuning,
 ) -> Result<Connection, ConnectError> {
-    if identity.role().site().is_none() {
-        return Err(ConnectError::NotASite(identity.role().clone()));
+    if *identity.role() == Role::Coordinator {
+        return Err(ConnectError::NotACaller(identity.role().clone()));
     }
     let quic =
         QuicClientConfig::try_from(tls::client(identity)?).expect("our provider has AES-128-GCM for QUIC");

@@ -1,4 +1,4 @@
-//! The coordinator's door: handshakes run beside each other, and only verified sites come out of it.
+//! The coordinator's door: handshakes run beside each other, and only verified peers come out of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -79,9 +79,11 @@ pub enum AcceptError {
         /// What is wrong with the certificate.
         source: CertificateNameError,
     },
-    /// The certificate is valid but not a site's.
-    #[error("{address} was not let in: its certificate is for `{role}`, and only sites may connect")]
-    NotASite {
+    /// The certificate is valid but speaks for nobody who calls a coordinator.
+    #[error(
+        "{address} was not let in: its certificate is for `{role}`, and only sites, admins and observers connect"
+    )]
+    WrongRole {
         /// The caller.
         address: SocketAddr,
         /// Whose certificate it is.
@@ -117,12 +119,12 @@ impl Listener {
         self.endpoint.local_addr()
     }
 
-    /// The next site, or why a caller was not let in. None once the listener is closed. Cancel safe.
+    /// The next site, admin or observer, or why a caller was not let in. None once the listener is closed. Cancel safe.
     pub async fn accept(&mut self) -> Option<Result<Connection, AcceptError>> {
         self.arrivals.recv().await
     }
 
-    /// Closes the socket and every connection on it, telling each site `reason`.
+    /// Closes the socket and every connection on it, telling each peer `reason`.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.endpoint.close(code.into(), reason.as_bytes());
     }
@@ -165,16 +167,16 @@ async fn admit(incoming: Incoming, address: SocketAddr) -> Result<Connection, Ac
         .await
         .map_err(|_| AcceptError::Slow { address })?
         .map_err(|error| AcceptError::Handshake { address, reason: error.into() })?;
-    let peer = site(&quic, address).inspect_err(|error| {
+    let peer = caller(&quic, address).inspect_err(|error| {
         quic.close(CloseCode::WRONG_ROLE.into(), error.to_string().as_bytes());
     })?;
     Ok(Connection::new(quic, peer, None))
 }
 
-fn site(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {
+fn caller(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {
     let peer = Peer::of(quic).map_err(|source| AcceptError::Certificate { address, source })?;
     match peer.role {
-        Role::Site(_) => Ok(peer),
-        role => Err(AcceptError::NotASite { address, role }),
+        Role::Site(_) | Role::Admin(_) | Role::Observer(_) => Ok(peer),
+        role @ Role::Coordinator => Err(AcceptError::WrongRole { address, role }),
     }
 }

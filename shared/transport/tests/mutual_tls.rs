@@ -146,7 +146,7 @@ async fn kits_are_not_interchangeable() {
         matches!(error, BindError::NotTheCoordinator(_)) && error.to_string().contains("issue-coordinator")
     );
     let error = connect(loopback(), &coordinator(&authority), Tuning::default()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::NotASite(_)) && error.to_string().contains("issue-site"));
+    assert!(matches!(error, ConnectError::NotACaller(_)) && error.to_string().contains("calls nobody"));
 }
 
 #[tokio::test]

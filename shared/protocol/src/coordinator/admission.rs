@@ -47,6 +47,7 @@ impl Coordinator {
                 Some(due) if due <= at => Ok(()),
                 _ => Err(Rejection::OutOfTurn("nothing is due".into())),
             },
+            Event::Paused { .. } | Event::Continued { .. } => self.admit_pausing(event),
             Event::Resumed | Event::Aborted { .. } => Ok(()),
         }
     }

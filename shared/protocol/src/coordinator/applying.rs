@@ -38,8 +38,13 @@ impl Coordinator {
                 }
                 self.open_validation(&lane, round);
             }
-            Event::Aborted { reason } => return vec![self.halt(reason)],
             Event::SiteWithdrew { site, reason } => return self.withdraw(site, bounded_reason(&reason)),
+            Event::Paused { by } => self.pause_for(by),
+            Event::Continued { .. } => self.continue_after_pause(),
+            Event::Aborted { reason } => {
+                self.aborted = true;
+                return vec![self.halt(reason)];
+            }
         }
         self.settle()
     }

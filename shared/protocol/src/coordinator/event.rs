@@ -95,7 +95,17 @@ pub enum Event {
     },
     /// The time of [`super::Coordinator::next_timeout`] has come.
     TimePassed,
-    /// The admin stopped the study, or the coordinator cannot go on.
+    /// An admin paused the study: until it continues no orders are handed out and no patience runs out.
+    Paused {
+        /// The admin.
+        by: String,
+    },
+    /// An admin let the paused study continue.
+    Continued {
+        /// The admin.
+        by: String,
+    },
+    /// An admin ended the study for good.
     Aborted {
         /// Why.
         reason: String,

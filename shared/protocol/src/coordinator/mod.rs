@@ -19,6 +19,7 @@ mod lane;
 mod opening;
 mod orders;
 mod patience;
+mod pausing;
 mod roster;
 mod selection;
 mod settling;
@@ -32,6 +33,7 @@ pub use comparison::Exclusion;
 pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
+pub use pausing::Pause;
 pub use roster::{Member, Presence, Roster, Withdrawal};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
@@ -78,6 +80,8 @@ pub struct Coordinator {
     lanes: Vec<LaneState>,
     fusions: BTreeMap<Arm, Gathering<FusionOutcome>>,
     orders: BTreeMap<OrderId, Task>,
+    pauses: Vec<Pause>,
+    aborted: bool,
 }
 
 impl Coordinator {
@@ -97,6 +101,8 @@ impl Coordinator {
             lanes: Vec::new(),
             fusions: BTreeMap::new(),
             orders: BTreeMap::new(),
+            pauses: Vec::new(),
+            aborted: false,
         }
     }
 
@@ -149,6 +155,11 @@ impl Coordinator {
     /// Whether nothing more can happen.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Finished { .. } | Phase::Halted { .. })
+    }
+
+    /// Whether it was an admin who ended the study.
+    pub const fn was_aborted(&self) -> bool {
+        self.aborted
     }
 
     /// The sites.

@@ -1,6 +1,6 @@
 //! The work a site should do next, as a pure function of the state.
 
-use consilium_domain::{BlobRef, ChosenModel, OrderId, SiteId, Task, WorkOrder};
+use consilium_domain::{ChosenModel, OrderId, SiteId, Task, WorkOrder};
 
 use super::{Coordinator, Effect, LaneState, Phase, RoundState};
 use crate::Timestamp;
@@ -13,7 +13,7 @@ impl Coordinator {
     /// over, so that the two never compete). A site that waits for others in one lane works in
     /// the next. Asking twice gives the same order twice: it is answered once.
     pub fn next_order(&self, site: &SiteId) -> Option<WorkOrder> {
-        if !matches!(self.phase, Phase::Running { .. }) {
+        if !matches!(self.phase, Phase::Running { .. }) || self.pause().is_some() {
             return None;
         }
         let task =
@@ -29,6 +29,7 @@ impl Coordinator {
     /// When [`super::Event::TimePassed`] is due, unless something else happens before.
     pub fn next_timeout(&self) -> Option<Timestamp> {
         match self.phase {
+            _ if self.pause().is_some() => None,
             Phase::Enrolling => Some(self.enrolment_end()),
             Phase::Running { .. } => self.earliest_patience(),
             Phase::Finished { .. } | Phase::Halted { .. } => None,
@@ -53,12 +54,6 @@ impl Coordinator {
         let sized = |lane: &&LaneState| self.models.update_bytes.get(&lane.lane.arm) == Some(&bytes);
         let mut rounds = self.lanes.iter().filter(sized).flat_map(|lane| &lane.rounds);
         !self.is_over() && rounds.any(|round| round.training.awaits(site))
-    }
-
-    /// Whether `update` is part of a round that has no model yet. Until then its blob must be kept.
-    pub fn awaits_sum_of(&self, update: &BlobRef) -> bool {
-        let open = self.lanes.iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_none());
-        open.flat_map(|round| round.training.answers().values()).any(|answer| answer.value.update == *update)
     }
 
     /// The chosen models of an arm, in the study's order.

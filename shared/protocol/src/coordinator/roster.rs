@@ -66,8 +66,8 @@ impl Roster {
         Self { members, listening_since: at }
     }
 
-    /// Since when sites can be heard: the opening, or the last time the coordinator took up the study again.
-    /// Nobody was late before that.
+    /// Since when sites are waited for: the opening, or the last time the coordinator took up the study again or an
+    /// admin let it continue. Nobody was late before that.
     pub const fn listening_since(&self) -> Timestamp {
         self.listening_since
     }
@@ -80,6 +80,11 @@ impl Roster {
     /// Every invited site, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&SiteId, &Member)> {
         self.members.iter()
+    }
+
+    /// The names of every invited site.
+    pub fn sites(&self) -> impl Iterator<Item = &SiteId> {
+        self.members.keys()
     }
 
     /// Whether `site` declined the study or left it.
@@ -144,6 +149,16 @@ impl Roster {
                 }
                 Presence::Gone { reason, .. } => Presence::Gone { since: at, reason },
             };
+        }
+    }
+
+    /// The study was paused until `at`: that time is nobody's delay.
+    pub(super) fn continued(&mut self, at: Timestamp) {
+        self.listening_since = at;
+        for member in self.members.values_mut() {
+            if let Presence::Gone { since, .. } = &mut member.presence {
+                *since = at;
+            }
         }
     }
 

@@ -9,9 +9,13 @@ use super::{Coordinator, Effect, Gathering, LaneState, Phase, Roster, RoundState
 use crate::Timestamp;
 
 impl Coordinator {
-    /// Carries the state forward until nothing more follows.
+    /// Carries the state forward until nothing more follows. Nothing does in a pause: what came meanwhile is settled
+    /// when the study continues.
     pub(super) fn settle(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
+        if self.pause().is_some() {
+            return effects;
+        }
         let ended = match self.phase {
             Phase::Enrolling => self.settle_enrolment(),
             Phase::Running { .. } => Ok(()),

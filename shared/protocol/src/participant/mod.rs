@@ -173,6 +173,7 @@ impl Participant {
                 vec![Action::Finish]
             }
             ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
+            ToSite::Waiting => self.not_needed(),
             // What was on its way when the site withdrew is of no interest any more; a refused greeting is.
             _ if self.is_withdrawing() && self.step != Step::Greeting => Vec::new(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),
@@ -186,6 +187,18 @@ impl Participant {
             }
             ToSite::Rejected { order: None, rejection } => self.refused(&rejection),
         }
+    }
+
+    /// No study needs the site now. Where it came back to one, that has ended meanwhile, or has taken note of its
+    /// withdrawal.
+    fn not_needed(&mut self) -> Vec<Action> {
+        if self.is_withdrawing() {
+            return self.withdrawn();
+        }
+        if self.session.is_some() {
+            return self.stop("the study ended while this site was away; its admin knows how".into());
+        }
+        vec![Action::Note("connected; no study needs this site yet".into())]
     }
 
     fn welcomed(

@@ -112,6 +112,26 @@ fn another_study_after_a_reconnection_stops_the_site() {
 }
 
 #[test]
+fn a_site_waits_connected_until_a_study_needs_it() {
+    let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
+    site.handle(Input::Connected);
+    assert!(matches!(site.handle(Input::Received(ToSite::Waiting))[..], [Action::Note(_)]));
+    assert!(matches!(site.handle(welcome(false))[..], [Action::Prepare { .. }]));
+}
+
+#[test]
+fn a_site_that_comes_back_to_no_study_knows_that_its_own_has_ended() {
+    let mut site = at_work();
+    site.handle(Input::Disconnected);
+    site.handle(Input::Connected);
+    let [Action::Stop { reason }] = &site.handle(Input::Received(ToSite::Waiting))[..] else {
+        panic!("ended")
+    };
+    assert!(reason.contains("ended while this site was away"), "{reason}");
+    assert!(site.is_over());
+}
+
+#[test]
 fn a_refused_answer_is_dropped_and_the_site_goes_on() {
     let mut site = at_work();
     let id = order().id;

@@ -1,0 +1,95 @@
+//! The coordinator's open door: lets callers in, each to a task of its own, and sees them out.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use consilium_transport::{BindError, CloseCode, Connection, Identity, Listener, Tuning};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
+const MAX_CONNECTIONS: usize = 1_000;
+
+/// Why there is no door.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system lost the socket.
+    #[error("the socket has no address: {0}")]
+    Socket(std::io::Error),
+}
+
+/// An open door and everybody who came through it.
+pub(crate) struct Door {
+    listener: Listener,
+    address: SocketAddr,
+    places: Arc<Semaphore>,
+    within: JoinSet<()>,
+}
+
+impl Door {
+    /// Opens it at `listen` with the coordinator's kit.
+    pub(crate) fn open(listen: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, DoorError> {
+        let listener = Listener::bind(listen, identity, tuning)?;
+        let address = listener.local_addr().map_err(DoorError::Socket)?;
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Ok(Self { listener, address, places, within: JoinSet::new() })
+    }
+
+    /// Where it is.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Lets callers in and gives each to `serve`, until `until`.
+    pub(crate) async fn let_in<F>(&mut self, serve: impl Fn(Connection) -> F, until: impl Future<Output = ()>)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut until = std::pin::pin!(until);
+        loop {
+            let (listener, places) = (&mut self.listener, self.places.clone());
+            let arrival = async {
+                let place = places.acquire_owned().await.expect("the semaphore is never closed");
+                (place, listener.accept().await)
+            };
+            tokio::select! {
+                () = &mut until => return,
+                (place, arrival) = arrival => match arrival {
+                    Some(Ok(connection)) => {
+                        let served = serve(connection);
+                        self.within.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
+                    }
+                    Some(Err(error)) => tracing::warn!(%error, "connection refused"),
+                    None => return,
+                },
+            }
+            while self.within.try_join_next().is_some() {}
+        }
+    }
+
+    /// Closes the door, telling whoever is still within `reason`.
+    pub(crate) fn close(&self, reason: &str) {
+        self.listener.close(CloseCode::DONE, reason);
+    }
+
+    /// Waits until everybody has left, but not for ever.
+    pub(crate) async fn empty(&mut self, patience: Duration) {
+        let within = &mut self.within;
+        let all = async { while within.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!(sessions = self.within.len(), "cut off: their callers did not hang up");
+        }
+    }
+
+    /// After [`Self::close`]: waits until every goodbye has left.
+    pub(crate) async fn drained(&self) {
+        self.listener.drained().await;
+    }
+}

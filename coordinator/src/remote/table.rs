@@ -1,0 +1,144 @@
+//! Answers as tables for people.
+
+use std::fmt::Write as _;
+
+use consilium_protocol::Timestamp;
+use consilium_protocol::admin::{StudyList, StudySummary, StudyView};
+use time::OffsetDateTime;
+
+/// All studies, one a line.
+pub(super) fn list(list: &StudyList) -> String {
+    if list.studies.is_empty() {
+        return "no studies: `consilium-coordinator study submit FILE` hands one in".to_owned();
+    }
+    let width = list.studies.iter().map(|study| study.name.chars().count()).max().unwrap_or(0).max(4);
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{:>3}  {:8}  {:width$}  {:9}  {:>11}  {:>9}  {:16}  by",
+        "no", "hash", "name", "state", "steps", "sites", "submitted (UTC)"
+    );
+    for study in &list.studies {
+        let StudySummary { number, name, state, by, .. } = study;
+        let steps = format!("{}/{}", study.steps_done, study.steps);
+        let sites = format!("{}/{}", study.connected, study.invited);
+        let (hash, at) = (study.hash.short(), time_of(study.submitted));
+        let _ = writeln!(
+            text,
+            "{number:>3}  {hash}  {name:width$}  {state:9}  {steps:>11}  {sites:>9}  {at:16}  {by}"
+        );
+        if let Some(reason) = &study.reason {
+            let _ = writeln!(text, "     {reason}");
+        }
+    }
+    if !list.refused.is_empty() {
+        let counts: Vec<String> =
+            list.refused.iter().map(|(code, count)| format!("{count} {code}")).collect();
+        let _ = writeln!(text, "requests refused since the coordinator started: {}", counts.join(", "));
+    }
+    text
+}
+
+/// One study.
+pub(super) fn view(view: &StudyView) -> String {
+    let StudySummary { number, hash, name, state, by, .. } = &view.summary;
+    let mut text = String::new();
+    let _ = writeln!(text, "study     {number} {name}\nhash      {hash}");
+    let reason = view.summary.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+    let _ = writeln!(text, "state     {state}{reason}");
+    let _ = writeln!(text, "submitted {} UTC by {by}", time_of(view.summary.submitted));
+    let _ = writeln!(text, "steps     {} of {}", view.summary.steps_done, view.summary.steps);
+    for pause in &view.pauses {
+        let until = pause.until.map_or("now".to_owned(), time_of);
+        let _ = writeln!(text, "paused    {} to {until} UTC by {}", time_of(pause.since), pause.by);
+    }
+    let _ = writeln!(
+        text,
+        "\n{:24}  {:10}  {:>8}  {:16}  why",
+        "site", "standing", "patients", "last heard (UTC)"
+    );
+    for site in &view.sites {
+        let patients = site.cohort.as_ref().map_or("-".to_owned(), |cohort| {
+            let totals = cohort.modalities.values().map(|counts| {
+                counts.folds.iter().map(|fold| fold.total()).sum::<u32>() + counts.holdout.total()
+            });
+            totals.max().unwrap_or(0).to_string()
+        });
+        let heard = site.last_heard.map_or("-".to_owned(), time_of);
+        let why = site.reason.as_deref().unwrap_or_default();
+        let line = format!("{:24}  {:10}  {patients:>8}  {heard:16}  {why}", site.site, site.standing);
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    if !view.lanes.is_empty() {
+        let _ = writeln!(text, "\n{:30}  {:>11}  {:>6}  hold-out", "lane", "rounds", "chosen");
+    }
+    for lane in &view.lanes {
+        let rounds = format!("{}/{}", lane.rounds_done, lane.rounds);
+        let chosen = lane.chosen.map_or("-".to_owned(), |round| round.to_string());
+        let holdout = if lane.complete { "scored" } else { "-" };
+        let _ = writeln!(text, "{:30}  {rounds:>11}  {chosen:>6}  {holdout}", lane.lane.to_string());
+    }
+    text
+}
+
+/// A time to the minute, as `2026-11-23 17:08`.
+fn time_of(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    let Ok(time) = OffsetDateTime::from_unix_timestamp(seconds) else { return "-".to_owned() };
+    let (date, hour, minute) = (time.date(), time.hour(), time.minute());
+    format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}", date.year(), u8::from(date.month()), date.day())
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_domain::Digest;
+    use consilium_protocol::admin::{SiteStanding, SiteView, StudyState};
+
+    use super::*;
+
+    fn summary() -> StudySummary {
+        StudySummary {
+            number: 2,
+            hash: Digest::of(b"a"),
+            name: "mgmt-pilot".into(),
+            state: StudyState::Paused,
+            reason: Some("paused by alice".into()),
+            submitted: Timestamp(1_795_000_000_000),
+            by: "alice".into(),
+            steps_done: 7,
+            steps: 90,
+            connected: 2,
+            enlisted: 3,
+            invited: 3,
+        }
+    }
+
+    #[test]
+    fn a_list_shows_every_study_its_reason_and_what_was_refused() {
+        let refused = [("read-only".to_owned(), 3)].into();
+        let text = list(&StudyList { studies: vec![summary()], refused });
+        for words in ["mgmt-pilot  paused", "7/90", "2/3", "2026-11-18", "paused by alice", "3 read-only"] {
+            assert!(text.contains(words), "`{words}` is missing from\n{text}");
+        }
+        let empty = StudyList { studies: Vec::new(), refused: Default::default() };
+        assert!(list(&empty).contains("study submit"));
+    }
+
+    #[test]
+    fn a_study_shows_its_sites_and_why_they_are_gone() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml");
+        let site = SiteView {
+            site: "north".parse().unwrap(),
+            standing: SiteStanding::Gone,
+            reason: Some("timed out".into()),
+            last_heard: Some(Timestamp(0)),
+            cohort: None,
+        };
+        let plan = crate::read_study(&path).unwrap();
+        let view = StudyView { summary: summary(), plan, sites: vec![site], lanes: vec![], pauses: vec![] };
+        let text = super::view(&view);
+        for words in ["north", "gone", "timed out", "1970-01-01 00:00"] {
+            assert!(text.contains(words), "`{words}` is missing from\n{text}");
+        }
+    }
+}

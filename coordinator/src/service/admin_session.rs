@@ -1,0 +1,154 @@
+//! One connection of an admin or an observer: greet, hear a request, answer it, hear the next.
+//!
+//! Requests come one after another, each within [`SILENCE`], and an answer that is not read ends the connection: what
+//! people do can hold up nobody's study.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use consilium_protocol::Rejection;
+use consilium_protocol::admin::{
+    AdminRefusal, AdminReply, AdminRequest, MAX_DOCUMENT_BYTES, OLDEST_ADMIN_VERSION, pages,
+};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, ControlSender};
+
+use super::Service;
+use super::caller::Caller;
+use crate::greeting::{FAREWELL_TIMEOUT, Greeting, GreetingError, greet};
+use crate::notice::Notice;
+
+/// What this program calls itself.
+const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION"));
+/// How long a person's program may be silent between requests: it asks and leaves.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a page may take to leave: long on the slowest line, short for somebody who does not read.
+const PAGE_PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+enum AdminSessionError {
+    #[error(transparent)]
+    Greeting(#[from] GreetingError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("no request within {} s", SILENCE.as_secs())]
+    Silent,
+    #[error("the answer was not read within {} s a page", PAGE_PATIENCE.as_secs())]
+    NotRead,
+    #[error("{0}")]
+    Refused(AdminRefusal),
+}
+
+impl Service {
+    /// Serves one connection of a person to its end.
+    pub(super) async fn attend(self: Arc<Self>, connection: Connection, caller: Caller) {
+        let Ok(_place) = self.admins.try_acquire() else {
+            self.refusals.count("too-many-admins");
+            return connection.close(CloseCode::DONE, "too many admins are connected: try again in a minute");
+        };
+        let ended = self.converse(&connection, &caller).await;
+        if let Err(AdminSessionError::Control(ControlError::Frame(_))) = &ended {
+            self.refusals.count("malformed");
+        }
+        let reason = ended.map_or_else(|error| error.to_string(), |()| "good-bye".to_owned());
+        tracing::info!(admin = %caller.name, reason, "an admin's session ended");
+        connection.close(CloseCode::DONE, &reason);
+    }
+
+    async fn converse(
+        self: &Arc<Self>,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<(), AdminSessionError> {
+        let (mut sender, mut receiver) = self.welcome(connection, caller).await?;
+        loop {
+            let request = receiver.receive::<AdminRequest>();
+            let request = tokio::time::timeout(SILENCE, request).await;
+            let Some(request) = request.map_err(|_| AdminSessionError::Silent)?? else { return Ok(()) };
+            for reply in self.answer(caller, request).await {
+                say(&mut sender, &reply).await?;
+            }
+        }
+    }
+
+    async fn welcome(
+        &self,
+        connection: &Connection,
+        caller: &Caller,
+    ) -> Result<(ControlSender, ControlReceiver), AdminSessionError> {
+        let Greeting { mut sender, receiver, agreed } = greet(connection).await?;
+        let refusal = match agreed {
+            Ok(agreed) if agreed.version >= OLDEST_ADMIN_VERSION => {
+                let welcome = AdminReply::Welcome {
+                    version: agreed.version,
+                    features: agreed.features,
+                    name: caller.name.clone(),
+                    may_change: caller.may_change,
+                    software: SOFTWARE.to_owned(),
+                };
+                say(&mut sender, &welcome).await?;
+                return Ok((sender, receiver));
+            }
+            Ok(_) => AdminRefusal::Version { ours: consilium_protocol::PROTOCOL_VERSION },
+            Err(Rejection::Version { ours }) => AdminRefusal::Version { ours },
+            Err(rejection) => AdminRefusal::OutOfTurn(rejection.to_string()),
+        };
+        self.refusals.count(refusal.code());
+        say(&mut sender, &AdminReply::Refused(refusal.clone())).await?;
+        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
+        Err(AdminSessionError::Refused(refusal))
+    }
+
+    /// Carries `request` out and tells of it: what admins do is written where the coordinator's operator looks.
+    async fn answer(self: &Arc<Self>, caller: &Caller, request: AdminRequest) -> Vec<AdminReply> {
+        let (command, about) = (request.name(), about(&request));
+        let changes = request.changes();
+        let answer = self.carry_out(caller, request).await.and_then(not_too_long);
+        let outcome = match &answer {
+            Ok(_) => "done",
+            Err(refusal) => {
+                self.refusals.count(refusal.code());
+                tracing::warn!(admin = %caller.name, command, %refusal, "refused");
+                refusal.code()
+            }
+        };
+        if changes || answer.is_err() {
+            let (by, command, outcome) = (caller.name.clone(), command.to_owned(), outcome.to_owned());
+            self.teller.tell(Notice::Command { by, command, about, outcome });
+        } else {
+            tracing::info!(admin = %caller.name, command, "answered");
+        }
+        match answer {
+            Ok(document) => pages(&document),
+            Err(refusal) => vec![AdminReply::Refused(refusal)],
+        }
+    }
+}
+
+async fn say(sender: &mut ControlSender, reply: &AdminReply) -> Result<(), AdminSessionError> {
+    let sent = tokio::time::timeout(PAGE_PATIENCE, sender.send(reply)).await;
+    Ok(sent.map_err(|_| AdminSessionError::NotRead)??)
+}
+
+fn not_too_long(document: String) -> Result<String, AdminRefusal> {
+    if document.len() <= MAX_DOCUMENT_BYTES {
+        return Ok(document);
+    }
+    let what = "the answer (a report lies in the study's folder at the coordinator)".to_owned();
+    let (bytes, limit) = (document.len() as u64, MAX_DOCUMENT_BYTES as u64);
+    Err(AdminRefusal::TooLong { what, bytes, limit })
+}
+
+/// The study or site a request is about, short enough for a line.
+fn about(request: &AdminRequest) -> Option<String> {
+    match request {
+        AdminRequest::ShowStudy { study }
+        | AdminRequest::PauseStudy { study }
+        | AdminRequest::ResumeStudy { study }
+        | AdminRequest::AbortStudy { study, .. }
+        | AdminRequest::Report { study } => {
+            Some(study.chars().take(16).filter(char::is_ascii_alphanumeric).collect())
+        }
+        AdminRequest::AddSite { site } | AdminRequest::RevokeSite { site, .. } => Some(site.to_string()),
+        AdminRequest::SubmitStudy { .. } | AdminRequest::ListStudies | AdminRequest::ListSites => None,
+    }
+}
