@@ -14,6 +14,7 @@ use consilium_process::{describe, shutdown_signal, start_logging};
 use crate::check::{CheckArgs, check_process};
 use crate::config::Config;
 use crate::daemon::{Ending, run};
+use crate::join::{JoinArgs, join_consortium};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
 use crate::verify::{ModelCommand, model};
@@ -28,6 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Join a consortium with a token from its admin. The private key is made here and never leaves.
+    Join(JoinArgs),
     /// Take part in the coordinator's study until it is over.
     Run(RunArgs),
     /// Look at a folder of scans: what is usable, and why the rest is not. Nothing leaves this machine.
@@ -72,12 +75,19 @@ pub struct RunArgs {
 /// Parses the arguments of the process and carries them out.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Join(args) => join_process(&args),
         Command::Run(args) => run_process(&args),
         Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
         Command::Model(command) => exit_code(model(&command)),
     }
+}
+
+/// Carries out `join` as the whole process.
+pub fn join_process(args: &JoinArgs) -> ExitCode {
+    start_logging();
+    exit_code(join_consortium(args))
 }
 
 /// Runs `args` as the whole process.

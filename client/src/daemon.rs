@@ -3,18 +3,21 @@
 //! What is to be said and when is `consilium_protocol::participant`'s to decide; this file moves bytes.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use consilium_domain::{BlobRef, OrderId, Role, SiteId};
 use consilium_protocol::ToSite;
 use consilium_protocol::participant::{Action, Input, Participant};
 use consilium_transport::{
-    BlobStore, CloseCode, Connection, ControlError, ControlSender, Identity, IdentityError, StoreError,
+    BlobStore, CloseCode, Connection, ControlError, ControlReceiver, ControlSender, Identity, IdentityError,
+    StoreError,
 };
 use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::connection::{Pauses, reach};
 use crate::model_cache::ModelCache;
+use crate::renewal::Renewal;
 use crate::transfers::Transfers;
 use crate::worker::{Done, Job, Worker, Workplace};
 
@@ -83,6 +86,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         transfers,
         transferred,
         models: ModelCache::default(),
+        renewal: Renewal::new(identity.clone(), &site),
         base: None,
         uploaded: None,
         ending: None,
@@ -98,6 +102,7 @@ struct Client {
     transfers: Transfers,
     transferred: mpsc::UnboundedReceiver<Input>,
     models: ModelCache,
+    renewal: Renewal,
     /// The pretrained backbone, once fetched.
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// The update of the answer that waits for its acknowledgement.
@@ -143,6 +148,9 @@ impl Client {
             connection.drained().await;
             let reason = match ended? {
                 Ok(()) => "done".to_owned(),
+                Err(ControlError::Lost(closed)) if closed.is_revocation() => {
+                    return Ok(Ending::Stopped { reason: closed.to_string() });
+                }
                 Err(error) => error.to_string(),
             };
             if let Some(ending) = self.ending {
@@ -193,6 +201,7 @@ impl Client {
             Err(error) => return Ok(Err(error)),
         };
         let mut link = Link { connection, sender };
+        self.renewal.reconnected();
         let mut input = Input::Connected;
         loop {
             let actions = self.participant.handle(input);
@@ -204,19 +213,48 @@ impl Client {
             if self.ending.is_some() {
                 return Ok(Ok(()));
             }
-            input = tokio::select! {
+            input = match self.next_input(&mut receiver, &mut link, pauses).await? {
+                Ok(Some(input)) => input,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+    }
+
+    /// What happens next; none where the coordinator hung up. Certificates are renewed in between.
+    async fn next_input(
+        &mut self,
+        receiver: &mut ControlReceiver,
+        link: &mut Link<'_>,
+        pauses: &mut Pauses,
+    ) -> Result<Result<Option<Input>, ControlError>, DaemonError> {
+        loop {
+            tokio::select! {
                 message = receiver.receive::<ToSite>() => match message {
                     Ok(Some(message)) => {
                         pauses.reset();
+                        if self.renewal.hear(&message) {
+                            continue;
+                        }
                         self.settle(&message).await;
-                        Input::Received(message)
+                        return Ok(Ok(Some(Input::Received(message))));
                     }
-                    Ok(None) => return Ok(Ok(())),
+                    Ok(None) => return Ok(Ok(None)),
                     Err(error) => return Ok(Err(error)),
                 },
-                done = self.results.recv() => self.finished(done.ok_or(DaemonError::WorkerDied)?).await?,
-                Some(input) = self.transferred.recv() => input,
-            };
+                done = self.results.recv() => {
+                    let done = done.ok_or(DaemonError::WorkerDied)?;
+                    return Ok(Ok(Some(self.finished(done).await?)));
+                }
+                Some(input) = self.transferred.recv() => return Ok(Ok(Some(input))),
+                () = self.renewal.due() => {
+                    if let Some(question) = self.renewal.ask(SystemTime::now())
+                        && let Err(error) = link.sender.send(&question).await
+                    {
+                        return Ok(Err(error));
+                    }
+                }
+            }
         }
     }
 

@@ -9,10 +9,12 @@ mod config;
 mod connection;
 mod daemon;
 mod forecasting;
+mod join;
 mod model_cache;
 mod predict;
 mod predictions;
 mod rehearsal;
+mod renewal;
 mod study_data;
 mod transfers;
 mod verify;
@@ -23,4 +25,5 @@ pub use daemon::{DaemonError, Ending, run};
 pub use forecasting::{
     Figures, FoldForecast, Forecast, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY, write_table,
 };
+pub use join::JoinArgs;
 pub use rehearsal::{Rehearsal, rehearse};

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use consilium_pki::Lifetime;
 use consilium_process::{describe, shutdown_signal, start_logging};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
@@ -18,7 +19,9 @@ use crate::config::{Config, read_study};
 use crate::event_log::EventLog;
 use crate::model_export::ModelCommand;
 use crate::notice::NoticeFormat;
+use crate::registry::Terms;
 use crate::report::StudyOutcome;
+use crate::site_command::SiteCommand;
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{daemon, run};
 
@@ -48,6 +51,9 @@ enum Command {
         /// The study file.
         study: PathBuf,
     },
+    /// Invite, list and revoke sites, while no coordinator runs on the state folder.
+    #[command(subcommand)]
+    Site(SiteCommand),
     /// Import, list, show and export pretrained weights.
     #[command(subcommand)]
     Weights(WeightsCommand),
@@ -89,6 +95,9 @@ pub struct RunArgs {
     /// Seconds of silence after which a connection counts as lost.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(2..=600))]
     pub idle_timeout_secs: u16,
+    /// How long certificates of sites are valid, for instance 30d; they are renewed at two thirds.
+    #[arg(long, default_value_t = Terms::default().certificate_life)]
+    pub certificate_life: Lifetime,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -107,9 +116,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run_study(args),
         Command::Report { state, json } => block_on(print_report(state, json)),
         Command::Check { study } => check(&study),
+        Command::Site(command) => block_on(command.run()),
         Command::Weights(command) => command.run(),
         Command::Model(command) => block_on(command.run()),
     })
+}
+
+/// Carries out `consilium-coordinator site` as the whole process.
+pub fn site_process(command: SiteCommand) -> ExitCode {
+    exit(block_on(command.run()))
 }
 
 /// Runs `args` as the whole process.
@@ -141,6 +156,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
         report: args.report,
         notices: args.notices,
         tuning,
+        certificate_life: args.certificate_life,
     };
     block_on(async move {
         let (outcome, report) = run(config, shutdown_signal(args.stop_with_stdin)).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use consilium_domain::{Study, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Event, Opening};
-use consilium_transport::{BindError, BlobStore, CloseCode, Identity, IdentityError, Listener};
+use consilium_transport::{BindError, BlobStore, CloseCode, Entrance, Identity, IdentityError, Listener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::event_log::{EventLog, EventLogError};
 use crate::first_models::{FirstModelsError, first_models};
 use crate::notice::Notice;
+use crate::own_certificate::keep_fresh;
+use crate::registry::{Registry, RegistryError, Terms};
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
@@ -70,6 +72,9 @@ pub enum DaemonError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The registry of sites.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -110,13 +115,18 @@ pub async fn run(
         None => open(&config, &store, &mut log).await?,
         Some(_) => resume(&config.study, events, &mut log).await?,
     };
-    let listener = Listener::bind(config.listen, &identity, config.tuning)?;
+    let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
+    let registry = Registry::open(&state_dir.registry(), Some(identity.clone()), terms).await?;
+    let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
+    let listener = Listener::bind_with(config.listen, &identity, &entrance, config.tuning)?;
     let address = listener.local_addr().map_err(DaemonError::Socket)?;
     Notice::Listening(address).print(config.notices);
     let (conductor, desk) = Conductor::new(state, log, store.clone(), config.notices);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(listener, desk.clone(), store, shutdown);
+    let sessions = Sessions::new(desk.clone(), store, registry.clone());
+    let serving = serve(listener, desk.clone(), sessions, registry, shutdown);
     tokio::select! {
+        () = keep_fresh(identity) => unreachable!("it goes on for ever"),
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }
@@ -164,10 +174,14 @@ async fn resume(
 async fn serve(
     mut listener: Listener,
     desk: Desk,
-    store: BlobStore,
+    sessions: Sessions,
+    registry: Registry,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let sessions = Sessions::new(desk.clone(), store);
+    let mut joining = JoinSet::new();
+    if let Some(applicants) = listener.applicants() {
+        joining.spawn(registry.receive(applicants));
+    }
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut running = JoinSet::new();
     let mut over = std::pin::pin!(study_over(&desk));

@@ -14,10 +14,13 @@ mod event_log;
 mod first_models;
 pub mod model_export;
 mod notice;
+mod own_certificate;
+pub mod registry;
 pub mod report;
 #[cfg(test)]
 mod scene;
 mod session;
+pub mod site_command;
 mod state_dir;
 pub mod weights;
 

@@ -21,7 +21,8 @@ use consilium_transport::{
 use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
-use crate::conductor::{Desk, Stopped};
+use crate::conductor::{Desk, Stopped, now};
+use crate::registry::Registry;
 
 /// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -36,6 +37,7 @@ pub(crate) struct Sessions {
     desk: Desk,
     store: BlobStore,
     access: Arc<StudyAccess>,
+    registry: Registry,
     /// The number of every site's latest session. Locked while the conductor is told of one, so that it hears of
     /// them in their order.
     latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
@@ -61,16 +63,21 @@ enum SessionError {
 
 impl Sessions {
     /// Sessions over one study.
-    pub(crate) fn new(desk: Desk, store: BlobStore) -> Self {
+    pub(crate) fn new(desk: Desk, store: BlobStore, registry: Registry) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, latest: Arc::default() }
+        Self { desk, store, access, registry, latest: Arc::default() }
     }
 
     /// Serves one connection to its end.
     pub(crate) async fn serve(self, connection: Connection) {
         let Role::Site(site) = connection.peer().clone() else { return };
+        let Some(_attendance) = self.registry.attend(&connection) else {
+            tracing::warn!(%site, "revoked: sent away");
+            return;
+        };
         let mut session = Session {
             site: site.clone(),
+            serial: connection.peer_serial().to_owned(),
             sessions: &self,
             number: None,
             version: 0,
@@ -114,6 +121,8 @@ impl Sessions {
 
 struct Session<'a> {
     site: SiteId,
+    /// Of the certificate that was shown.
+    serial: String,
     sessions: &'a Sessions,
     /// Its place among the site's sessions, once the site has said hello.
     number: Option<u64>,
@@ -131,7 +140,7 @@ impl Session<'_> {
     async fn converse(&mut self, connection: &Connection) -> Result<(), SessionError> {
         let hello = tokio::time::timeout(HELLO_TIMEOUT, hear_hello(connection));
         let (hello, mut sender, mut receiver) = hello.await.map_err(|_| SessionError::Silent)??;
-        if let Err(rejection) = self.admit(&hello).await? {
+        if let Err(rejection) = self.admit(&hello, connection).await? {
             sender.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
             return Err(SessionError::Refused(rejection));
@@ -182,10 +191,15 @@ impl Session<'_> {
     }
 
     /// Whether the site may talk to us. It is present from here on.
-    async fn admit(&mut self, hello: &ToCoordinator) -> Result<Result<(), Rejection>, SessionError> {
+    async fn admit(
+        &mut self,
+        hello: &ToCoordinator,
+        connection: &Connection,
+    ) -> Result<Result<(), Rejection>, SessionError> {
         match hello {
             ToCoordinator::Hello { versions, features, software } if software.len() <= MAX_SOFTWARE_BYTES => {
                 tracing::info!(site = %self.site, ?software, "hello");
+                self.sessions.registry.saw(&self.site, connection, software, now()).await;
                 let Some(version) = VersionRange::OURS.common(*versions) else {
                     return Ok(Err(Rejection::Version { ours: VersionRange::OURS.newest }));
                 };
@@ -243,6 +257,7 @@ impl Session<'_> {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
                 sender.send(&ToSite::Rejected { order: None, rejection }).await?;
             }
+            ToCoordinator::Renew { request } => sender.send(&self.renewed(&request).await).await?,
             ToCoordinator::Fingerprints { study, part, last, cases } => {
                 // What a connection said that the site has given up would break into the parts of its next one.
                 if !self.is_latest().await {
@@ -274,6 +289,14 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A new certificate for the site that this connection's certificate names, or why not.
+    async fn renewed(&self, request: &[u8]) -> ToSite {
+        match self.sessions.registry.renew(&self.site, &self.serial, request, now()).await {
+            Ok(chain) => ToSite::Renewed { chain },
+            Err(refusal) => ToSite::RenewalRefused { reason: bounded_reason(&refusal.to_string()) },
+        }
     }
 
     /// Whether this is the last session that the site has begun.

@@ -48,6 +48,10 @@ impl StateDir {
         self.path.join("events.sqlite")
     }
 
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.path.join("registry.sqlite")
+    }
+
     pub(crate) fn blobs(&self) -> Result<BlobStore, StateDirError> {
         let store = BlobStore::open(&self.path.join("blobs"))?;
         store.discard_partials()?;

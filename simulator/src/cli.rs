@@ -33,6 +33,12 @@ enum Command {
     /// What `simulate` starts as a site.
     #[command(hide = true)]
     ClientProcess(consilium_client::cli::RunArgs),
+    /// `consilium-coordinator site`, for tests of whole consortia with one program.
+    #[command(hide = true, subcommand)]
+    CoordinatorSite(consilium_coordinator::site_command::SiteCommand),
+    /// `consilium-client join`, likewise.
+    #[command(hide = true)]
+    ClientJoin(consilium_client::JoinArgs),
 }
 
 /// Options of `consilium simulate`.
@@ -137,6 +143,8 @@ pub fn main() -> ExitCode {
         Command::Phantom(args) => phantom::main(&args),
         Command::CoordinatorProcess(args) => return consilium_coordinator::cli::run_process(args),
         Command::ClientProcess(args) => return consilium_client::cli::run_process(&args),
+        Command::CoordinatorSite(command) => return consilium_coordinator::cli::site_process(command),
+        Command::ClientJoin(args) => return consilium_client::cli::join_process(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", describe(error.as_ref()));

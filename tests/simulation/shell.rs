@@ -103,6 +103,8 @@ impl World {
                 self.reply(session, reply);
                 Ok(())
             }
+            // Participants know nothing of certificates: the daemons renew them.
+            ToCoordinator::Renew { .. } => Ok(()),
             ToCoordinator::Ready => {
                 self.sessions[session].waiting = true;
                 self.serve();

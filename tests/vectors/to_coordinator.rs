@@ -22,6 +22,7 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Answer { .. } => 3,
         ToCoordinator::Failed { .. } => 4,
         ToCoordinator::Fingerprints { .. } => 5,
+        ToCoordinator::Renew { .. } => 6,
     }
 }
 
@@ -104,6 +105,11 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("scored", scored, bytes(include_str!("scored.hex"))),
         Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
+        Vector::new(
+            "renew",
+            ToCoordinator::Renew { request: vec![1, 2, 3] },
+            bytes("06000000  0300000000000000 010203"),
+        ),
         Vector::new("fingerprints", fingerprints(), bytes(include_str!("fingerprints.hex"))),
     ]
 }

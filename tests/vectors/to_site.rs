@@ -19,6 +19,8 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Finished => 5,
         ToSite::Halted { .. } => 6,
         ToSite::Duplicates { .. } => 7,
+        ToSite::Renewed { .. } => 8,
+        ToSite::RenewalRefused { .. } => 9,
     }
 }
 
@@ -114,6 +116,16 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             "halted",
             ToSite::Halted { reason: "ill".into() },
             bytes("06000000  0300000000000000 'ill'"),
+        ),
+        Vector::new(
+            "renewed",
+            ToSite::Renewed { chain: vec![vec![1, 2, 3], vec![4]] },
+            bytes("08000000  0200000000000000  0300000000000000 010203  0100000000000000 04"),
+        ),
+        Vector::new(
+            "renewal refused",
+            ToSite::RenewalRefused { reason: "ill".into() },
+            bytes("09000000  0300000000000000 'ill'"),
         ),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];

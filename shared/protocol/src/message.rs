@@ -107,6 +107,11 @@ pub enum ToCoordinator {
         /// The next [`MAX_PART_CASES`] cases; fewer in the last part.
         cases: Vec<Fingerprint>,
     },
+    /// Asks for a new certificate for the site that this connection's certificate names. From version 4 on.
+    Renew {
+        /// A certificate request (PKCS #10, DER) with a new public key.
+        request: Vec<u8>,
+    },
 }
 
 /// Where a site stands when it is welcomed.
@@ -172,6 +177,16 @@ pub enum ToSite {
         of: Digest,
         /// Numbers of the site's cases, from 0, ascending.
         exclude: Vec<u32>,
+    },
+    /// The site's new certificate. From version 4 on.
+    Renewed {
+        /// The certificate, then its issuer's (DER).
+        chain: Vec<Vec<u8>>,
+    },
+    /// The certificate is not renewed. From version 4 on.
+    RenewalRefused {
+        /// Why.
+        reason: String,
     },
 }
 

@@ -142,6 +142,8 @@ impl Participant {
             ToSite::Welcome { site, study, base, standing, .. } => {
                 self.welcomed(&site, &study, base, standing)
             }
+            // Certificates are the shell's: the study is the same before and after.
+            ToSite::Renewed { .. } | ToSite::RenewalRefused { .. } => Vec::new(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),
             ToSite::Enlisted => self.enlisted(),
             ToSite::Work(order) => self.take(order),
