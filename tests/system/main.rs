@@ -7,6 +7,8 @@ mod determinism;
 mod duplicates;
 mod folder;
 mod glioma;
+mod join;
+mod notices;
 mod prediction;
 mod process;
 mod refusals;

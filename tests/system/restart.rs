@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
 use consilium_client::ConfigFile;
-use consilium_coordinator::{Notice, Progress, Report};
+use consilium_coordinator::Report;
 use consilium_data::CachePrecision;
 use consilium_simulator::SimulationReport;
 
+use crate::notices::{address, progress};
 use crate::process::Process;
 
 const OPTIONS: &str =
@@ -83,26 +84,6 @@ impl ByHand {
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         Process::start(["client-process".into(), "--config".into(), path.into_os_string()])
     }
-}
-
-/// What a coordinator has told so far. A line that is still being written is not among it.
-fn notices(coordinator: &Process) -> Vec<Notice> {
-    let text = coordinator.stdout();
-    let complete = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    complete.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn address(coordinator: &mut Process) -> SocketAddr {
-    coordinator.wait_until("it listens", |process| !notices(process).is_empty());
-    let [Notice::Listening(address), ..] = notices(coordinator)[..] else {
-        panic!("it must begin with its address")
-    };
-    address
-}
-
-fn progress(coordinator: &Process) -> Option<Progress> {
-    let shown = |notice| if let Notice::Progress(progress) = notice { Some(progress) } else { None };
-    notices(coordinator).into_iter().filter_map(shown).next_back()
 }
 
 fn undisturbed(out: &Path) -> Report {

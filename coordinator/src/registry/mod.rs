@@ -17,6 +17,8 @@ mod live;
 mod reception;
 mod record;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
