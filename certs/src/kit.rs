@@ -5,26 +5,34 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::private_file::{Readers, create};
-
-/// The authority's certificate, in every kit and in the authority's own folder.
-pub(crate) const CA_FILE: &str = "ca.pem";
-const CERTIFICATE_FILE: &str = "cert.pem";
-const KEY_FILE: &str = "key.pem";
-const FINGERPRINT_KEY_FILE: &str = "fingerprint.key";
+use consilium_pki::{
+    CA_FILE, CERTIFICATE_FILE, FINGERPRINT_KEY_FILE, ISSUING_FILE, ISSUING_KEY_FILE, KEY_FILE, Readers,
+    create,
+};
 
 /// The texts one party needs. `Debug` does not show the keys.
 #[derive(Clone)]
 pub struct Kit {
-    /// The consortium authority's certificate: whom the holder trusts.
+    /// The consortium's root certificate: whom the holder trusts.
     pub ca_pem: String,
-    /// The holder's own certificate.
+    /// The holder's own certificate, then the one that issued it.
     pub certificate_pem: String,
     /// The holder's private key (PKCS #8). Whoever has it *is* the holder.
     pub key_pem: String,
     /// In the kit of a site, the key under which all sites of the consortium name duplicate patients: 64 hexadecimal
     /// digits. The coordinator must never have it.
     pub fingerprint_key: Option<String>,
+    /// In the kit of a coordinator that lets sites join and renews certificates: the issuing certificate and its key.
+    pub issuing: Option<IssuingPair>,
+}
+
+/// The issuing certificate with its key.
+#[derive(Clone)]
+pub struct IssuingPair {
+    /// The certificate, as PEM.
+    pub certificate_pem: String,
+    /// Its key, as PEM. Whoever has it can make certificates of the consortium.
+    pub key_pem: String,
 }
 
 /// Why a kit could not be written.
@@ -46,8 +54,8 @@ pub enum KitError {
 }
 
 impl Kit {
-    /// Writes `ca.pem`, `cert.pem`, `key.pem` and a site's `fingerprint.key` (keys with mode 0600) into `dir`, which is
-    /// created where absent.
+    /// Writes `ca.pem`, `cert.pem`, `key.pem`, a site's `fingerprint.key` and a coordinator's `issuing.pem` and
+    /// `issuing-key.pem` (keys with mode 0600) into `dir`, which is created where absent.
     ///
     /// # Errors
     /// Where one of them is already there, nothing is written.
@@ -58,6 +66,10 @@ impl Kit {
             (CA_FILE, &self.ca_pem, Readers::All),
         ];
         files.extend(self.fingerprint_key.as_deref().map(|key| (FINGERPRINT_KEY_FILE, key, Readers::Owner)));
+        if let Some(issuing) = &self.issuing {
+            files.push((ISSUING_KEY_FILE, &issuing.key_pem, Readers::Owner));
+            files.push((ISSUING_FILE, &issuing.certificate_pem, Readers::All));
+        }
         write_all(dir, &files)
     }
 }

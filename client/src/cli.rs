@@ -17,6 +17,7 @@ use crate::config::Config;
 pub use crate::control::ControlCommand;
 use crate::control::control;
 use crate::daemon::{Ending, RunOptions, run};
+use crate::join::{JoinArgs, join_consortium};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
 use crate::verify::{ModelCommand, model};
@@ -31,6 +32,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Join a consortium with a token from its admin. The private key is made here and never leaves.
+    Join(JoinArgs),
     /// Take part in the coordinator's studies, one after another, as the policy and people decide.
     Run(RunArgs),
     #[command(flatten)]
@@ -80,6 +83,7 @@ pub struct RunArgs {
 /// Parses the arguments of the process and carries them out.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Join(args) => join_process(&args),
         Command::Run(args) => run_process(&args),
         Command::Control(command) => control_process(command),
         Command::Check(args) => check_process(&args),
@@ -87,6 +91,12 @@ pub fn main() -> ExitCode {
         Command::Predict(args) => exit_code(predict(&args)),
         Command::Model(command) => exit_code(model(&command)),
     }
+}
+
+/// Carries out `join` as the whole process.
+pub fn join_process(args: &JoinArgs) -> ExitCode {
+    start_logging();
+    exit_code(join_consortium(args))
 }
 
 /// Runs `args` as the whole process.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
+use crate::renewal::Renewal;
 use crate::session::Client;
 use crate::steward::{Clock, DecisionsError, Steward};
 
@@ -91,7 +92,8 @@ pub async fn run(
     store.discard_partials()?;
     let (socket, requests) = serve(&config.state)?;
     tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
-    let mut house = House { config, identity, site, store, steward, requests, _socket: socket };
+    let renewal = Renewal::new(identity.clone(), &site);
+    let mut house = House { config, identity, renewal, site, store, steward, requests, _socket: socket };
     let mut shutdown = std::pin::pin!(shutdown);
     let mut rest = FIRST_REST;
     loop {
@@ -111,6 +113,7 @@ pub async fn run(
 pub(crate) struct House {
     pub(crate) config: Config,
     pub(crate) identity: Identity,
+    pub(crate) renewal: Renewal,
     pub(crate) site: SiteId,
     pub(crate) store: BlobStore,
     pub(crate) steward: Steward,

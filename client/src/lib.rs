@@ -10,12 +10,14 @@ mod connection;
 mod control;
 mod daemon;
 mod forecasting;
+mod join;
 mod model_cache;
 mod outgoing;
 pub mod policy;
 mod predict;
 mod predictions;
 mod rehearsal;
+mod renewal;
 mod session;
 mod steward;
 mod study_data;
@@ -30,6 +32,7 @@ pub use forecasting::{
     Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
     write_inputs, write_table,
 };
+pub use join::JoinArgs;
 pub use policy::{PolicyFile, SitePolicy};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use steward::{Clock, DecisionsError};

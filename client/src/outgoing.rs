@@ -102,8 +102,10 @@ impl Outgoing {
     fn examine(&self, message: ToCoordinator, steward: &Steward) -> Result<ToCoordinator, Passage> {
         let policy = steward.policy();
         match &message {
-            // A greeting and a farewell say nothing of a patient.
-            ToCoordinator::Hello { .. } | ToCoordinator::Withdraw { .. } => return Ok(message),
+            // A greeting, a farewell and a request for a certificate say nothing of a patient.
+            ToCoordinator::Hello { .. } | ToCoordinator::Withdraw { .. } | ToCoordinator::Renew { .. } => {
+                return Ok(message);
+            }
             _ if !steward.may_leave() => return Err(Passage::NotNow),
             ToCoordinator::Ready => self.approved_study(steward).map(|_| ()),
             ToCoordinator::Failed { .. } => Ok(()),

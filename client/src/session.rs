@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use consilium_domain::{BlobRef, OrderId, Study};
 use consilium_protocol::participant::{Action, Input, Participant};
@@ -54,6 +55,8 @@ enum News {
     Done(Done),
     Transferred(Input),
     Asked(Asked),
+    /// The certificate needs its successor.
+    RenewalDue,
     /// Time to look at the clock.
     Nothing,
 }
@@ -122,11 +125,15 @@ impl<'a> Client<'a> {
                 }
             };
             self.house.steward.now_doing().connected = false;
+            self.house.renewal.reconnected();
             // Said whatever happened: without it the coordinator finds out by its idle timeout.
             connection.close(CloseCode::DONE, self.goodbye());
             connection.drained().await;
             let reason = match ended? {
                 Ok(()) => "done".to_owned(),
+                Err(ControlError::Lost(closed)) if closed.is_revocation() => {
+                    break Ending::Stopped { reason: closed.to_string() };
+                }
                 Err(error) => error.to_string(),
             };
             if let Some(ending) = self.ending.take() {
@@ -188,6 +195,7 @@ impl<'a> Client<'a> {
             }
             Some(input) = self.transferred.recv() => Ok(News::Transferred(input)),
             Some(asked) = self.house.requests.recv() => Ok(News::Asked(asked)),
+            () = self.house.renewal.due() => Ok(News::RenewalDue),
             () = tokio::time::sleep(self.house.steward.next_look()) => Ok(News::Nothing),
         }
     }
@@ -198,7 +206,7 @@ impl<'a> Client<'a> {
             News::Done(done) => self.finished(done).await?,
             News::Transferred(input) => self.inputs.push_back(input),
             News::Asked(asked) => self.house.attend(asked),
-            News::Nothing => {}
+            News::RenewalDue | News::Nothing => {}
         }
         self.consider();
         Ok(())
@@ -228,6 +236,7 @@ impl<'a> Client<'a> {
             Err(error) => return Ok(Err(error)),
         };
         let mut link = Link { connection, sender };
+        self.house.renewal.reconnected();
         self.inputs.push_back(Input::Connected);
         loop {
             self.consider();
@@ -256,7 +265,22 @@ impl<'a> Client<'a> {
                 },
                 news = self.news() => news?,
             };
+            if matches!(news, News::RenewalDue)
+                && let Err(error) = self.ask_for_certificate(&mut link).await?
+            {
+                return Ok(Err(error));
+            }
             self.take_in(news).await?;
+        }
+    }
+
+    async fn ask_for_certificate(
+        &mut self,
+        link: &mut Link<'_>,
+    ) -> Result<Result<(), ControlError>, DaemonError> {
+        match self.house.renewal.ask(SystemTime::now()) {
+            Some(question) => self.send(question, link).await,
+            None => Ok(Ok(())),
         }
     }
 
@@ -297,6 +321,9 @@ impl<'a> Client<'a> {
 
     /// Looks at a message before the participant does.
     async fn hear(&mut self, message: ToSite) {
+        if self.house.renewal.hear(&message) {
+            return;
+        }
         self.settle(&message).await;
         if let ToSite::Work(order) = &message
             && let Err(reason) = self.gate.take(order, self.house.steward.policy())

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use consilium_pki::Lifetime;
 use consilium_process::{describe, shutdown_signal, start_logging};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
@@ -19,9 +20,11 @@ use crate::config::{Config, read_study};
 use crate::event_log::EventLog;
 use crate::model_export::ModelCommand;
 use crate::notice::NoticeFormat;
+use crate::registry::Terms;
 use crate::remote::{self, RemoteArgs, StudyCommand};
 use crate::report::{Report, StudyOutcome};
 use crate::service::{ServiceConfig, serve};
+use crate::site_command::SiteArgs;
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{run, taking_up};
 
@@ -56,6 +59,8 @@ enum Command {
         /// The study file.
         study: PathBuf,
     },
+    /// Invite, list and revoke sites.
+    Site(SiteArgs),
     /// Import, list, show and export pretrained weights.
     #[command(subcommand)]
     Weights(WeightsCommand),
@@ -111,6 +116,9 @@ pub struct DaemonArgs {
     /// Seconds of silence after which a connection counts as lost.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(2..=600))]
     pub idle_timeout_secs: u16,
+    /// How long certificates of sites are valid, for instance 30d; they are renewed at two thirds.
+    #[arg(long, default_value_t = Terms::default().certificate_life)]
+    pub certificate_life: Lifetime,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -156,9 +164,15 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run_study(args),
         Command::Report(args) => block_on(report(args)),
         Command::Check { study } => check(&study),
+        Command::Site(command) => block_on(command.run()),
         Command::Weights(command) => command.run(),
         Command::Model(command) => block_on(command.run()),
     })
+}
+
+/// Carries out `consilium-coordinator site` as the whole process.
+pub fn site_process(command: SiteArgs) -> ExitCode {
+    exit(block_on(command.run()))
 }
 
 /// Runs `args` as the whole process.
@@ -191,6 +205,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
         report: args.report,
         notices,
         tuning,
+        certificate_life: args.service.certificate_life,
     };
     block_on(async move {
         let (outcome, report) = run(config, shutdown_signal(stop_with_stdin)).await?;
@@ -210,9 +225,10 @@ fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
         weights_store: WeightsStore::new(&args.weights_store),
         notices: args.service.notices,
         tuning: args.service.tuning(),
+        certificate_life: args.service.certificate_life,
     };
     block_on(async move {
-        serve(config, None, shutdown_signal(args.service.stop_with_stdin)).await?;
+        serve(config, shutdown_signal(args.service.stop_with_stdin)).await?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_domain::{Study, StudyError};
+use consilium_pki::Lifetime;
 use consilium_transport::Tuning;
 
 use crate::notice::NoticeFormat;
@@ -30,6 +31,8 @@ pub struct Config {
     pub notices: NoticeFormat,
     /// How connections behave.
     pub tuning: Tuning,
+    /// How long a site's certificate is valid that this coordinator issues.
+    pub certificate_life: Lifetime,
 }
 
 /// Why a file is not a study.

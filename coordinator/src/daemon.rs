@@ -14,6 +14,8 @@ use crate::event_log::{EventLog, EventLogError};
 use crate::first_models::{FirstModelsError, first_models};
 use crate::greeting::greet_site;
 use crate::notice::{Notice, Teller};
+use crate::own_certificate::keep_fresh;
+use crate::registry::{Registry, RegistryError, Terms};
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
@@ -67,6 +69,9 @@ pub enum DaemonError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The registry of sites.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -121,13 +126,17 @@ pub async fn run(
             state
         }
     };
-    let door = Door::open(config.listen, &identity, config.tuning)?;
+    let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
+    let registry = Registry::open(&state_dir.registry(), Some(identity.clone()), terms).await?;
+    let door = Door::open(config.listen, &identity, registry.clone(), config.tuning)?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
     let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(door, desk.clone(), store, shutdown);
+    let sessions = Sessions::new(desk.clone(), store, registry.clone());
+    let serving = serve(door, desk.clone(), sessions, registry, shutdown);
     tokio::select! {
+        () = keep_fresh(identity) => unreachable!("it goes on for ever"),
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }
@@ -150,8 +159,13 @@ async fn open(config: &Config, store: &BlobStore, log: &mut EventLog) -> Result<
 }
 
 /// Lets sites in until the study is over and every session has said farewell, or until `shutdown`.
-async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Future<Output = ()> + Send) {
-    let sessions = Sessions::new(desk.clone(), store);
+async fn serve(
+    mut door: Door,
+    desk: Desk,
+    sessions: Sessions,
+    registry: Registry,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let mut stopped = false;
     let until = async {
         tokio::select! {
@@ -159,7 +173,7 @@ async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Futu
             () = shutdown => stopped = true,
         }
     };
-    door.let_in(|connection| receive(sessions.clone(), connection), until).await;
+    door.let_in(|connection| receive(sessions.clone(), registry.clone(), connection), until).await;
     drop(sessions);
     if stopped {
         tracing::info!("asked to stop; the same command goes on later");
@@ -173,13 +187,13 @@ async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Futu
     door.drained().await;
 }
 
-async fn receive(sessions: Sessions, connection: Connection) {
+async fn receive(sessions: Sessions, registry: Registry, connection: Connection) {
     let Role::Site(site) = connection.peer().clone() else {
         let reason =
             "this coordinator runs one study and takes no commands: `consilium-coordinator serve` does";
         return connection.close(CloseCode::WRONG_ROLE, reason);
     };
-    if let Some(greeted) = greet_site(&connection, &site).await {
+    if let Some(greeted) = greet_site(&connection, &site, &registry).await {
         sessions.serve(connection, site, greeted).await;
     }
 }

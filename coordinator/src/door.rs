@@ -1,12 +1,15 @@
-//! The coordinator's open door: lets callers in, each to a task of its own, and sees them out.
+//! The coordinator's open door: lets callers in, each to a task of its own, and sees them out. Whoever is revoked stays
+//! out or is put out, whoever wants to join is led to the registry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{BindError, CloseCode, Connection, Identity, Listener, Tuning};
+use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, Listener, Tuning};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use crate::registry::Registry;
 
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
 const MAX_CONNECTIONS: usize = 1_000;
@@ -28,15 +31,27 @@ pub(crate) struct Door {
     address: SocketAddr,
     places: Arc<Semaphore>,
     within: JoinSet<()>,
+    registry: Registry,
+    _joining: JoinSet<()>,
 }
 
 impl Door {
-    /// Opens it at `listen` with the coordinator's kit.
-    pub(crate) fn open(listen: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, DoorError> {
-        let listener = Listener::bind(listen, identity, tuning)?;
+    /// Opens it at `listen` with the coordinator's kit, guarded by `registry`.
+    pub(crate) fn open(
+        listen: SocketAddr,
+        identity: &Identity,
+        registry: Registry,
+        tuning: Tuning,
+    ) -> Result<Self, DoorError> {
+        let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
+        let mut listener = Listener::bind_with(listen, identity, &entrance, tuning)?;
         let address = listener.local_addr().map_err(DoorError::Socket)?;
+        let mut joining = JoinSet::new();
+        if let Some(applicants) = listener.applicants() {
+            joining.spawn(registry.clone().receive(applicants));
+        }
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Ok(Self { listener, address, places, within: JoinSet::new() })
+        Ok(Self { listener, address, places, within: JoinSet::new(), registry, _joining: joining })
     }
 
     /// Where it is.
@@ -60,10 +75,14 @@ impl Door {
                 () = &mut until => return,
                 (place, arrival) = arrival => match arrival {
                     Some(Ok(connection)) => {
+                        let Some(attendance) = self.registry.attend(&connection) else {
+                            tracing::warn!(peer = %connection.peer(), "revoked: sent away");
+                            continue;
+                        };
                         let served = serve(connection);
                         self.within.spawn(async move {
                             served.await;
-                            drop(place);
+                            drop((attendance, place));
                         });
                     }
                     Some(Err(error)) => tracing::warn!(%error, "connection refused"),

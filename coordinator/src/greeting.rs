@@ -8,6 +8,9 @@ use consilium_domain::SiteId;
 use consilium_protocol::{Features, Rejection, ToCoordinator, ToSite, VersionRange};
 use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, ControlSender};
 
+use crate::conductor::now;
+use crate::registry::Registry;
+
 /// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest name of a caller's program that is logged.
@@ -40,6 +43,8 @@ pub(crate) struct Greeting {
     pub(crate) receiver: ControlReceiver,
     /// What both sides speak, or why they cannot.
     pub(crate) agreed: Result<Agreed, Rejection>,
+    /// Name and version of the caller's program, of bounded length; empty where it did not say.
+    pub(crate) software: String,
 }
 
 /// Hears the caller's hello.
@@ -51,7 +56,12 @@ pub(crate) async fn greet(connection: &Connection) -> Result<Greeting, GreetingE
     };
     let (sender, receiver, hello) =
         tokio::time::timeout(HELLO_TIMEOUT, hello).await.map_err(|_| GreetingError::Silent)??;
-    Ok(Greeting { sender, receiver, agreed: agree(connection, &hello) })
+    let agreed = agree(connection, &hello);
+    let software = match hello {
+        ToCoordinator::Hello { software, .. } if software.len() <= MAX_SOFTWARE_BYTES => software,
+        _ => String::new(),
+    };
+    Ok(Greeting { sender, receiver, agreed, software })
 }
 
 fn agree(connection: &Connection, hello: &ToCoordinator) -> Result<Agreed, Rejection> {
@@ -102,9 +112,14 @@ pub(crate) struct GreetedSite {
     pub(crate) agreed: Agreed,
 }
 
-/// Greets a site. One that cannot be talked to is told why, and its connection ends.
-pub(crate) async fn greet_site(connection: &Connection, site: &SiteId) -> Option<GreetedSite> {
-    let Greeting { mut sender, receiver, agreed } = match greet(connection).await {
+/// Greets a site, and notes in the registry that it was there. One that cannot be talked to is told why, and its
+/// connection ends.
+pub(crate) async fn greet_site(
+    connection: &Connection,
+    site: &SiteId,
+    registry: &Registry,
+) -> Option<GreetedSite> {
+    let Greeting { mut sender, receiver, agreed, software } = match greet(connection).await {
         Ok(greeting) => greeting,
         Err(error) => {
             tracing::info!(%site, reason = %error, "session ended");
@@ -112,6 +127,7 @@ pub(crate) async fn greet_site(connection: &Connection, site: &SiteId) -> Option
             return None;
         }
     };
+    registry.saw(site, connection, &software, now()).await;
     match agreed {
         Ok(agreed) => {
             Some(GreetedSite { voice: Voice { sender, version: agreed.version }, receiver, agreed })

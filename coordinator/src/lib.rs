@@ -16,12 +16,16 @@ mod first_models;
 mod greeting;
 pub mod model_export;
 mod notice;
+mod own_certificate;
+pub mod registry;
 mod remote;
+mod renewing;
 pub mod report;
 #[cfg(test)]
 mod scene;
 pub mod service;
 mod session;
+pub mod site_command;
 mod state_dir;
 mod taking_up;
 mod uploads;

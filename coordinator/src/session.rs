@@ -21,6 +21,8 @@ use tokio::sync::Mutex;
 use crate::access::StudyAccess;
 use crate::conductor::{Desk, Stopped};
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
+use crate::registry::Registry;
+use crate::renewing::renewed;
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -28,6 +30,7 @@ pub(crate) struct Sessions {
     desk: Desk,
     store: BlobStore,
     access: Arc<StudyAccess>,
+    registry: Registry,
     /// The number of every site's latest session. Locked while the conductor is told of one, so that it hears of
     /// them in their order.
     latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
@@ -53,9 +56,9 @@ enum SessionError {
 
 impl Sessions {
     /// Sessions over one study.
-    pub(crate) fn new(desk: Desk, store: BlobStore) -> Self {
+    pub(crate) fn new(desk: Desk, store: BlobStore, registry: Registry) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, latest: Arc::default() }
+        Self { desk, store, access, registry, latest: Arc::default() }
     }
 
     /// The study.
@@ -166,7 +169,7 @@ impl Session<'_> {
                 voice.say(&ToSite::Work(order)).await?;
             }
             tokio::select! {
-                message = receive(receiver) => self.take(message?, voice).await?,
+                message = receive(receiver) => self.take(message?, voice, connection).await?,
                 changed = changes.changed() => changed.map_err(|_| Stopped)?,
             }
         }
@@ -222,7 +225,12 @@ impl Session<'_> {
         })
     }
 
-    async fn take(&mut self, message: ToCoordinator, voice: &mut Voice) -> Result<(), SessionError> {
+    async fn take(
+        &mut self,
+        message: ToCoordinator,
+        voice: &mut Voice,
+        connection: &Connection,
+    ) -> Result<(), SessionError> {
         let site = self.site.clone();
         let desk = &self.sessions.desk;
         match message {
@@ -230,6 +238,10 @@ impl Session<'_> {
             ToCoordinator::Hello { .. } => {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
                 voice.say(&ToSite::Rejected { order: None, rejection }).await?;
+            }
+            ToCoordinator::Renew { request } => {
+                let answer = renewed(&self.sessions.registry, &site, connection, &request).await;
+                voice.say(&answer).await?;
             }
             ToCoordinator::Fingerprints { study, part, last, cases } => {
                 // What a connection said that the site has given up would break into the parts of its next one.

@@ -48,6 +48,11 @@ impl StateDir {
         self.path.join("events.sqlite")
     }
 
+    /// Where the sites of the consortium are kept.
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.path.join("registry.sqlite")
+    }
+
     pub(crate) fn blobs(&self) -> Result<BlobStore, StateDirError> {
         let store = BlobStore::open(&self.path.join("blobs"))?;
         store.discard_partials()?;

@@ -37,6 +37,12 @@ enum Command {
     /// What a hospital says to its site while it runs.
     #[command(hide = true, subcommand)]
     ClientControl(consilium_client::cli::ControlCommand),
+    /// `consilium-coordinator site`, for tests of whole consortia with one program.
+    #[command(hide = true)]
+    CoordinatorSite(consilium_coordinator::site_command::SiteArgs),
+    /// `consilium-client join`, likewise.
+    #[command(hide = true)]
+    ClientJoin(consilium_client::JoinArgs),
 }
 
 /// Options of `consilium simulate`.
@@ -145,6 +151,8 @@ pub fn main() -> ExitCode {
         Command::CoordinatorProcess(args) => return consilium_coordinator::cli::run_process(args),
         Command::ClientControl(command) => return consilium_client::cli::control_process(command),
         Command::ClientProcess(args) => return consilium_client::cli::run_process(&args),
+        Command::CoordinatorSite(command) => return consilium_coordinator::cli::site_process(command),
+        Command::ClientJoin(args) => return consilium_client::cli::join_process(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", describe(error.as_ref()));

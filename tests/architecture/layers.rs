@@ -21,7 +21,7 @@ const LAYERS: [&[&str]; 6] = [
         "consilium-package",
         "consilium-process",
     ],
-    &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d"],
+    &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d", "consilium-pki"],
     &["consilium-domain"],
 ];
 

@@ -111,6 +111,8 @@ impl World {
                 self.serve();
                 Ok(())
             }
+            // Participants know nothing of certificates: the daemons renew them.
+            ToCoordinator::Renew { .. } => Ok(()),
             ToCoordinator::Ready => {
                 self.sessions[session].waiting = true;
                 self.serve();

@@ -13,6 +13,8 @@ mod folder;
 mod foreign_site;
 mod glioma;
 mod hostile_coordinator;
+mod join;
+mod membership;
 mod policy;
 mod prediction;
 mod process;

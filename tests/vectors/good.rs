@@ -52,12 +52,12 @@ where
 
 #[test]
 fn what_a_site_says_looks_like_this() {
-    check(&to_coordinator::vectors(), to_coordinator::number, 7);
+    check(&to_coordinator::vectors(), to_coordinator::number, 8);
 }
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 10);
+    check(&to_site::vectors(), to_site::number, 12);
 }
 
 #[test]

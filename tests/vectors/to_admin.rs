@@ -51,8 +51,8 @@ pub(crate) fn requests() -> Vec<Vector<AdminRequest>> {
         Vector::new("report", AdminRequest::Report { study: study() }, named("06000000")),
         Vector::new(
             "add",
-            AdminRequest::AddSite { site: north() },
-            bytes("07000000 0500000000000000 'north'"),
+            AdminRequest::AddSite { site: north(), addresses: vec!["h:1".into()] },
+            bytes("07000000 0500000000000000 'north' 0100000000000000 0300000000000000 'h:1'"),
         ),
         Vector::new("sites", AdminRequest::ListSites, bytes("08000000")),
         Vector::new("revoke", revoke, bytes("09000000 0500000000000000 'north' 0200000000000000 'no'")),

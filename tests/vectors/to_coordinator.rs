@@ -23,6 +23,7 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Failed { .. } => 4,
         ToCoordinator::Fingerprints { .. } => 5,
         ToCoordinator::Withdraw { .. } => 6,
+        ToCoordinator::Renew { .. } => 7,
     }
 }
 
@@ -106,6 +107,11 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("scored", scored, bytes(include_str!("scored.hex"))),
         Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
+        Vector::new(
+            "renew",
+            ToCoordinator::Renew { request: vec![1, 2, 3] },
+            bytes("07000000  0300000000000000 010203"),
+        ),
         Vector::new("fingerprints", fingerprints(), bytes(include_str!("fingerprints.hex"))),
         Vector::new("withdraw", withdraw, bytes("06000000  cc*32  0200000000000000 'no'")),
     ]

@@ -21,6 +21,8 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Duplicates { .. } => 7,
         ToSite::Withdrawn => 8,
         ToSite::Waiting => 9,
+        ToSite::Renewed { .. } => 10,
+        ToSite::RenewalRefused { .. } => 11,
     }
 }
 
@@ -118,6 +120,16 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             bytes("06000000  0300000000000000 'ill'"),
         ),
         Vector::new("withdrawn", ToSite::Withdrawn, bytes("08000000")),
+        Vector::new(
+            "renewed",
+            ToSite::Renewed { chain: vec![vec![1, 2, 3], vec![4]] },
+            bytes("0a000000  0200000000000000  0300000000000000 010203  0100000000000000 04"),
+        ),
+        Vector::new(
+            "renewal refused",
+            ToSite::RenewalRefused { reason: "ill".into() },
+            bytes("0b000000  0300000000000000 'ill'"),
+        ),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
     ];
     vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("09000000")));

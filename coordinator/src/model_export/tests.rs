@@ -134,7 +134,7 @@ async fn a_key_that_others_can_read_does_not_sign() {
     let key = place.order().identity_dir.join("key.pem");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = place.refusal(&place.order()).await;
-    assert!(matches!(error, ModelExportError::Identity(IdentityError::KeyExposed { .. })), "{error}");
+    assert!(matches!(error, ModelExportError::Identity(IdentityError::Exposed(_))), "{error}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the coordinator's files: it works from any machine that reaches the coordinator's port.
 
+pub(crate) mod site_command;
 mod study_command;
 mod table;
 

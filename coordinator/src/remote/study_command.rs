@@ -124,7 +124,8 @@ fn words(study: &StudySummary) -> String {
     format!("study {} {}: {}{reason}\n{}", study.number, study.name, study.state, study.hash)
 }
 
-async fn print<T: DeserializeOwned>(
+/// Asks, and prints the answer as it came or in `words`.
+pub(super) async fn print<T: DeserializeOwned>(
     remote: &RemoteArgs,
     request: &AdminRequest,
     json: bool,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use consilium_protocol::Timestamp;
-use consilium_protocol::admin::{StudyList, StudySummary, StudyView};
+use consilium_protocol::admin::{RegisteredSite, StudyList, StudySummary, StudyView};
 use time::OffsetDateTime;
 
 /// All studies, one a line.
@@ -35,6 +35,26 @@ pub(super) fn list(list: &StudyList) -> String {
         let counts: Vec<String> =
             list.refused.iter().map(|(code, count)| format!("{count} {code}")).collect();
         let _ = writeln!(text, "requests refused since the coordinator started: {}", counts.join(", "));
+    }
+    text
+}
+
+/// All sites, one a line.
+pub(super) fn sites(sites: &[RegisteredSite]) -> String {
+    if sites.is_empty() {
+        return "no sites: `consilium-coordinator site add NAME` invites one".to_owned();
+    }
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{:24}  {:8}  {:17}  {:16}  program",
+        "site", "state", "certificate until", "last seen (UTC)"
+    );
+    for RegisteredSite { site, state, certificate_expires, last_seen, software } in sites {
+        let time = |at: &Option<Timestamp>| at.map_or("-".to_owned(), time_of);
+        let (until, seen) = (time(certificate_expires), time(last_seen));
+        let software = software.as_deref().unwrap_or("-");
+        let _ = writeln!(text, "{site:24}  {state:8}  {until:17}  {seen:16}  {software}");
     }
     text
 }
@@ -82,7 +102,8 @@ pub(super) fn view(view: &StudyView) -> String {
 }
 
 /// A time to the minute, as `2026-11-23 17:08`.
-fn time_of(at: Timestamp) -> String {
+/// UTC, to the minute.
+pub(super) fn time_of(at: Timestamp) -> String {
     let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
     let Ok(time) = OffsetDateTime::from_unix_timestamp(seconds) else { return "-".to_owned() };
     let (date, hour, minute) = (time.date(), time.hour(), time.minute());

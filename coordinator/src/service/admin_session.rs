@@ -75,7 +75,7 @@ impl Service {
         connection: &Connection,
         caller: &Caller,
     ) -> Result<(ControlSender, ControlReceiver), AdminSessionError> {
-        let Greeting { mut sender, receiver, agreed } = greet(connection).await?;
+        let Greeting { mut sender, receiver, agreed, .. } = greet(connection).await?;
         let refusal = match agreed {
             Ok(agreed) if agreed.version >= OLDEST_ADMIN_VERSION => {
                 let welcome = AdminReply::Welcome {
@@ -148,7 +148,7 @@ fn about(request: &AdminRequest) -> Option<String> {
         | AdminRequest::Report { study } => {
             Some(study.chars().take(16).filter(char::is_ascii_alphanumeric).collect())
         }
-        AdminRequest::AddSite { site } | AdminRequest::RevokeSite { site, .. } => Some(site.to_string()),
+        AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.to_string()),
         AdminRequest::SubmitStudy { .. } | AdminRequest::ListStudies | AdminRequest::ListSites => None,
     }
 }

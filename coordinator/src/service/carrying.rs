@@ -185,7 +185,7 @@ impl Service {
         let teller = self.teller.of(state.hash());
         let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
         let conducting = tokio::spawn(conductor.run());
-        let sessions = Sessions::new(desk.clone(), store);
+        let sessions = Sessions::new(desk.clone(), store, self.registry.clone());
         tokio::spawn(self.clone().overseer(entry.name, desk, conducting, dir));
         Ok(Life::Running(sessions))
     }

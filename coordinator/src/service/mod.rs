@@ -18,7 +18,7 @@ mod overview;
 mod reception;
 mod requests;
 mod shelf;
-mod site_registry;
+mod sites;
 mod submitting;
 
 use std::net::SocketAddr;
@@ -26,16 +26,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_pki::Lifetime;
 use consilium_transport::{Identity, IdentityError, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::door::{Door, DoorError};
 use crate::notice::{Notice, NoticeFormat, Teller};
+use crate::own_certificate::keep_fresh;
+use crate::registry::{Registry, RegistryError, Terms};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::weights::WeightsStore;
 
 pub use shelf::ShelfError;
-pub use site_registry::{RegistryFuture, SiteRegistry};
 
 use caller::Refusals;
 use carrying::Entry;
@@ -61,6 +63,8 @@ pub struct ServiceConfig {
     pub notices: NoticeFormat,
     /// How connections behave.
     pub tuning: Tuning,
+    /// How long a site's certificate is valid that this coordinator issues.
+    pub certificate_life: Lifetime,
 }
 
 /// Why a service cannot run. Nothing is lost: the same command goes on.
@@ -75,6 +79,9 @@ pub enum ServiceError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The registry of sites.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -93,8 +100,8 @@ struct Service {
     turns: watch::Sender<u64>,
     refusals: Refusals,
     admins: Semaphore,
-    /// Who may connect at all, where the coordinator keeps such a registry.
-    sites: Option<Arc<dyn SiteRegistry>>,
+    /// Who may connect at all.
+    registry: Registry,
 }
 
 /// Serves a consortium until `shutdown`.
@@ -104,13 +111,14 @@ struct Service {
 /// listed as failed, and the others go on.
 pub async fn serve(
     config: ServiceConfig,
-    sites: Option<Arc<dyn SiteRegistry>>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServiceError> {
-    let _state = StateDir::open(&config.state_dir)?;
+    let state = StateDir::open(&config.state_dir)?;
     let identity = Identity::load(&config.identity_dir)?;
     let (shelf, found) = Shelf::open(&config.state_dir)?;
-    let mut door = Door::open(config.listen, &identity, config.tuning)?;
+    let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
+    let registry = Registry::open(&state.registry(), Some(identity.clone()), terms).await?;
+    let mut door = Door::open(config.listen, &identity, registry.clone(), config.tuning)?;
     let teller = Teller::new(config.notices);
     let service = Arc::new(Service {
         shelf,
@@ -121,14 +129,20 @@ pub async fn serve(
         turns: watch::Sender::new(0),
         refusals: Refusals::default(),
         admins: Semaphore::new(MAX_ADMINS),
-        sites,
+        registry,
     });
     for kept in found {
         service.place(kept).await;
     }
     service.advance().await;
     teller.tell(Notice::Listening(door.address()));
-    door.let_in(|connection| service.clone().receive(connection), shutdown).await;
+    let until = async {
+        tokio::select! {
+            () = keep_fresh(identity) => unreachable!("it goes on for ever"),
+            () = shutdown => {}
+        }
+    };
+    door.let_in(|connection| service.clone().receive(connection), until).await;
     tracing::info!("asked to stop; the same command goes on later");
     door.close("the coordinator was stopped");
     // Each session notes what it cost and that its site is gone.

@@ -96,11 +96,15 @@ fn awaited(site: SiteId) -> SiteView {
 }
 
 fn site_view(site: SiteId, member: &Member) -> SiteView {
-    let (standing, reason) = match (&member.presence, &member.cohort) {
-        (Presence::Awaited, _) => return awaited(site),
-        (Presence::Gone { reason, .. }, _) => (SiteStanding::Gone, Some(reason.clone())),
-        (Presence::Connected, None) => (SiteStanding::Preparing, None),
-        (Presence::Connected, Some(_)) => (SiteStanding::Connected, None),
+    let (standing, reason) = if let Some(withdrawal) = &member.withdrawal {
+        (SiteStanding::Withdrawn, Some(withdrawal.reason.clone()))
+    } else {
+        match (&member.presence, &member.cohort) {
+            (Presence::Awaited, _) => return awaited(site),
+            (Presence::Gone { reason, .. }, _) => (SiteStanding::Gone, Some(reason.clone())),
+            (Presence::Connected, None) => (SiteStanding::Preparing, None),
+            (Presence::Connected, Some(_)) => (SiteStanding::Connected, None),
+        }
     };
     SiteView { site, standing, reason, last_heard: Some(member.last_heard), cohort: member.cohort.clone() }
 }

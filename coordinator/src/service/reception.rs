@@ -11,6 +11,7 @@ use super::Service;
 use super::caller::Caller;
 use super::carrying::Place;
 use crate::greeting::{FAREWELL_TIMEOUT, GreetedSite, greet_site};
+use crate::renewing::renewed;
 use crate::session::Sessions;
 
 /// Closes the connection of a site whose study cannot be carried on at present: it keeps its work and comes back.
@@ -23,7 +24,7 @@ impl Service {
             return self.attend(connection, caller).await;
         }
         let Role::Site(site) = connection.peer().clone() else { return };
-        let Some(greeted) = greet_site(&connection, &site).await else { return };
+        let Some(greeted) = greet_site(&connection, &site, &self.registry).await else { return };
         let mut turns = self.turns.subscribe();
         let (sessions, greeted) = match self.place_of(&site).await {
             Place::Study(sessions) => (sessions, greeted),
@@ -59,6 +60,13 @@ impl Service {
         loop {
             tokio::select! {
                 said = greeted.receiver.receive::<ToCoordinator>() => {
+                    if let Ok(Some(ToCoordinator::Renew { request })) = &said {
+                        let answer = renewed(&self.registry, site, connection, request).await;
+                        if greeted.voice.say(&answer).await.is_ok() {
+                            continue;
+                        }
+                        return None;
+                    }
                     let reason = reason_to_leave(said.map(|message| message.is_some()));
                     tracing::info!(%site, reason, "a waiting site's session ended");
                     connection.close(CloseCode::DONE, &reason);

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::caller::Caller;
 use super::carrying::{Entry, Life};
 use super::listing::{find, summary_now};
-use super::site_registry::SiteRegistry;
 use super::submitting::check_lengths;
 use super::{Service, overview};
 use crate::session::Sessions;
@@ -36,18 +35,12 @@ impl Service {
             AdminRequest::ResumeStudy { study } => done(self.let_continue(&study, by).await?),
             AdminRequest::AbortStudy { study, reason } => done(self.abort(&study, by, &reason).await?),
             AdminRequest::Report { study } => self.report(&study).await,
-            AdminRequest::AddSite { site } => document(&self.registry()?.add(&site, by).await?),
-            AdminRequest::ListSites => document(&self.registry()?.list().await?),
+            AdminRequest::AddSite { site, addresses } => document(&self.add_site(site, addresses, by).await?),
+            AdminRequest::ListSites => document(&self.registered().await?),
             AdminRequest::RevokeSite { site, reason } => {
-                document(&self.registry()?.revoke(&site, by, &bounded_reason(&reason)).await?)
+                document(&self.revoke_site(&site, &bounded_reason(&reason), by).await?)
             }
         }
-    }
-
-    fn registry(&self) -> Result<&dyn SiteRegistry, AdminRefusal> {
-        self.sites
-            .as_deref()
-            .ok_or_else(|| AdminRefusal::Site("this coordinator keeps no registry of sites".into()))
     }
 
     async fn pause(self: &Arc<Self>, study: &str, by: &SiteId) -> Result<StudySummary, AdminRefusal> {

@@ -13,7 +13,7 @@ const SCHEMA: &str = "consilium-signature/1";
 const ALGORITHM: &str = "ecdsa-p256-sha256";
 /// What is signed: the bytes of this file.
 const SIGNED: &str = crate::folder::CARD_FILE;
-/// Longest chain: the consortium has one root and no intermediates; an organisation's own authority may have some.
+/// Longest chain: the signer's and the issuing certificate; an organisation's own authority may have more.
 const MAX_CERTIFICATES: usize = 4;
 
 /// Why `signature.json` cannot be used.

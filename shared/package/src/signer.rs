@@ -179,7 +179,10 @@ fn role_in(certificate: &X509Certificate<'_>) -> Result<Role, VerifyError> {
 }
 
 fn consortium(certificate: &X509Certificate<'_>) -> String {
-    let name = certificate.issuer().iter_common_name().next().and_then(|name| name.as_str().ok());
+    let issuer = certificate.issuer();
+    // An authority of one's own may have a common name only.
+    let mut names = issuer.iter_organization().chain(issuer.iter_common_name());
+    let name = names.next().and_then(|name| name.as_str().ok());
     name.unwrap_or("(without a name)").chars().filter(|c| !c.is_control()).take(64).collect()
 }
 

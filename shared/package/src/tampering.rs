@@ -368,7 +368,9 @@ fn der(pem: &str) -> Vec<u8> {
 fn replace_certificate(folder: &Path, der: Vec<u8>) {
     let path = folder.join("signature.json");
     let signature = Signature::parse(&fs::read(&path).unwrap()).unwrap();
-    fs::write(path, Signature { certificates: vec![der], ..signature }.to_json()).unwrap();
+    let mut certificates = signature.certificates.clone();
+    certificates[0] = der;
+    fs::write(path, Signature { certificates, ..signature }.to_json()).unwrap();
 }
 
 /// Every file of a package, with its content.

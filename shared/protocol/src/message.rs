@@ -118,6 +118,11 @@ pub enum ToCoordinator {
         /// Why, in the words of the site's policy or of its people. At most [`MAX_REASON_BYTES`].
         reason: String,
     },
+    /// Asks for a new certificate for the site that this connection's certificate names. From version 4 on.
+    Renew {
+        /// A certificate request (PKCS #10, DER) with a new public key.
+        request: Vec<u8>,
+    },
 }
 
 /// Where a site stands when it is welcomed.
@@ -188,6 +193,16 @@ pub enum ToSite {
     Withdrawn,
     /// The answer to `Hello` while no study needs the site: it stays connected, and `Welcome` follows when one does.
     Waiting,
+    /// The site's new certificate. From version 4 on.
+    Renewed {
+        /// The certificate, then its issuer's (DER).
+        chain: Vec<Vec<u8>>,
+    },
+    /// The certificate is not renewed. From version 4 on.
+    RenewalRefused {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl ToSite {
@@ -203,7 +218,7 @@ impl ToSite {
             | Self::Finished
             | Self::Halted { .. }
             | Self::Duplicates { .. } => 3,
-            Self::Withdrawn | Self::Waiting => 4,
+            Self::Withdrawn | Self::Waiting | Self::Renewed { .. } | Self::RenewalRefused { .. } => 4,
         }
     }
 }

@@ -10,6 +10,9 @@ const MAX_REASON_CHARS: usize = 300;
 /// QUIC carries a TLS alert as this number plus the alert (RFC 9001, section 4.8).
 const TLS_ALERT_BASE: u64 = 0x100;
 
+/// The TLS alert for a revoked certificate (RFC 8446, section 6.2).
+const CERTIFICATE_REVOKED: u64 = 44;
+
 /// A number that tells programs, beside the reason that tells people, why a connection was closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u32);
@@ -21,6 +24,10 @@ impl CloseCode {
     pub const PROTOCOL: Self = Self(1);
     /// The peer's certificate speaks for a role that has no business here.
     pub const WRONG_ROLE: Self = Self(2);
+    /// The peer's certificate was revoked.
+    pub const REVOKED: Self = Self(3);
+    /// Whoever wants to join was answered, or asked for something else.
+    pub const JOIN_OVER: Self = Self(4);
     /// The first number free for the layers above.
     pub const FIRST_FREE: u32 = 16;
 
@@ -45,10 +52,16 @@ impl From<CloseCode> for VarInt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
     code: Option<CloseCode>,
+    revoked: bool,
     reason: String,
 }
 
 impl Closed {
+    /// Whether it ended because our certificate was revoked. Trying again is of no use then.
+    pub const fn is_revocation(&self) -> bool {
+        self.revoked
+    }
+
     /// The code the other side's program gave, or none where it gave none (network, TLS, or we closed ourselves).
     pub const fn code(&self) -> Option<CloseCode> {
         self.code
@@ -69,9 +82,11 @@ impl fmt::Display for Closed {
 impl From<ConnectionError> for Closed {
     fn from(error: ConnectionError) -> Self {
         let mut code = None;
+        let mut revoked = false;
         let reason = match error {
             ConnectionError::ApplicationClosed(close) => {
                 code = u32::try_from(close.error_code.into_inner()).ok().map(CloseCode);
+                revoked = code == Some(CloseCode::REVOKED);
                 match printable(&close.reason) {
                     text if text.is_empty() => {
                         format!("closed by the other side (code {})", close.error_code)
@@ -81,6 +96,7 @@ impl From<ConnectionError> for Closed {
             }
             ConnectionError::ConnectionClosed(close) => {
                 let what = printable(&close.reason);
+                revoked = u64::from(close.error_code) == TLS_ALERT_BASE + CERTIFICATE_REVOKED;
                 format!(
                     "the other side refused the connection: {}",
                     explained(close.error_code.into(), &what)
@@ -106,7 +122,7 @@ impl From<ConnectionError> for Closed {
                 "too many connections on this socket: restart this program".to_owned()
             }
         };
-        Self { code, reason }
+        Self { code, revoked, reason }
     }
 }
 
@@ -123,7 +139,7 @@ fn explained(code: u64, what: &str) -> String {
 fn advice(code: u64) -> Option<&'static str> {
     Some(match code.checked_sub(TLS_ALERT_BASE)? {
         42 | 43 | 46 => "a certificate does not fit its use: check that each side has its own kit",
-        44 => "the certificate was revoked: ask the consortium's administrator",
+        CERTIFICATE_REVOKED => "the certificate was revoked: ask the consortium's administrator",
         45 => "a certificate has expired or is not yet valid: renew the kit and check both clocks",
         48 => "a certificate was signed by another consortium's authority: use kits of the same one",
         51 => "the private key does not belong to the certificate: use the files of one kit",

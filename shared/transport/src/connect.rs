@@ -122,7 +122,7 @@ fn coordinator(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, Co
     }
 }
 
-fn any_port_for(address: SocketAddr) -> SocketAddr {
+pub(crate) fn any_port_for(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use consilium_domain::Role;
 use tokio::sync::Semaphore;
@@ -48,6 +49,11 @@ impl Connection {
     /// The serial number of the other side's certificate, in hexadecimal with colons: what a revocation names.
     pub fn peer_serial(&self) -> &str {
         &self.0.peer.serial
+    }
+
+    /// Until when the other side's certificate is valid. Checked when it connects, not afterwards.
+    pub fn peer_expires(&self) -> SystemTime {
+        self.0.peer.expires
     }
 
     /// The other side's present address; it may change as its network does.

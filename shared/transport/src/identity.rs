@@ -3,27 +3,43 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use consilium_domain::Role;
+use consilium_pki::{
+    CA_FILE, CERTIFICATE_FILE, CertificateFacts, Exposed, FolderError, KEY_FILE, finish_replacement,
+    public_key_sha256, refuse_exposed_secrets,
+};
 use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::join::JOIN_ALPN;
 use crate::peer::{CertificateNameError, Peer};
 use crate::tls;
 
-const CA_FILE: &str = "ca.pem";
-const CERTIFICATE_FILE: &str = "cert.pem";
-const KEY_FILE: &str = "key.pem";
-
-/// A kit, read and checked. `Debug` shows neither key nor certificate.
+/// A kit, read and checked. Clones share it: what [`Identity::reload`] reads is shown in every handshake from then on,
+/// also by listeners that are open already. `Debug` shows neither key nor certificate.
 #[derive(Clone)]
 pub struct Identity {
     role: Role,
+    dir: Arc<Path>,
+    authorities: Arc<[CertificateDer<'static>]>,
     pub(crate) roots: Arc<RootCertStore>,
-    pub(crate) certified: Arc<CertifiedKey>,
+    shown: Arc<RwLock<Shown>>,
+}
+
+/// What is shown in a handshake.
+#[derive(Clone)]
+struct Shown {
+    certified: Arc<CertifiedKey>,
+    /// The same with the root behind it, for who has a join token and no root yet.
+    with_root: Arc<CertifiedKey>,
+    facts: CertificateFacts,
 }
 
 /// Why a kit cannot be used.
@@ -45,16 +61,15 @@ pub enum IdentityError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Other users of the machine can read the private key.
-    #[error(
-        "{path} can be read by others (mode {mode:o}): run `chmod 600 {path}`, and issue a new kit if it was seen"
-    )]
-    KeyExposed {
-        /// The key file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Other users of the machine can read a secret of the folder.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    /// A renewal that was interrupted cannot be finished.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The certificate on the disk speaks for another role than the one that is in use.
+    #[error("the folder's certificate is now for `{0}`: restart the program to use it")]
+    OtherRole(Role),
     /// The certificate does not say whose it is.
     #[error("{path}: {source}")]
     Name {
@@ -66,33 +81,112 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Reads `ca.pem`, `cert.pem` and `key.pem` from `dir`.
+    /// Reads `ca.pem`, `cert.pem` and `key.pem` from `dir`, and finishes a renewal that was interrupted.
     ///
     /// # Errors
-    /// Names the file and the problem: absent, damaged, key of another certificate, key readable by others (unix).
+    /// Names the file and the problem: absent, damaged, key of another certificate, a secret readable by others
+    /// (unix).
     pub fn load(dir: &Path) -> Result<Self, IdentityError> {
-        let path = dir.join(KEY_FILE);
-        refuse_exposed_key(&path)?;
-        let key =
-            PrivateKeyDer::from_pem_slice(&read(&path)?).map_err(|error| damaged(&path, &explain(&error)))?;
+        let (role, authorities, shown) = read_folder(dir)?;
         let path = dir.join(CA_FILE);
         let mut roots = RootCertStore::empty();
-        for root in certificates(&path)? {
-            roots.add(root).map_err(|error| damaged(&path, &error))?;
+        for root in &authorities {
+            roots.add(root.clone()).map_err(|error| damaged(&path, &error))?;
         }
-        let path = dir.join(CERTIFICATE_FILE);
-        let chain = certificates(&path)?;
-        let own = Peer::from_certificate(&chain[0])
-            .map_err(|source| IdentityError::Name { path: path.clone(), source })?;
-        let certified = CertifiedKey::from_der(chain, key, &tls::provider())
-            .map_err(|error| damaged(&path, &format!("it does not fit {KEY_FILE} beside it ({error})")))?;
-        Ok(Self { role: own.role, roots: Arc::new(roots), certified: Arc::new(certified) })
+        Ok(Self {
+            role,
+            dir: dir.into(),
+            authorities: authorities.into(),
+            roots: Arc::new(roots),
+            shown: Arc::new(RwLock::new(shown)),
+        })
+    }
+
+    /// Reads key and certificate again, after a renewal. Connections that stand are not touched.
+    ///
+    /// # Errors
+    /// As [`Identity::load`]; then the present pair stays in use.
+    pub fn reload(&self) -> Result<(), IdentityError> {
+        let (role, _, shown) = read_folder(&self.dir)?;
+        if role != self.role {
+            return Err(IdentityError::OtherRole(role));
+        }
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+        Ok(())
     }
 
     /// Whom the certificate speaks for.
     pub const fn role(&self) -> &Role {
         &self.role
     }
+
+    /// The folder it was read from.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What the certificate says that is shown at present.
+    pub fn certificate(&self) -> CertificateFacts {
+        self.shown().facts
+    }
+
+    /// The consortium's root, the first of `ca.pem`.
+    pub fn root(&self) -> &CertificateDer<'static> {
+        &self.authorities[0]
+    }
+
+    /// SHA-256 of the root's public key: what a join token pins.
+    pub fn root_key_sha256(&self) -> [u8; 32] {
+        public_key_sha256(self.root()).expect("the root was read as a certificate before")
+    }
+
+    fn shown(&self) -> Shown {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let joins = hello.alpn().is_some_and(|mut names| names.any(|name| name == JOIN_ALPN));
+        let shown = self.shown();
+        Some(if joins { shown.with_root } else { shown.certified })
+    }
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let certified = self.shown().certified;
+        certified.key.choose_scheme(schemes).is_some().then_some(certified)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Role, authorities, and what is shown.
+fn read_folder(dir: &Path) -> Result<(Role, Vec<CertificateDer<'static>>, Shown), IdentityError> {
+    finish_replacement(dir)?;
+    refuse_exposed_secrets(dir)?;
+    let path = dir.join(KEY_FILE);
+    let key =
+        PrivateKeyDer::from_pem_slice(&read(&path)?).map_err(|error| damaged(&path, &explain(&error)))?;
+    let path = dir.join(CA_FILE);
+    let authorities = certificates(&path)?;
+    CertificateFacts::of(&authorities[0]).map_err(|error| damaged(&path, &error))?;
+    let path = dir.join(CERTIFICATE_FILE);
+    let chain = certificates(&path)?;
+    let own = Peer::from_certificate(&chain[0])
+        .map_err(|source| IdentityError::Name { path: path.clone(), source })?;
+    let facts = CertificateFacts::of(&chain[0]).map_err(|error| damaged(&path, &error))?;
+    let certify = |chain: Vec<CertificateDer<'static>>| {
+        CertifiedKey::from_der(chain, key.clone_key(), &tls::provider())
+            .map(Arc::new)
+            .map_err(|error| damaged(&path, &format!("it does not fit {KEY_FILE} beside it ({error})")))
+    };
+    let with_root = chain.iter().chain(&authorities).cloned().collect();
+    let shown = Shown { certified: certify(chain)?, with_root: certify(with_root)?, facts };
+    Ok((own.role, authorities, shown))
 }
 
 impl fmt::Debug for Identity {
@@ -126,21 +220,6 @@ fn explain(error: &pem::Error) -> String {
 
 fn damaged(path: &Path, problem: &impl ToString) -> IdentityError {
     IdentityError::Damaged { path: path.to_owned(), problem: problem.to_string() }
-}
-
-#[cfg(unix)]
-fn refuse_exposed_key(path: &Path) -> Result<(), IdentityError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let metadata =
-        std::fs::metadata(path).map_err(|source| IdentityError::Read { path: path.to_owned(), source })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(IdentityError::KeyExposed { path: path.to_owned(), mode }) }
-}
-
-/// Other systems guard files by access lists that the installer sets.
-#[cfg(not(unix))]
-fn refuse_exposed_key(_: &Path) -> Result<(), IdentityError> {
-    Ok(())
 }
 
 #[cfg(test)]
@@ -191,6 +270,23 @@ mod tests {
         assert!(error.contains("does not fit key.pem"), "{error}");
     }
 
+    /// Both halves of a renewal that the machine's death cut in two are used, and none of the old.
+    #[test]
+    fn an_interrupted_renewal_is_finished_by_the_next_load() {
+        let (dir, newer) = (kit(), kit());
+        let identity = Identity::load(dir.path()).unwrap();
+        let before = identity.certificate().serial;
+        let read = |name| std::fs::read_to_string(newer.path().join(name)).unwrap();
+        let next = dir.path().join("next.pem");
+        std::fs::write(&next, read(KEY_FILE) + &read(CERTIFICATE_FILE)).unwrap();
+        std::fs::set_permissions(&next, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::write(dir.path().join(KEY_FILE), read(KEY_FILE)).unwrap();
+        identity.reload().unwrap();
+        assert_eq!(identity.certificate().serial, Identity::load(newer.path()).unwrap().certificate().serial);
+        assert_ne!(identity.certificate().serial, before);
+        assert!(!next.exists());
+    }
+
     #[cfg(unix)]
     #[test]
     fn an_exposed_key_is_refused() {
@@ -199,7 +295,7 @@ mod tests {
         let path = dir.path().join(KEY_FILE);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = Identity::load(dir.path()).unwrap_err();
-        assert!(matches!(error, IdentityError::KeyExposed { mode: 0o640, .. }), "{error}");
+        assert!(matches!(error, IdentityError::Exposed(Exposed { mode: 0o640, .. })), "{error}");
         assert!(error.to_string().contains("chmod 600"), "{error}");
     }
 }

@@ -14,10 +14,13 @@ mod connect;
 mod connection;
 mod control;
 mod endpoint;
+mod entrance;
 pub mod frame;
 mod identity;
+mod join;
 mod listener;
 mod peer;
+mod renewal;
 mod tls;
 mod tuning;
 
@@ -29,9 +32,15 @@ pub use closed::{CloseCode, Closed};
 pub use connect::{ConnectError, connect};
 pub use connection::{Connection, Traffic};
 pub use control::{ControlError, ControlReceiver, ControlSender};
+pub use entrance::{Doorkeeper, Entrance};
 pub use frame::FrameError;
 pub use identity::{Identity, IdentityError};
+pub use join::{
+    Applicant, JOIN_ALPN, JoinClaim, JoinError, JoinRefusal, JoinToken, Joined, TokenError, TokenId,
+    TokenSecret, join,
+};
 pub use listener::{AcceptError, BindError, Listener};
 pub use peer::CertificateNameError;
+pub use renewal::RenewalError;
 pub use tls::TlsError;
 pub use tuning::{Congestion, Tuning, UnknownCongestion};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use consilium_domain::Role;
-use quinn::crypto::rustls::QuicServerConfig;
+use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Endpoint, Incoming, ServerConfig};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
@@ -13,10 +13,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
 use crate::endpoint;
+use crate::entrance::Entrance;
 use crate::identity::Identity;
+use crate::join::{self, Applicant, JOIN_ALPN};
 use crate::peer::{CertificateNameError, Peer};
 use crate::tls::{self, TlsError};
-use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
+use crate::tuning::{self, HANDSHAKE_TIMEOUT, Side, Tuning};
 
 /// Handshakes at once. A consortium has at most some fifty sites; the rest is slack for their reconnecting together.
 const MAX_HANDSHAKES: usize = 128;
@@ -24,10 +26,14 @@ const MAX_HANDSHAKES: usize = 128;
 /// From here on, callers must first prove that they own their address, so that forged ones cannot fill the slots.
 const PROVE_ADDRESS_FROM: usize = 16;
 
+/// Applicants that wait for an answer at once. Sites join once in their life; more is somebody guessing.
+const MAX_APPLICANTS: usize = 8;
+
 /// The coordinator's listening socket. Dropping it stops new connections and leaves the present ones alone.
 pub struct Listener {
     endpoint: Endpoint,
     arrivals: mpsc::Receiver<Result<Connection, AcceptError>>,
+    applicants: Option<mpsc::Receiver<Applicant>>,
     door: AbortHandle,
 }
 
@@ -79,6 +85,14 @@ pub enum AcceptError {
         /// What is wrong with the certificate.
         source: CertificateNameError,
     },
+    /// Somebody who wanted to join did not keep to the conversation.
+    #[error("{address} did not join: {problem}")]
+    Join {
+        /// The caller.
+        address: SocketAddr,
+        /// What it did.
+        problem: String,
+    },
     /// The certificate is valid but speaks for nobody who calls a coordinator.
     #[error(
         "{address} was not let in: its certificate is for `{role}`, and only sites, admins and observers connect"
@@ -92,23 +106,44 @@ pub enum AcceptError {
 }
 
 impl Listener {
-    /// Listens on UDP `address`; port 0 takes any. Must be called inside a tokio runtime.
+    /// Listens on UDP `address`; port 0 takes any. Lets in whoever has a certificate. Must be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// Where the kit is not the coordinator's or the address cannot be had.
     pub fn bind(address: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, BindError> {
+        Self::bind_with(address, identity, &Entrance::default(), tuning)
+    }
+
+    /// As [`Listener::bind`], with a door that knows more than certificates.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_with(
+        address: SocketAddr,
+        identity: &Identity,
+        entrance: &Entrance,
+        tuning: Tuning,
+    ) -> Result<Self, BindError> {
         if *identity.role() != Role::Coordinator {
             return Err(BindError::NotTheCoordinator(identity.role().clone()));
         }
-        let quic = QuicServerConfig::try_from(tls::server(identity)?)
+        let quic = QuicServerConfig::try_from(tls::server(identity, entrance)?)
             .expect("our provider has AES-128-GCM for QUIC");
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(tuning.transport(Side::Coordinator)).max_incoming(MAX_HANDSHAKES);
         let endpoint =
             endpoint::open(address, Some(config)).map_err(|source| BindError::Socket { address, source })?;
         let (ready, arrivals) = mpsc::channel(MAX_HANDSHAKES);
-        let door = tokio::spawn(admit_all(endpoint.clone(), ready)).abort_handle();
-        Ok(Self { endpoint, arrivals, door })
+        let (asking, applicants) = mpsc::channel(MAX_APPLICANTS);
+        let door = tokio::spawn(admit_all(endpoint.clone(), Hall { ready, asking })).abort_handle();
+        Ok(Self { endpoint, arrivals, applicants: Some(applicants), door })
+    }
+
+    /// Those who want to join, from a listener whose [`Entrance`] hears them. They can be taken once; while nobody
+    /// takes them, or more than a few wait, they are sent away.
+    pub const fn applicants(&mut self) -> Option<mpsc::Receiver<Applicant>> {
+        self.applicants.take()
     }
 
     /// The address really listened on.
@@ -141,7 +176,14 @@ impl Drop for Listener {
     }
 }
 
-async fn admit_all(endpoint: Endpoint, ready: mpsc::Sender<Result<Connection, AcceptError>>) {
+/// Where callers go once it is known what they want.
+#[derive(Clone)]
+struct Hall {
+    ready: mpsc::Sender<Result<Connection, AcceptError>>,
+    asking: mpsc::Sender<Applicant>,
+}
+
+async fn admit_all(endpoint: Endpoint, hall: Hall) {
     let mut handshakes = JoinSet::new();
     while let Some(incoming) = endpoint.accept().await {
         while handshakes.try_join_next().is_some() {}
@@ -152,25 +194,50 @@ async fn admit_all(endpoint: Endpoint, ready: mpsc::Sender<Result<Connection, Ac
         } else if handshakes.len() >= PROVE_ADDRESS_FROM && !incoming.remote_address_validated() {
             incoming.retry().expect("an address not yet proven may be asked to");
         } else {
-            let ready = ready.clone();
+            let hall = hall.clone();
             handshakes.spawn(async move {
-                let outcome = admit(incoming, address).await;
-                // Nobody accepts any more: dropping the outcome closes the connection.
-                ready.send(outcome).await.ok();
+                if let Some(outcome) = admit(incoming, address, &hall).await.transpose() {
+                    // Nobody accepts any more: dropping the outcome closes the connection.
+                    hall.ready.send(outcome).await.ok();
+                }
             });
         }
     }
 }
 
-async fn admit(incoming: Incoming, address: SocketAddr) -> Result<Connection, AcceptError> {
+/// The connection of a site; none where the caller wants to join and waits elsewhere.
+async fn admit(
+    incoming: Incoming,
+    address: SocketAddr,
+    hall: &Hall,
+) -> Result<Option<Connection>, AcceptError> {
     let quic = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming)
         .await
         .map_err(|_| AcceptError::Slow { address })?
         .map_err(|error| AcceptError::Handshake { address, reason: error.into() })?;
+    if wants_to_join(&quic) {
+        return hear(quic, address, hall).await.map(|()| None);
+    }
     let peer = caller(&quic, address).inspect_err(|error| {
         quic.close(CloseCode::WRONG_ROLE.into(), error.to_string().as_bytes());
     })?;
-    Ok(Connection::new(quic, peer, None))
+    tuning::trust(&quic);
+    Ok(Some(Connection::new(quic, peer, None)))
+}
+
+fn wants_to_join(quic: &quinn::Connection) -> bool {
+    let data = quic.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+    data.is_some_and(|data| data.protocol.as_deref() == Some(JOIN_ALPN))
+}
+
+async fn hear(quic: quinn::Connection, address: SocketAddr, hall: &Hall) -> Result<(), AcceptError> {
+    let fault = |problem: String| AcceptError::Join { address, problem };
+    let applicant = join::hear(quic.clone(), address).await.map_err(|error| fault(error.to_string()))?;
+    hall.asking.try_send(applicant).map_err(|_| {
+        let problem = "too many want to join at once, or this coordinator takes nobody".to_owned();
+        quic.close(CloseCode::JOIN_OVER.into(), problem.as_bytes());
+        fault(problem)
+    })
 }
 
 fn caller(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {

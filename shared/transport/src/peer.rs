@@ -2,10 +2,11 @@
 //!
 //! Trust is not decided here: rustls has checked the chain, the dates and the purpose before this is asked.
 
+use std::time::SystemTime;
+
 use consilium_domain::{Role, UnknownRole};
+use consilium_pki::CertificateFacts;
 use rustls::pki_types::CertificateDer;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
 
 /// The holder of a verified certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) struct Peer {
     pub(crate) role: Role,
     /// The certificate's serial number in hexadecimal: what a revocation names.
     pub(crate) serial: String,
+    /// Until when it is valid.
+    pub(crate) expires: SystemTime,
 }
 
 /// Why a certificate does not say whose it is.
@@ -30,15 +33,18 @@ pub enum CertificateNameError {
     #[error("the certificate's name is not of this consortium's kind: {0}")]
     Role(#[from] UnknownRole),
     /// TLS finished without a certificate.
-    #[error("the other side showed no certificate")]
+    #[error("no certificate was shown: a kit is needed to connect")]
     Absent,
 }
 
 impl Peer {
     pub(crate) fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, CertificateNameError> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
+        let facts = CertificateFacts::of(certificate)
             .map_err(|error| CertificateNameError::Unreadable(error.to_string()))?;
-        Ok(Self { role: role_in(&certificate)?, serial: certificate.raw_serial_as_string() })
+        match &facts.uris[..] {
+            [uri] => Ok(Self { role: uri.parse()?, serial: facts.serial, expires: facts.not_after }),
+            uris => Err(CertificateNameError::NotOneName(uris.len())),
+        }
     }
 
     /// The holder of the certificate shown on `connection`.
@@ -47,21 +53,6 @@ impl Peer {
             connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
         let leaf = chain.as_deref().and_then(|chain| chain.first()).ok_or(CertificateNameError::Absent)?;
         Self::from_certificate(leaf)
-    }
-}
-
-fn role_in(certificate: &X509Certificate<'_>) -> Result<Role, CertificateNameError> {
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|error| CertificateNameError::Unreadable(error.to_string()))?;
-    let uris: Vec<&str> = names
-        .iter()
-        .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
-        .collect();
-    match uris[..] {
-        [uri] => Ok(uri.parse()?),
-        _ => Err(CertificateNameError::NotOneName(uris.len())),
     }
 }
 

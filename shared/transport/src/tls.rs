@@ -2,19 +2,22 @@
 //!
 //! Nothing is ever resumed. A session ticket would let a revoked site back in without showing its certificate.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
 
+use crate::entrance::{Entrance, Guarded};
 use crate::identity::Identity;
+use crate::join::JOIN_ALPN;
 
 /// Names this protocol and its version in the handshake, so that versions never meet by accident.
-const ALPN: &[u8] = b"consilium/1";
+pub(crate) const ALPN: &[u8] = b"consilium/1";
 
 /// Why TLS could not be configured from an identity that loaded well.
 #[derive(Debug, thiserror::Error)]
@@ -37,32 +40,39 @@ pub(crate) fn client(identity: &Identity) -> Result<ClientConfig, TlsError> {
         .with_protocol_versions(&[&TLS13])
         .map_err(refused)?
         .with_root_certificates(identity.roots.clone())
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified.clone())));
+        .with_client_cert_resolver(Arc::new(identity.clone()));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     config.enable_early_data = false;
     Ok(config)
 }
 
-/// A server that refuses whoever shows no certificate of the consortium's authority.
-pub(crate) fn server(identity: &Identity) -> Result<ServerConfig, TlsError> {
+/// A server that refuses whoever shows no certificate of the consortium's authority. Where sites may join, callers
+/// without one finish the handshake too, and the listener closes all of them but those who only want to join.
+pub(crate) fn server(identity: &Identity, entrance: &Entrance) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider.clone())
-        .build()
-        .map_err(refused)?;
+    let builder = WebPkiClientVerifier::builder_with_provider(identity.roots.clone(), provider.clone());
+    let builder = if entrance.joins { builder.allow_unauthenticated() } else { builder };
+    let mut verifier: Arc<dyn ClientCertVerifier> = builder.build().map_err(refused)?;
+    if let Some(doorkeeper) = &entrance.doorkeeper {
+        verifier = Arc::new(Guarded::new(verifier, doorkeeper.clone()));
+    }
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified.clone())));
+        .with_cert_resolver(Arc::new(identity.clone()));
     config.alpn_protocols = vec![ALPN.to_vec()];
+    if entrance.joins {
+        config.alpn_protocols.push(JOIN_ALPN.to_vec());
+    }
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     Ok(config)
 }
 
-fn refused(error: impl ToString) -> TlsError {
+pub(crate) fn refused(error: impl fmt::Display) -> TlsError {
     TlsError(error.to_string())
 }
 
@@ -111,7 +121,7 @@ mod tests {
         let coordinator = identity(&authority.issue_coordinator::<&str>(&[]).unwrap());
         let site = identity(&authority.issue_site(&"a".parse().unwrap()).unwrap());
         let (client_config, server_config) =
-            (Arc::new(client(&site).unwrap()), Arc::new(server(&coordinator).unwrap()));
+            (Arc::new(client(&site).unwrap()), Arc::new(server(&coordinator, &Entrance::default()).unwrap()));
         // The second handshake would resume the first, if anything could be resumed.
         for _ in 0..2 {
             let host = ServerName::try_from(Role::COORDINATOR_HOST).unwrap();
@@ -125,7 +135,7 @@ mod tests {
             let group = client.negotiated_key_exchange_group().unwrap();
             assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
             assert_eq!(client.alpn_protocol(), Some(ALPN));
-            assert_eq!(server.peer_certificates().map(<[_]>::len), Some(1));
+            assert_eq!(server.peer_certificates().map(<[_]>::len), Some(2), "with the issuing certificate");
             assert_eq!(client.tls13_tickets_received(), 0);
             assert_eq!(client.handshake_kind(), Some(HandshakeKind::Full));
         }

@@ -12,7 +12,13 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 use crate::blobs::{CHUNKS_IN_FLIGHT, TRANSFERS_AT_ONCE};
 
 /// Bytes in flight on one connection: 32 MiB fills 1 Gbit/s over a round trip of 250 ms.
-const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+
+/// What a caller can make the coordinator hold before its certificate is known: a request to join, and slack.
+const STRANGER_WINDOW: u32 = 64 * 1024;
+
+/// Streams of such a caller: the one on which it asks to join, or the first that it opens as a site.
+const STRANGER_STREAMS: u32 = 1;
 
 /// Bytes in flight on one stream: a chunk of 1 MiB and its header, so that a sender never waits for credit, and
 /// small enough that loss cannot open the thousand gaps at which QUIC gives the connection up.
@@ -36,7 +42,7 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Streams a client may have open: one for control, and one for every chunk of every transfer. Bounds what one
 /// site can make the coordinator hold to 16 chunks.
-const CLIENT_STREAMS: u32 = 1 + (TRANSFERS_AT_ONCE * CHUNKS_IN_FLIGHT) as u32;
+pub(crate) const CLIENT_STREAMS: u32 = 1 + (TRANSFERS_AT_ONCE * CHUNKS_IN_FLIGHT) as u32;
 
 /// How fast to send when the network loses packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -100,12 +106,15 @@ pub(crate) enum Side {
 impl Tuning {
     pub(crate) fn transport(self, side: Side) -> Arc<TransportConfig> {
         let mut config = TransportConfig::default();
-        // Only the client opens streams, so the coordinator's are the only ones anybody may open.
-        let streams = if side == Side::Coordinator { CLIENT_STREAMS } else { 0 };
+        // Only the client opens streams, and the coordinator lets it open more once it knows who it is.
+        let (streams, window) = match side {
+            Side::Coordinator => (STRANGER_STREAMS, STRANGER_WINDOW),
+            Side::Client => (0, CONNECTION_WINDOW),
+        };
         let silence = self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end());
         let idle = IdleTimeout::try_from(silence).expect("ten minutes fit QUIC's idle timeout");
         config
-            .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+            .receive_window(VarInt::from_u32(window))
             .send_window(u64::from(CONNECTION_WINDOW))
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
@@ -122,6 +131,12 @@ impl Tuning {
         };
         Arc::new(config)
     }
+}
+
+/// The caller has shown who it is: from here on it may send as much as a site needs.
+pub(crate) fn trust(quic: &quinn::Connection) {
+    quic.set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+    quic.set_max_concurrent_bi_streams(VarInt::from_u32(CLIENT_STREAMS));
 }
 
 #[cfg(test)]

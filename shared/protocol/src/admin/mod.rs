@@ -84,6 +84,8 @@ pub enum AdminRequest {
     AddSite {
         /// What it will be called.
         site: SiteId,
+        /// Where it reaches this coordinator (`HOST:PORT`), in the order to try.
+        addresses: Vec<String>,
     },
     /// The hospitals of the consortium. Answer: a list of [`RegisteredSite`].
     ListSites,
@@ -210,7 +212,7 @@ mod tests {
             AdminRequest::PauseStudy { study: study() },
             AdminRequest::ResumeStudy { study: study() },
             AdminRequest::AbortStudy { study: study(), reason: String::new() },
-            AdminRequest::AddSite { site: site.clone() },
+            AdminRequest::AddSite { site: site.clone(), addresses: Vec::new() },
             AdminRequest::RevokeSite { site, reason: String::new() },
         ] {
             assert!(request.changes(), "{}", request.name());

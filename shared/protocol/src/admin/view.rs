@@ -121,6 +121,8 @@ pub enum SiteStanding {
     Connected,
     /// Its connection is gone.
     Gone,
+    /// It declined the study or left it.
+    Withdrawn,
 }
 
 impl fmt::Display for SiteStanding {
@@ -130,6 +132,7 @@ impl fmt::Display for SiteStanding {
             Self::Preparing => "preparing",
             Self::Connected => "connected",
             Self::Gone => "gone",
+            Self::Withdrawn => "withdrawn",
         })
     }
 }

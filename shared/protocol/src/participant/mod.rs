@@ -173,6 +173,8 @@ impl Participant {
                 vec![Action::Finish]
             }
             ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
+            // Certificates are the shell's: the study is the same before and after.
+            ToSite::Renewed { .. } | ToSite::RenewalRefused { .. } => Vec::new(),
             ToSite::Waiting => self.not_needed(),
             // What was on its way when the site withdrew is of no interest any more; a refused greeting is.
             _ if self.is_withdrawing() && self.step != Step::Greeting => Vec::new(),

@@ -80,8 +80,8 @@ pub(crate) fn roots(kit: &Kit) -> RootCertStore {
 }
 
 pub(crate) fn parts(kit: &Kit) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let certificate = CertificateDer::from_pem_slice(kit.certificate_pem.as_bytes()).unwrap();
-    (vec![certificate], PrivateKeyDer::from_pem_slice(kit.key_pem.as_bytes()).unwrap())
+    let chain = CertificateDer::pem_slice_iter(kit.certificate_pem.as_bytes()).map(Result::unwrap).collect();
+    (chain, PrivateKeyDer::from_pem_slice(kit.key_pem.as_bytes()).unwrap())
 }
 
 /// The TLS of a client that shows `kit` and speaks `protocol`.

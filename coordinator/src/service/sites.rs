@@ -1,0 +1,66 @@
+//! What admins ask about the hospitals of the consortium: the registry's answers in their words.
+
+use consilium_domain::SiteId;
+use consilium_protocol::admin::{AdminRefusal, JoinInvitation, RegisteredSite};
+
+use super::Service;
+use crate::conductor::now;
+use crate::registry::{AddSiteError, RegistryError, SiteRecord};
+
+/// Most addresses of one coordinator in a token: a name and a few addresses for sites without name service.
+const MAX_ADDRESSES: usize = 8;
+
+impl Service {
+    /// Invites `site`, which reaches this coordinator at `addresses`.
+    pub(super) async fn add_site(
+        &self,
+        site: SiteId,
+        addresses: Vec<String>,
+        by: &SiteId,
+    ) -> Result<JoinInvitation, AdminRefusal> {
+        if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
+            let reason = format!("name 1 to {MAX_ADDRESSES} addresses of this coordinator");
+            return Err(AdminRefusal::Site(reason));
+        }
+        let invitation =
+            self.registry.add_site(&site, addresses, now()).await.map_err(|error| match error {
+                AddSiteError::Registry(error) => failed(&error),
+                other => AdminRefusal::Site(other.to_string()),
+            })?;
+        tracing::info!(%site, %by, "a site is invited");
+        Ok(JoinInvitation { site, token: invitation.token.to_string(), expires: invitation.expires })
+    }
+
+    /// Every site, by name.
+    pub(super) async fn registered(&self) -> Result<Vec<RegisteredSite>, AdminRefusal> {
+        let records = self.registry.sites(now()).await.map_err(|error| failed(&error))?;
+        Ok(records.into_iter().map(shown).collect())
+    }
+
+    /// Refuses every certificate of `site` from now on; its connections are closed when this returns.
+    pub(super) async fn revoke_site(
+        &self,
+        site: &SiteId,
+        reason: &str,
+        by: &SiteId,
+    ) -> Result<RegisteredSite, AdminRefusal> {
+        let connections = self.registry.revoke(site, now()).await.map_err(|error| failed(&error))?;
+        tracing::warn!(%site, %by, reason, connections, "a site is revoked");
+        let known = self.registered().await?.into_iter().find(|record| record.site == *site);
+        known.ok_or_else(|| AdminRefusal::Failed(format!("{site} is revoked and not listed")))
+    }
+}
+
+fn shown(record: SiteRecord) -> RegisteredSite {
+    RegisteredSite {
+        site: record.site,
+        state: record.state.to_string(),
+        certificate_expires: record.certificate_expires,
+        last_seen: record.last_seen,
+        software: record.software,
+    }
+}
+
+fn failed(error: &RegistryError) -> AdminRefusal {
+    AdminRefusal::Failed(error.to_string())
+}

@@ -1,0 +1,150 @@
+//! The question and the answer, and the proof that binds the question to its channel.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use consilium_domain::SiteId;
+use quinn::{RecvStream, SendStream};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::token::TokenSecret;
+use crate::frame::{self, FrameError, PREFIX_BYTES};
+
+/// Longest message: a chain of a few certificates. Far below a control frame, as strangers send it.
+pub(super) const MAX_JOIN_BYTES: usize = 8 * 1024;
+
+/// How long one side waits for the other.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Names our use of the channel's exporter (RFC 8446, section 7.5).
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-consilium-join";
+
+/// The question.
+#[derive(Serialize, Deserialize)]
+pub(super) struct JoinRequest {
+    pub(super) token: [u8; 8],
+    pub(super) secret: [u8; 16],
+    /// PKCS #10, DER.
+    pub(super) request: Vec<u8>,
+    /// HMAC-SHA-256 under the secret, over the channel's exporter and the request.
+    pub(super) proof: [u8; 32],
+}
+
+/// The answer.
+#[derive(Serialize, Deserialize)]
+pub(super) enum JoinReply {
+    /// The certificate, its issuer's, and the root.
+    Joined {
+        site: SiteId,
+        chain: Vec<Vec<u8>>,
+        root: Vec<u8>,
+    },
+    Refused(JoinRefusal),
+}
+
+/// Why nobody joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum JoinRefusal {
+    /// No such token, or not its secret. Which of the two is not told.
+    #[error("this coordinator has not issued this token: ask the consortium's admin for a new one")]
+    Wrong,
+    /// Its time is over.
+    #[error("the token has expired: ask the consortium's admin for a new one")]
+    Expired,
+    /// Somebody has joined with it, with another key.
+    #[error(
+        "the token was used before: if that was not you, tell the consortium's admin at once; otherwise ask for a new one"
+    )]
+    Used,
+    /// It was taken back: the site was revoked, or a newer token was made.
+    #[error("the token was withdrawn: ask the consortium's admin for a new one")]
+    Withdrawn,
+    /// The request was made for another channel.
+    #[error("the request was not made on this connection: somebody may be listening in; join again")]
+    NotBound,
+    /// The request is no request.
+    #[error("the request cannot be used: {0}")]
+    Malformed(String),
+    /// Too many attempts.
+    #[error("too many attempts to join: try again in {wait_secs} s")]
+    TooMany {
+        /// When to try again.
+        wait_secs: u32,
+    },
+    /// The coordinator has no issuing key.
+    #[error("this coordinator issues no certificates: ask the consortium's admin for a kit")]
+    CannotIssue,
+    /// Our own failure.
+    #[error(
+        "the coordinator cannot answer now: try again in a minute, and tell its operator if that does not help"
+    )]
+    Unavailable,
+}
+
+impl JoinRefusal {
+    /// A stable word for counters.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Wrong => "join-wrong",
+            Self::Expired => "join-expired",
+            Self::Used => "join-used",
+            Self::Withdrawn => "join-withdrawn",
+            Self::NotBound => "join-not-bound",
+            Self::Malformed(_) => "join-malformed",
+            Self::TooMany { .. } => "join-too-many",
+            Self::CannotIssue => "join-cannot-issue",
+            Self::Unavailable => "join-unavailable",
+        }
+    }
+}
+
+/// What only the two ends of one TLS channel know.
+pub(super) fn exporter(quic: &quinn::Connection) -> [u8; 32] {
+    let mut secret = [0; 32];
+    quic.export_keying_material(&mut secret, EXPORTER_LABEL, b"").expect("32 bytes can be exported");
+    secret
+}
+
+pub(super) fn prove(secret: &TokenSecret, exporter: &[u8; 32], request: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&key(secret), &[exporter, request].concat());
+    tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// In constant time.
+pub(super) fn is_proven(secret: &TokenSecret, exporter: &[u8; 32], request: &[u8], proof: &[u8; 32]) -> bool {
+    hmac::verify(&key(secret), &[exporter, request].concat(), proof).is_ok()
+}
+
+fn key(secret: &TokenSecret) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret.bytes())
+}
+
+/// Why a message did not come.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unheard {
+    #[error("the stream ended early: {0}")]
+    Stream(String),
+    #[error("a message of {0} bytes, at most {MAX_JOIN_BYTES} are read")]
+    TooLong(usize),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+pub(super) async fn send<M: Serialize>(stream: &mut SendStream, message: &M) -> Result<(), Unheard> {
+    let framed = frame::encode_framed(message)?;
+    stream.write_all(&framed).await.map_err(|error| Unheard::Stream(error.to_string()))?;
+    stream.finish().map_err(|error| Unheard::Stream(error.to_string()))
+}
+
+pub(super) async fn receive<M: DeserializeOwned>(stream: &mut RecvStream) -> Result<M, Unheard> {
+    let mut prefix = [0; PREFIX_BYTES];
+    stream.read_exact(&mut prefix).await.map_err(|error| Unheard::Stream(error.to_string()))?;
+    let length = frame::body_length(prefix)?;
+    if length > MAX_JOIN_BYTES {
+        return Err(Unheard::TooLong(length));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.map_err(|error| Unheard::Stream(error.to_string()))?;
+    Ok(frame::decode(&body)?)
+}
