@@ -9,7 +9,8 @@ use crate::properties::harm;
 use crate::scene::{DEADLINE_SECS, ENROLMENT_SECS, START, Scene};
 use crate::schedule::Lie::Crowd;
 use crate::schedule::Op::{
-    Calm, CrashClient, Deliver, DropConnection, FinishWork, NewPatients, Reconnect, RestartCoordinator, Tell,
+    Calm, CrashClient, Deliver, DropConnection, FailWork, FinishWork, NewPatients, Reconnect,
+    RestartCoordinator, Tell,
 };
 use crate::schedule::Schedule;
 use crate::world::World;
@@ -145,6 +146,16 @@ fn a_study_without_its_first_models_halts() {
         state.handle(START, event).expect("it may enlist");
     }
     assert!(matches!(state.phase(), Phase::Halted { reason, .. } if reason.contains("first model")));
+}
+
+/// A site of the previous release declined the study. There is no message for that in its version, so it says why
+/// and stops, which was taken for giving up.
+#[test]
+fn a_site_of_the_previous_release_may_decline() {
+    let scene = Scene { sites: 4, evaluators: 0, quorum: 1, rounds: 1, releases: true, ..Scene::PLAIN };
+    // Printed by proptest.
+    let ops = vec![Reconnect(236), Deliver(0), Deliver(0), Deliver(0), FailWork(244)];
+    assert_eq!(harm(&plays(Schedule { scene, ops })), None);
 }
 
 /// A negative norm was believed.

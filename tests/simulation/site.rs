@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use consilium_domain::{BlobRef, OrderId, SiteId, WorkOrder};
 use consilium_protocol::coordinator::Phase;
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{Features, ToCoordinator, VersionRange};
+use consilium_protocol::{Features, ToCoordinator, VersionRange, WITHDRAWALS_SINCE};
 
 use crate::invariants::must;
 use crate::violation::{Checked, Violation};
@@ -175,7 +175,9 @@ impl World {
         let began = *self.coordinator.phase() != Phase::Enrolling || compared_without;
         let began_without = !enlisted && began;
         let changed = compared && site.growth > 0;
-        let understood = self.coordinator.is_over() || began_without || changed || site.excused;
+        // Nobody can be told of a withdrawal in a version that has no word for it.
+        let untellable = site.left && site.release.0.newest < WITHDRAWALS_SINCE;
+        let understood = self.coordinator.is_over() || began_without || changed || untellable || site.excused;
         must(understood, || Violation::HonestSiteStopped { site: site.id.clone(), reason })
     }
 

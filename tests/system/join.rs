@@ -142,7 +142,7 @@ fn hospitals_join_with_tokens_and_take_part() {
 
     let kit = consortium.path("kit");
     let busy = consortium.site_command(&["add", "x", "--address", "h:1"], &[("--identity", &kit)]);
-    refused(&busy, "admin commands over the network");
+    refused(&busy, "ask it with --connect");
     let mut mistyped = tokens[0].clone();
     mistyped.replace_range(40..41, if &mistyped[40..41] == "A" { "B" } else { "A" });
     refused(&consortium.join(&mistyped, "site-1"), &TokenError::Mistyped.to_string());

@@ -15,8 +15,9 @@ use crate::good::Vector;
 use crate::{to_admin, to_coordinator, to_site};
 
 /// Most memory that reading one frame may take at a time. A sender can claim a list of any length; serde believes
-/// at most 1 MiB of it before it has seen the first element. The rest is the message itself and the error's text.
-const MOST_BYTES: u64 = 1024 * 1024 + 4 * MAX_FRAME as u64;
+/// at most 1 MiB of it before it has seen the first element, and as much again of a list within it. The rest is the
+/// message itself and the error's text.
+const MOST_BYTES: u64 = 2 * 1024 * 1024 + 4 * MAX_FRAME as u64;
 
 /// Decodes within [`MOST_BYTES`].
 fn frugally<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
@@ -123,9 +124,10 @@ fn scored(positives: u64, negatives: u64) -> Vec<u8> {
 #[test]
 fn histograms_that_cannot_be_are_refused() {
     assert!(frugally::<ToCoordinator>(&scored(128, 128)).is_ok());
-    let (range, unequal) = ("use 2 to 128", "send one count a bin for either class");
+    let (long, range) = ("more than 128 numbers in one list", "use 2 to 128");
+    let unequal = "send one count a bin for either class";
     for (positives, negatives, words) in
-        [(129, 129, range), (16_000, 2, range), (1, 1, range), (0, 0, range), (2, 3, unequal)]
+        [(129, 129, long), (16_000, 2, long), (1, 1, range), (0, 0, range), (2, 3, unequal)]
     {
         let name = format!("{positives} and {negatives} bins");
         unreadable::<ToCoordinator>(&name, &scored(positives, negatives), words);
