@@ -12,7 +12,8 @@ use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
+    FIRST_VERSION_WITH_RENEWAL, Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome,
+    VersionRange, bounded_reason,
 };
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
@@ -255,6 +256,11 @@ impl Session<'_> {
             ToCoordinator::Ready => self.ready = true,
             ToCoordinator::Hello { .. } => {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
+                sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+            }
+            ToCoordinator::Renew { .. } if self.version < FIRST_VERSION_WITH_RENEWAL => {
+                let rejection =
+                    Rejection::OutOfTurn("this version of the conversation has no renewal".into());
                 sender.send(&ToSite::Rejected { order: None, rejection }).await?;
             }
             ToCoordinator::Renew { request } => sender.send(&self.renewed(&request).await).await?,

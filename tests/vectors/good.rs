@@ -52,12 +52,12 @@ where
 
 #[test]
 fn what_a_site_says_looks_like_this() {
-    check(&to_coordinator::vectors(), to_coordinator::number, 6);
+    check(&to_coordinator::vectors(), to_coordinator::number, 7);
 }
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 8);
+    check(&to_site::vectors(), to_site::number, 10);
 }
 
 #[test]

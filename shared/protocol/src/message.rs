@@ -12,6 +12,9 @@ pub const PROTOCOL_VERSION: u16 = 4;
 /// The oldest version that this build still speaks.
 pub const OLDEST_VERSION: u16 = 3;
 
+/// The first version that knows renewal of certificates: [`ToCoordinator::Renew`] and its answers.
+pub const FIRST_VERSION_WITH_RENEWAL: u16 = 4;
+
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
 
@@ -107,7 +110,8 @@ pub enum ToCoordinator {
         /// The next [`MAX_PART_CASES`] cases; fewer in the last part.
         cases: Vec<Fingerprint>,
     },
-    /// Asks for a new certificate for the site that this connection's certificate names. From version 4 on.
+    /// Asks for a new certificate for the site that this connection's certificate names. From
+    /// [`FIRST_VERSION_WITH_RENEWAL`] on.
     Renew {
         /// A certificate request (PKCS #10, DER) with a new public key.
         request: Vec<u8>,
@@ -180,8 +184,8 @@ pub enum ToSite {
     },
     /// The site's new certificate. From version 4 on.
     Renewed {
-        /// The certificate, then its issuer's (DER).
-        chain: Vec<Vec<u8>>,
+        /// The certificate, then its issuer's (PEM).
+        chain: String,
     },
     /// The certificate is not renewed. From version 4 on.
     RenewalRefused {
