@@ -101,7 +101,10 @@ pub async fn run(
         if options.once || ending == Ending::Interrupted {
             return Ok(ending);
         }
-        tracing::info!(?ending, ?rest, "the study is over for this site; the next one is waited for");
+        match &ending {
+            Ending::Stopped { reason } => tracing::warn!(reason, ?rest, "stopped; trying again after a rest"),
+            _ => tracing::info!(?ending, "the study is over for this site; the next one is waited for"),
+        }
         if house.rest(rest, shutdown.as_mut()).await {
             return Ok(Ending::Interrupted);
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use consilium_domain::{Seed, SiteId};
 use consilium_pki::OwnKey;
-use consilium_protocol::{ToCoordinator, ToSite};
+use consilium_protocol::{FIRST_VERSION_WITH_RENEWAL, ToCoordinator, ToSite};
 use consilium_transport::Identity;
 
 /// The share of its life after which a certificate is renewed: ten days of thirty are left to mend what went wrong.
@@ -18,8 +18,6 @@ const JITTER: f64 = 1.0 / 30.0;
 const RETRY: f64 = 1.0 / 25.0;
 /// The longest sleep: a machine that slept, or whose clock was set, finds out within a minute.
 const LOOK: Duration = Duration::from_secs(60);
-/// The first version of the conversation that knows renewal.
-const FIRST_VERSION: u16 = 4;
 
 pub(crate) struct Renewal {
     identity: Identity,
@@ -48,7 +46,7 @@ impl Renewal {
     /// Resolves when it is time to ask; never on a connection whose other side does not know how to answer.
     pub(crate) async fn due(&self) {
         loop {
-            if self.version < FIRST_VERSION {
+            if self.version < FIRST_VERSION_WITH_RENEWAL {
                 return std::future::pending().await;
             }
             match self.next().duration_since(SystemTime::now()) {
@@ -82,11 +80,11 @@ impl Renewal {
             }
             // Only said from the version on that knows renewal: who waits for a study long must not expire.
             ToSite::Waiting => {
-                self.version = FIRST_VERSION;
+                self.version = FIRST_VERSION_WITH_RENEWAL;
                 false
             }
             ToSite::Renewed { chain } => {
-                self.take(chain.clone());
+                self.take(chain);
                 true
             }
             ToSite::RenewalRefused { reason } => {
@@ -99,7 +97,7 @@ impl Renewal {
         }
     }
 
-    fn take(&mut self, chain: Vec<Vec<u8>>) {
+    fn take(&mut self, chain: &str) {
         let Some(key) = self.asked.take() else {
             tracing::warn!("the coordinator sent a certificate that nobody asked for");
             return;
@@ -120,7 +118,7 @@ mod tests {
 
     use consilium_certs::Authority;
     use consilium_domain::Role;
-    use consilium_pki::{Issuer, Lifetime, PublicKey};
+    use consilium_pki::{Issuer, Lifetime, PublicKey, pem_of};
     use consilium_protocol::{Features, Standing};
 
     use super::*;
@@ -155,8 +153,7 @@ mod tests {
             let ToCoordinator::Renew { request } = to else { panic!("{to:?}") };
             let key = PublicKey::from_request(&request).unwrap();
             let issued = self.issuer.issue(role, &[], &key, Lifetime::days(30), SystemTime::now()).unwrap();
-            let chain = issued.chain.iter().map(|der| der.to_vec()).collect();
-            self.renewal.hear(&ToSite::Renewed { chain })
+            self.renewal.hear(&ToSite::Renewed { chain: pem_of(&issued.chain) })
         }
 
         fn serial(&self) -> String {

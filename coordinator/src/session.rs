@@ -11,7 +11,8 @@ use consilium_domain::{OrderId, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, WITHDRAWALS_SINCE, bounded_reason,
+    FIRST_VERSION_WITH_RENEWAL, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome,
+    WITHDRAWALS_SINCE, bounded_reason,
 };
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, serve_blobs,
@@ -237,6 +238,11 @@ impl Session<'_> {
             ToCoordinator::Ready => self.ready = true,
             ToCoordinator::Hello { .. } => {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
+                voice.say(&ToSite::Rejected { order: None, rejection }).await?;
+            }
+            ToCoordinator::Renew { .. } if self.agreed.version < FIRST_VERSION_WITH_RENEWAL => {
+                let rejection =
+                    Rejection::OutOfTurn("this version of the conversation has no renewal".into());
                 voice.say(&ToSite::Rejected { order: None, rejection }).await?;
             }
             ToCoordinator::Renew { request } => {

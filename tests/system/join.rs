@@ -1,5 +1,6 @@
 //! From a token to a study: hospitals join, train, renew their certificates, and are shown the door.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ fn consortium(rounds: u16) -> Consortium {
     study.training.rounds = rounds;
     fs::write(folder.path().join("study.toml"), toml::to_string(&study).unwrap()).unwrap();
     let authority = Authority::create("North").unwrap();
+    authority.save(&folder.path().join("authority")).unwrap();
     authority.issue_coordinator(&["127.0.0.1"]).unwrap().write(&folder.path().join("kit")).unwrap();
     Consortium { folder }
 }
@@ -91,8 +93,11 @@ impl Consortium {
     }
 
     fn join(&self, token: &str, identity: &str) -> Ended {
-        let folder = self.path(identity);
-        Process::start(["client-join", token, "--identity", folder.to_str().unwrap()]).end()
+        let (folder, shared) = (self.path(identity), self.path("authority/fingerprint.key"));
+        let mut arguments: Vec<OsString> = vec!["client-join".into(), token.into()];
+        arguments.extend(["--identity".into(), folder.into_os_string()]);
+        arguments.extend(["--fingerprint-key".into(), shared.into_os_string()]);
+        Process::start(arguments).end()
     }
 
     fn client(&self, site: &str, coordinator: SocketAddr) -> Process {

@@ -15,9 +15,8 @@ use crate::good::Vector;
 use crate::{to_admin, to_coordinator, to_site};
 
 /// Most memory that reading one frame may take at a time. A sender can claim a list of any length; serde believes
-/// at most 1 MiB of it before it has seen the first element, and as much again of a list within it. The rest is the
-/// message itself and the error's text.
-const MOST_BYTES: u64 = 2 * 1024 * 1024 + 4 * MAX_FRAME as u64;
+/// at most 1 MiB of it before it has seen the first element. The rest is the message itself and the error's text.
+const MOST_BYTES: u64 = 1024 * 1024 + 4 * MAX_FRAME as u64;
 
 /// Decodes within [`MOST_BYTES`].
 fn frugally<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {

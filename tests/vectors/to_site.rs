@@ -122,8 +122,8 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
         Vector::new("withdrawn", ToSite::Withdrawn, bytes("08000000")),
         Vector::new(
             "renewed",
-            ToSite::Renewed { chain: vec![vec![1, 2, 3], vec![4]] },
-            bytes("0a000000  0200000000000000  0300000000000000 010203  0100000000000000 04"),
+            ToSite::Renewed { chain: "pem".into() },
+            bytes("0a000000  0300000000000000 'pem'"),
         ),
         Vector::new(
             "renewal refused",

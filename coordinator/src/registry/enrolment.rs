@@ -127,8 +127,8 @@ impl Registry {
         Ok(Enrolled { site, chain: issued.chain, root })
     }
 
-    /// Gives `site`, which asks over a connection of its own, a certificate for the key in `request`. `serial` is that
-    /// of the certificate it has shown.
+    /// Gives `site`, which asks over a connection of its own, a certificate for the key in `request`, as PEM with its
+    /// issuer's. `serial` is that of the certificate it has shown.
     ///
     /// # Errors
     /// With what the site is told. Each refusal is logged and counted.
@@ -138,7 +138,7 @@ impl Registry {
         serial: &str,
         request: &[u8],
         at: Timestamp,
-    ) -> Result<Vec<Vec<u8>>, RenewalRefusal> {
+    ) -> Result<String, RenewalRefusal> {
         let outcome = self.try_renew(site, serial, request, at).await;
         match &outcome {
             Ok(issued) => {
@@ -149,7 +149,7 @@ impl Registry {
                 tracing::warn!(%site, reason = refusal.code(), "certificate not renewed: {refusal}");
             }
         }
-        outcome.map(|issued| issued.chain.into_iter().map(|der| der.to_vec()).collect())
+        outcome.map(|issued| pem_of(&issued.chain))
     }
 
     async fn try_renew(

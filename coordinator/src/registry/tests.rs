@@ -5,7 +5,7 @@ use std::path::Path;
 
 use consilium_certs::{Authority, Kit};
 use consilium_domain::Role;
-use consilium_pki::{CertificateFacts, Lifetime, OwnKey};
+use consilium_pki::{CertificateFacts, Lifetime, OwnKey, certificates_of};
 use consilium_transport::{JoinClaim, JoinRefusal};
 
 use super::*;
@@ -291,7 +291,7 @@ async fn renewal_is_for_the_site_itself_now_and_then() {
     scene.later(20 * DAY);
     assert!(matches!(renew(&scene, b"noise").await, Err(RenewalRefusal::Request(_))));
     let chain = renew(&scene, &request).await.unwrap();
-    let renewed = CertificateFacts::of(&chain[0]).unwrap();
+    let renewed = CertificateFacts::of(&certificates_of(&chain).unwrap()[0]).unwrap();
     assert_eq!(renewed.uris, ["consilium:site:a"]);
     assert_eq!(renewed.not_after.duration_since(first.not_after).unwrap().as_secs(), u64::from(20 * DAY));
     let record = scene.registry.sites(scene.at).await.unwrap().remove(0);

@@ -17,8 +17,8 @@ mod sample;
 mod time;
 
 pub use message::{
-    Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION, Standing, ToCoordinator,
-    ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
+    FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION,
+    Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
 pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use rejection::Rejection;

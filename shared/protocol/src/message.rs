@@ -15,6 +15,9 @@ pub const OLDEST_VERSION: u16 = 3;
 /// The first version in which a site can withdraw from a study. Before it, a site that declines can only hang up.
 pub const WITHDRAWALS_SINCE: u16 = 4;
 
+/// The first version that knows renewal of certificates: [`ToCoordinator::Renew`] and its answers.
+pub const FIRST_VERSION_WITH_RENEWAL: u16 = 4;
+
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
 
@@ -118,7 +121,8 @@ pub enum ToCoordinator {
         /// Why, in the words of the site's policy or of its people. At most [`MAX_REASON_BYTES`].
         reason: String,
     },
-    /// Asks for a new certificate for the site that this connection's certificate names. From version 4 on.
+    /// Asks for a new certificate for the site that this connection's certificate names. From
+    /// [`FIRST_VERSION_WITH_RENEWAL`] on.
     Renew {
         /// A certificate request (PKCS #10, DER) with a new public key.
         request: Vec<u8>,
@@ -195,8 +199,8 @@ pub enum ToSite {
     Waiting,
     /// The site's new certificate. From version 4 on.
     Renewed {
-        /// The certificate, then its issuer's (DER).
-        chain: Vec<Vec<u8>>,
+        /// The certificate, then its issuer's (PEM).
+        chain: String,
     },
     /// The certificate is not renewed. From version 4 on.
     RenewalRefused {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use consilium_domain::Role;
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Endpoint, Incoming, ServerConfig};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::closed::{CloseCode, Closed};
@@ -136,7 +136,8 @@ impl Listener {
             endpoint::open(address, Some(config)).map_err(|source| BindError::Socket { address, source })?;
         let (ready, arrivals) = mpsc::channel(MAX_HANDSHAKES);
         let (asking, applicants) = mpsc::channel(MAX_APPLICANTS);
-        let door = tokio::spawn(admit_all(endpoint.clone(), Hall { ready, asking })).abort_handle();
+        let hall = Hall { ready, asking, hearing: Arc::new(Semaphore::new(MAX_HEARD)) };
+        let door = tokio::spawn(admit_all(endpoint.clone(), hall)).abort_handle();
         Ok(Self { endpoint, arrivals, applicants: Some(applicants), door })
     }
 
@@ -176,11 +177,15 @@ impl Drop for Listener {
     }
 }
 
+/// Callers who are being heard at once: each may take its time, and none of them the places of sites.
+const MAX_HEARD: usize = 8;
+
 /// Where callers go once it is known what they want.
 #[derive(Clone)]
 struct Hall {
     ready: mpsc::Sender<Result<Connection, AcceptError>>,
     asking: mpsc::Sender<Applicant>,
+    hearing: Arc<Semaphore>,
 }
 
 async fn admit_all(endpoint: Endpoint, hall: Hall) {
@@ -231,13 +236,17 @@ fn wants_to_join(quic: &quinn::Connection) -> bool {
 }
 
 async fn hear(quic: quinn::Connection, address: SocketAddr, hall: &Hall) -> Result<(), AcceptError> {
-    let fault = |problem: String| AcceptError::Join { address, problem };
-    let applicant = join::hear(quic.clone(), address).await.map_err(|error| fault(error.to_string()))?;
-    hall.asking.try_send(applicant).map_err(|_| {
-        let problem = "too many want to join at once, or this coordinator takes nobody".to_owned();
+    let too_many = || {
+        let problem =
+            "too many want to join at once, or this coordinator takes nobody: try again in a minute";
         quic.close(CloseCode::JOIN_OVER.into(), problem.as_bytes());
-        fault(problem)
-    })
+        AcceptError::Join { address, problem: problem.to_owned() }
+    };
+    let Ok(_place) = hall.hearing.try_acquire() else { return Err(too_many()) };
+    let applicant = join::hear(quic.clone(), address)
+        .await
+        .map_err(|error| AcceptError::Join { address, problem: error.to_string() })?;
+    hall.asking.try_send(applicant).map_err(|_| too_many())
 }
 
 fn caller(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consilium_domain::Role;
-use consilium_pki::{CertificateFacts, FolderError, OwnKey, pem_of, replace_pair};
+use consilium_pki::{CertificateFacts, FolderError, OwnKey, certificates_of, pem_of, replace_pair};
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -28,12 +28,13 @@ pub enum RenewalError {
 
 impl Identity {
     /// Replaces key and certificate, on the disk and from the next handshake on. A machine that dies in between has the
-    /// old pair or the new one. `chain` is the certificate, then its issuer's, as the coordinator sent them.
+    /// old pair or the new one. `chain_pem` is the certificate, then its issuer's, as the coordinator sent them.
     ///
     /// # Errors
     /// Where the chain is not for `key` and this identity's role, or does not lead to a root that is trusted already.
-    pub fn renew(&self, key: &OwnKey, chain: Vec<Vec<u8>>) -> Result<(), RenewalError> {
-        let chain: Vec<CertificateDer<'static>> = chain.into_iter().map(CertificateDer::from).collect();
+    pub fn renew(&self, key: &OwnKey, chain_pem: &str) -> Result<(), RenewalError> {
+        let chain =
+            certificates_of(chain_pem).map_err(|error| RenewalError::Certificate(error.to_string()))?;
         check_chain(&chain, key, self.role(), &self.roots).map_err(RenewalError::Certificate)?;
         replace_pair(self.dir(), &key.to_pem(), &pem_of(&chain))?;
         self.reload()?;

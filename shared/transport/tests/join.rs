@@ -266,3 +266,26 @@ async fn a_coordinator_that_takes_nobody_does_not_even_listen() {
     let refused = soon(join(address, &token, &OwnKey::generate().unwrap())).await.unwrap_err();
     assert!(matches!(refused, JoinError::Refused { .. }), "{refused}");
 }
+
+/// Whoever connects to join and then says nothing takes the places of others who want to join, and of no site.
+#[tokio::test]
+async fn silent_strangers_keep_no_site_out() {
+    let mut desk = desk();
+    let mut silent = Vec::new();
+    for _ in 0..9 {
+        silent.push(soon(dial(desk.address, desk.client())).await.unwrap());
+    }
+    let refused = soon(desk.listener.accept()).await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("too many want to join"), "{refused}");
+    let pair = desk.kit.issuing.as_ref().unwrap();
+    let issuer = Issuer::from_pem(&pair.certificate_pem, &pair.key_pem).unwrap();
+    let (folder, key) = (tempfile::tempdir().unwrap(), OwnKey::generate().unwrap());
+    let public_key = PublicKey::from_request(&key.request().unwrap()).unwrap();
+    let role = Role::Site("a".parse().unwrap());
+    let issued = issuer.issue(&role, &[], &public_key, Lifetime::days(1), SystemTime::now()).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), &desk.kit.ca_pem).unwrap();
+    replace_pair(folder.path(), &key.to_pem(), &pem_of(&issued.chain)).unwrap();
+    let site = Identity::load(folder.path()).unwrap();
+    soon(connect(desk.address, &site, Tuning::default())).await.unwrap();
+    assert_eq!(*soon(desk.listener.accept()).await.unwrap().unwrap().peer(), role);
+}
