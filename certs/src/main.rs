@@ -43,10 +43,6 @@ enum Command {
         #[arg(long, default_value_t = Validity::default().site_days, value_parser = value_parser!(u32).range(DAYS))]
         days: u32,
     },
-    /// Make the kit of somebody who runs the consortium: submits studies, invites and revokes sites.
-    IssueAdmin(Person),
-    /// Make the kit of somebody who may look at studies and sites and change nothing.
-    IssueObserver(Person),
     /// Make the kit of the coordinator.
     IssueCoordinator {
         /// A DNS name or IP address of the coordinator; may be repeated.
@@ -103,23 +99,6 @@ struct Issue {
     /// The kit's new folder.
     #[arg(long)]
     out: PathBuf,
-}
-
-/// An admin or an observer.
-#[derive(Args)]
-struct Person {
-    /// The authority's folder.
-    #[arg(long)]
-    authority: PathBuf,
-    /// A short name, as in `alice`: it stands in every record of what they did.
-    #[arg(long)]
-    name: SiteId,
-    /// The kit's new folder.
-    #[arg(long)]
-    out: PathBuf,
-    /// Days until it must be renewed.
-    #[arg(long, default_value_t = Validity::default().person_days, value_parser = value_parser!(u32).range(DAYS))]
-    days: u32,
 }
 
 fn main() -> ExitCode {
@@ -198,15 +177,4 @@ impl Issue {
 
 fn day(moment: SystemTime) -> time::Date {
     OffsetDateTime::from(moment).date()
-}
-
-fn issue_person(
-    person: &Person,
-    issue: fn(&Authority, &SiteId) -> Result<Kit, AuthorityError>,
-) -> Result<(), AuthorityError> {
-    let Person { authority, name, out, days } = person;
-    let validity = Validity { person_days: *days, ..Validity::default() };
-    issue(&Authority::load(authority)?.with_validity(validity), name)?.write(out)?;
-    println!("kit of {name} in {}, valid for {days} days", out.display());
-    Ok(())
 }
