@@ -21,7 +21,8 @@ impl StudyAccess {
     pub(crate) async fn settle(&self, site: &SiteId, store: &BlobStore) {
         let uploads = self.desk.uploads();
         for digest in uploads.settle(site) {
-            uploads.sweep(digest, store, || self.desk.read(|state| is_wanted(state, &digest))).await;
+            let desk = self.desk.clone();
+            uploads.sweep(digest, store, move || desk.read(|state| is_wanted(state, &digest))).await;
         }
     }
 }

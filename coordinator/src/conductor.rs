@@ -26,6 +26,9 @@ const PENDING_REQUESTS: usize = 2_000;
 /// first waits for the disk. Lanes may close in any number at once, after a restart above all.
 const SUMS_AT_ONCE: usize = 2;
 
+/// Why the state's lock is never poisoned.
+const UNPOISONED: &str = "the state is only changed by panic-free code";
+
 /// Why a coordinator stops although the study is not over.
 #[derive(Debug, thiserror::Error)]
 pub enum ConductorError {
@@ -66,11 +69,11 @@ pub(crate) struct Stopped;
 impl Desk {
     /// Reads the state.
     pub(crate) fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
-        look(&self.state.read().expect("the state is only changed by panic-free code"))
+        look(&self.state.read().expect(UNPOISONED))
     }
 
     /// What sites have uploaded and not replied with yet.
-    pub(crate) fn uploads(&self) -> &Uploads {
+    pub(crate) const fn uploads(&self) -> &Arc<Uploads> {
         &self.uploads
     }
 
@@ -194,7 +197,7 @@ impl Conductor {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
-        look(&self.state.read().expect("the state is only changed by panic-free code"))
+        look(&self.state.read().expect(UNPOISONED))
     }
 
     async fn happen(&mut self, event: Event) -> Result<Result<(), Rejection>, ConductorError> {
@@ -204,8 +207,7 @@ impl Conductor {
             return Ok(Err(rejection));
         }
         self.log.append(at, &event).await?;
-        let effects =
-            self.state.write().expect("the state is only changed by panic-free code").apply(at, event);
+        let effects = self.state.write().expect(UNPOISONED).apply(at, event);
         for effect in effects {
             self.carry_out(effect);
         }
@@ -245,7 +247,9 @@ impl Conductor {
     /// Sealed updates are not kept once their sum is durable, unless a site has the same one under way.
     async fn forget(&self, updates: Vec<BlobRef>) {
         for BlobRef { digest, .. } in updates {
-            self.uploads.sweep(digest, &self.store, || self.read(|state| is_wanted(state, &digest))).await;
+            let state = self.state.clone();
+            let wanted = move || is_wanted(&state.read().expect(UNPOISONED), &digest);
+            self.uploads.sweep(digest, &self.store, wanted).await;
         }
     }
 

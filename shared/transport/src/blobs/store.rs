@@ -178,12 +178,20 @@ impl BlobStore {
     /// # Errors
     /// Where the file cannot be deleted.
     pub async fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        let (store, digest) = (self.clone(), *digest);
+        blocking(move || store.remove_blocking(&digest)).await
+    }
+
+    /// [`Self::remove`] on a thread that may wait for the disk.
+    ///
+    /// # Errors
+    /// Where the file system says no.
+    pub fn remove_blocking(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
-        blocking(move || match fs::remove_file(&path) {
+        match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(StoreError::io("delete", &path)),
-        })
-        .await
+        }
     }
 
     /// One chunk and the length of the whole blob in bytes; not verified, the receiver hashes the whole. None where
