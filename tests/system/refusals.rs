@@ -54,9 +54,9 @@ fn weights_that_do_not_fit_are_refused() {
     let garbage = folder.path().join("garbage.pth");
     fs::write(&garbage, [0x80; 200]).unwrap();
     for (path, words) in [
-        (&absent, &["absent.safetensors cannot be read"][..]),
+        (&absent, &["absent.safetensors is no file"][..]),
         (&other, &["other.safetensors does not fit", "missing [", "unexpected [conv9.weight]"]),
-        (&garbage, &["garbage.pth does not fit", "not a safetensors file"]),
+        (&garbage, &["garbage.pth is a PyTorch checkpoint", "weights import"]),
     ] {
         refused(&format!("--arms spottune --weights {}", path.display()), words);
     }

@@ -125,7 +125,9 @@ impl Database {
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(fail)?;
         let row = sqlx::query("PRAGMA user_version").fetch_one(&pool).await.map_err(fail)?;
         match row.try_get(0).map_err(fail)? {
-            0 => drop(pool.execute(SCHEMA).await.map_err(fail)?),
+            0 => {
+                pool.execute(SCHEMA).await.map_err(fail)?;
+            }
             FORMAT => {}
             found => return Err(RegistryError::Format { path: path.to_owned(), found }),
         }

@@ -163,7 +163,8 @@ fn intervals_at_a_threshold_cover() {
     let population = Population::new(1.0);
     let edge = BinEdge::new(BINS / 2, BINS).unwrap();
     let truth = Confusion::at(&population.whole, edge).unwrap();
-    let figures: [(&str, fn(&Confusion) -> Option<Estimate>); 5] = [
+    type Figure = fn(&Confusion) -> Option<Estimate>;
+    let figures: [(&str, Figure); 5] = [
         ("sensitivity", Confusion::sensitivity),
         ("specificity", Confusion::specificity),
         ("accuracy", Confusion::accuracy),

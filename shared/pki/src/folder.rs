@@ -78,7 +78,7 @@ pub fn finish_replacement(dir: &Path) -> Result<(), FolderError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(FolderError::Write { path, source }),
     };
-    let at = text.find(FIRST_CERTIFICATE).ok_or_else(|| FolderError::Damaged(path))?;
+    let at = text.find(FIRST_CERTIFICATE).ok_or(FolderError::Damaged(path))?;
     let (key_pem, chain_pem) = text.split_at(at);
     Pair { key_pem, chain_pem }.place(dir)?;
     Pair::forget(dir)
@@ -143,7 +143,8 @@ mod tests {
     /// The machine dies after each step; whoever opens the folder next finds a whole pair.
     #[test]
     fn a_crash_after_any_step_leaves_a_whole_pair() {
-        let steps: [fn(&Path) -> Result<(), FolderError>; 4] =
+        type Step = fn(&Path) -> Result<(), FolderError>;
+        let steps: [Step; 4] =
             [|dir| NEW.commit(dir), |dir| NEW.place_key(dir), |dir| NEW.place(dir), |dir| Pair::forget(dir)];
         for done in 0..=steps.len() {
             let dir = old();
