@@ -6,9 +6,9 @@ use crate::int8::SCALE_VALUES;
 use crate::plane::most_bytes;
 use crate::{DecodeError, Packer, Unpacker, bf16, int8, lossless};
 
-/// Numbers in every block but the last: a plane of them is 64 KiB, so that a block's work stays in a processor's
-/// cache, and the tables that zstd writes for it are less than one per cent.
-pub const BLOCK_VALUES: usize = 1 << 16;
+/// Numbers in every block but the last: with its sums and the model's part a block's work stays in a core's cache of
+/// 1 MiB, and the tables that zstd writes for a plane of 32 KiB are less than one per cent of it.
+pub const BLOCK_VALUES: usize = 1 << 15;
 
 /// How exactly an update's integers are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,12 +6,12 @@
 
 use consilium_codec::{BLOCK_VALUES, Unpacker};
 use consilium_domain::{FixedPoint, Wire};
-use consilium_privacy::{Accumulator, Block, Grid, LocalUpdate, UpdateReader};
+use consilium_privacy::{Block, Grid, LocalUpdate, UpdateReader, Weighted, add_mean};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 
 /// 64 MiB of model: far beyond any cache.
-const COORDINATES: usize = 256 * BLOCK_VALUES;
+const COORDINATES: usize = 512 * BLOCK_VALUES;
 const CASES: u32 = 100;
 
 fn grid() -> Grid {
@@ -47,18 +47,17 @@ fn blocks(bytes: &[u8], wire: Wire) -> (Vec<Block>, Vec<u8>) {
 }
 
 fn sum(sites: &[(Vec<Block>, Vec<u8>)], base: &[f32], next: &mut [f32]) {
-    let tools = || (Accumulator::new(0, grid()), Unpacker::new(), Vec::new());
+    let tools = || (Unpacker::new(), vec![vec![0; BLOCK_VALUES]; sites.len()]);
     next.par_chunks_mut(BLOCK_VALUES).zip(base.par_chunks(BLOCK_VALUES)).enumerate().for_each_init(
         tools,
-        |(sum, unpacker, units), (block, (next, base))| {
-            sum.restart(next.len());
-            units.resize(next.len(), 0);
-            for (blocks, bytes) in sites {
-                blocks[block].decode(bytes, unpacker, units).expect("written here");
-                sum.add_units(units, CASES).expect("it fits");
+        |(unpacker, units), (block, (next, base))| {
+            for ((blocks, bytes), units) in sites.iter().zip(&mut *units) {
+                blocks[block].decode(bytes, unpacker, &mut units[..base.len()]).expect("written here");
             }
+            let updates: Vec<_> =
+                units.iter().map(|units| Weighted { units: &units[..base.len()], cases: CASES }).collect();
             next.copy_from_slice(base);
-            sum.apply_to(next).expect("it fits");
+            add_mean(&updates, grid(), next).expect("it fits");
         },
     );
 }

@@ -1,14 +1,14 @@
 //! The weighted sum of the sites' updates, exact and the same in every order of arrival.
 //!
-//! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. A sum over a
-//! few coordinates at a time, of all sites, then of the next few, takes as little memory as one likes. Which
-//! payloads may be added, and that a site counts once, is not decided here.
+//! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. Which
+//! payloads may be added, and that a site counts once, is not decided here. The coordinator, whose models are large,
+//! goes block by block instead ([`crate::add_mean`]); both give the same bits.
 
 use std::fmt;
 
 use crate::{Grid, UpdatePayload};
 
-/// The running sum of one round of one lane, over all of its coordinates or some.
+/// The running sum of one round of one lane.
 ///
 /// # Why no sum overflows
 /// A coordinate is at most [`Grid::MAX_UNITS`] = 2^30 in absolute value and the cases of all added updates
@@ -95,22 +95,12 @@ impl Accumulator {
 
     /// Adds `cases` times the update, exactly.
     pub fn add(&mut self, payload: &UpdatePayload<'_>, cases: u32) -> Result<(), AddError> {
+        if payload.coordinates() != self.sums.len() {
+            let (found, expected) = (payload.coordinates(), self.sums.len());
+            return Err(AddError::Coordinates { found, expected });
+        }
         if payload.grid() != self.grid {
             return Err(AddError::Grid);
-        }
-        self.add_each(payload.units(), cases)
-    }
-
-    /// Adds `cases` times these units, exactly. They come from a block that was read with this sum's grid
-    /// ([`crate::Block::decode`]): none is beyond its clip.
-    pub fn add_units(&mut self, units: &[i32], cases: u32) -> Result<(), AddError> {
-        debug_assert!(units.iter().all(|unit| unit.unsigned_abs() <= self.grid.max_units().unsigned_abs()));
-        self.add_each(units.iter().copied(), cases)
-    }
-
-    fn add_each(&mut self, units: impl ExactSizeIterator<Item = i32>, cases: u32) -> Result<(), AddError> {
-        if units.len() != self.sums.len() {
-            return Err(AddError::Coordinates { found: units.len(), expected: self.sums.len() });
         }
         if cases == 0 {
             return Err(AddError::NoCases);
@@ -121,17 +111,10 @@ impl Accumulator {
         }
         self.cases = total;
         let weight = i64::from(cases);
-        for (sum, units) in self.sums.iter_mut().zip(units) {
+        for (sum, units) in self.sums.iter_mut().zip(payload.units()) {
             *sum += weight * i64::from(units);
         }
         Ok(())
-    }
-
-    /// A sum of nothing over `coordinates` coordinates again, in the memory it has.
-    pub fn restart(&mut self, coordinates: usize) {
-        self.sums.clear();
-        self.sums.resize(coordinates, 0);
-        self.cases = 0;
     }
 
     /// The cases of all added updates.
@@ -151,25 +134,15 @@ impl Accumulator {
 
     /// The next model: `base` plus the mean, added in `f64` and rounded once to `f32`.
     pub fn apply(&self, base: &[f32]) -> Result<Vec<f32>, ApplyError> {
-        let mut next = base.to_vec();
-        self.apply_to(&mut next)?;
-        Ok(next)
-    }
-
-    /// As [`Accumulator::apply`]: `model` holds the base, and then the next model. After a refusal it holds
-    /// nothing of use.
-    pub fn apply_to(&self, model: &mut [f32]) -> Result<(), ApplyError> {
         let divisor = self.divisor()?;
-        if model.len() != self.sums.len() {
-            return Err(ApplyError::Coordinates { base: model.len(), sum: self.sums.len() });
+        if base.len() != self.sums.len() {
+            return Err(ApplyError::Coordinates { base: base.len(), sum: self.sums.len() });
         }
-        if let Some(index) = model.iter().position(|value| !value.is_finite()) {
+        if let Some(index) = base.iter().position(|value| !value.is_finite()) {
             return Err(ApplyError::NotFinite { index });
         }
-        for (value, &sum) in model.iter_mut().zip(&self.sums) {
-            *value = (f64::from(*value) + sum as f64 / divisor) as f32;
-        }
-        Ok(())
+        let next = |(&base, &sum): (&f32, &i64)| (f64::from(base) + sum as f64 / divisor) as f32;
+        Ok(base.iter().zip(&self.sums).map(next).collect())
     }
 
     /// Units of the whole cohort per one. Exact: at most 2^32 times a power of two.

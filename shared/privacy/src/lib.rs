@@ -10,8 +10,8 @@
 //! ```
 //!
 //! At the coordinator an [`UpdateReader`] (or, of plain bytes, an [`UpdatePayload`]) proves that they were
-//! checked, and an [`Accumulator`] adds them up, weighted by cases. Sums of integers do not depend on the order
-//! of arrival, and every codec's numbers are integers.
+//! checked, and [`add_mean`] (or, over whole updates, an [`Accumulator`]) adds them up, weighted by cases. Sums of
+//! integers do not depend on the order of arrival, and every codec's numbers are integers.
 //!
 //! Deliberately absent: files, network, clocks and randomness, and any name of a tensor. An update is one flat
 //! list of coordinates in the order of the study's manifest.
@@ -26,6 +26,7 @@ mod payload;
 mod protected;
 mod reader;
 mod residual;
+mod slab;
 
 pub use accumulate::{Accumulator, AddError, ApplyError, NoContributions};
 pub use clipped::ClippedUpdate;
@@ -37,3 +38,4 @@ pub use payload::{PayloadError, UpdatePayload};
 pub use protected::ProtectedUpdate;
 pub use reader::{Block, ReadError, UpdateReader};
 pub use residual::{PrivateSink, Residual, ResidualError};
+pub use slab::{MeanError, Weighted, add_mean};

@@ -6,7 +6,7 @@
 //! offset 16  codec: 1 without loss, 2 bf16, 3 int8
 //! offset 17  three zero bytes
 //! offset 20  relative error of what is told (below), f32 little-endian
-//! offset 24  ceil(n / 65536) blocks: length u32 little-endian, then a block of consilium-codec
+//! offset 24  ceil(n / 32768) blocks: length u32 little-endian, then a block of consilium-codec
 //! ```
 //!
 //! Every codec's numbers are integers in units of the grid, so the receiver sums what the sender rounded, exactly.

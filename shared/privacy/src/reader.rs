@@ -160,13 +160,13 @@ impl Block {
     }
 
     fn decode_plain(&self, bytes: &[u8], limit: i32, units: &mut [i32]) -> Result<(), PayloadError> {
-        let mut largest = 0;
+        let beyond = |unit: i32| unit.unsigned_abs() > limit.unsigned_abs();
+        let mut any = false;
         for (unit, word) in units.iter_mut().zip(bytes.as_chunks().0) {
             *unit = i32::from_le_bytes(*word);
-            largest = largest.max(unit.unsigned_abs());
+            any |= beyond(*unit);
         }
-        let limit_size = limit.unsigned_abs();
-        match units.iter().position(|unit| largest > limit_size && unit.unsigned_abs() > limit_size) {
+        match units.iter().position(|&unit| any && beyond(unit)) {
             Some(place) => {
                 let index = self.number * BLOCK_VALUES + place;
                 Err(PayloadError::BeyondClip { index, units: units[place], limit })
