@@ -21,6 +21,9 @@ use crate::worker::{Done, Job, Worker, Workplace};
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-client ", env!("CARGO_PKG_VERSION"));
 
+/// The first version of the protocol whose coordinators read packed updates.
+const PACKED_UPDATES_VERSION: u16 = 4;
+
 /// How a client's run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
@@ -69,6 +72,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         layout: config.layout,
         folders: config.data.clone(),
         predictions: config.state.join("predictions"),
+        residuals: config.state.join("residuals"),
         fingerprint_key: config.identity.join("fingerprint.key"),
         cache: config.state.join("cache"),
         cache_settings: config.cache,
@@ -85,6 +89,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         models: ModelCache::default(),
         base: None,
         uploaded: None,
+        packs: false,
         ending: None,
     };
     client.live(&config, &identity, &site, shutdown).await
@@ -102,6 +107,8 @@ struct Client {
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// The update of the answer that waits for its acknowledgement.
     uploaded: Option<(OrderId, BlobRef)>,
+    /// Whether the coordinator reads packed updates.
+    packs: bool,
     ending: Option<Ending>,
 }
 
@@ -247,7 +254,7 @@ impl Client {
                     }
                     None => None,
                 };
-                self.worker.give(Job::Execute { order, model, base });
+                self.worker.give(Job::Execute { order, model, base, packs: self.packs });
             }
             Action::Upload { order, blob } => {
                 self.uploaded = Some((order, blob));
@@ -282,6 +289,9 @@ impl Client {
 
     /// An update that is accepted or refused is not kept, nor one whose upload was refused.
     async fn settle(&mut self, message: &ToSite) {
+        if let ToSite::Welcome { version, .. } = message {
+            self.packs = *version >= PACKED_UPDATES_VERSION;
+        }
         let settled = match message {
             ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
             _ => return,

@@ -13,6 +13,7 @@ mod model_cache;
 mod predict;
 mod predictions;
 mod rehearsal;
+mod residuals;
 mod study_data;
 mod transfers;
 mod verify;

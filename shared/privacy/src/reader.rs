@@ -83,6 +83,11 @@ impl<R: Read> UpdateReader<R> {
         self.relative_error
     }
 
+    /// The number of the block that comes next.
+    pub const fn next_number(&self) -> usize {
+        self.next
+    }
+
     /// Appends the bytes of the next block to `bytes`; none after the last.
     ///
     /// # Errors
