@@ -20,8 +20,8 @@ const COMPRESSED: u8 = 2;
 const FORM_BYTES: usize = 1;
 const LENGTH_BYTES: usize = size_of::<u32>();
 
-/// zstd's fastest ordinary level. Planes hold next to no repetition, only uneven frequencies, and higher levels
-/// look for repetition: level 3 takes twice the time for less than one per cent.
+/// zstd's fastest ordinary level. Planes hold next to no repetition, only uneven frequencies, and higher levels look
+/// for repetition.
 const LEVEL: i32 = 1;
 
 /// The largest plane: 32 bits of length could say more, no block needs more.

@@ -9,8 +9,8 @@ use crate::{Accumulator, AddError, ApplyError, Grid};
 /// some coordinates runs while others are added.
 const TILE: usize = 64;
 
-/// Sums up to here are integers that an `f64` holds exactly; adding them takes half the time of 64-bit integers, and
-/// the finest grid reaches it with 8 million cases.
+/// Sums up to here are integers that an `f64` holds exactly, and every processor multiplies, adds and divides several of
+/// those at once; 64-bit integers it does not. The finest grid reaches it with 8 million cases.
 const MOST_IN_F64: u64 = 1 << f64::MANTISSA_DIGITS;
 
 /// One site's units, and how many cases they stand for.
