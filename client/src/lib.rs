@@ -18,6 +18,7 @@ mod predict;
 mod predictions;
 mod rehearsal;
 mod renewal;
+mod residuals;
 mod session;
 mod steward;
 mod study_data;

@@ -23,6 +23,9 @@ use crate::steward::Word;
 use crate::transfers::Transfers;
 use crate::worker::{Done, Job, Worker, Workplace};
 
+/// The first version of the protocol whose coordinators read packed updates.
+const PACKED_UPDATES_VERSION: u16 = 4;
+
 /// A study under way, or the wait for one.
 pub(crate) struct Client<'a> {
     house: &'a mut House,
@@ -45,6 +48,8 @@ pub(crate) struct Client<'a> {
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// The update of the answer that waits for its acknowledgement.
     uploaded: Option<(OrderId, BlobRef)>,
+    /// Whether the coordinator reads packed updates.
+    packs: bool,
     /// Something was to leave at the wrong moment: it is said again over the next connection.
     cut: bool,
     ending: Option<Ending>,
@@ -75,6 +80,7 @@ impl<'a> Client<'a> {
             layout: config.layout,
             folders: config.data.clone(),
             predictions: config.state.join("predictions"),
+            residuals: config.state.join("residuals"),
             fingerprint_key: config.identity.join("fingerprint.key"),
             cache: config.state.join("cache"),
             cache_settings: config.cache,
@@ -95,6 +101,7 @@ impl<'a> Client<'a> {
             inputs: VecDeque::new(),
             base: None,
             uploaded: None,
+            packs: false,
             cut: false,
             ending: None,
             house,
@@ -380,7 +387,7 @@ impl<'a> Client<'a> {
                     }
                     None => None,
                 };
-                self.give(Job::Execute { order, model, base });
+                self.give(Job::Execute { order, model, base, packs: self.packs });
             }
             Action::Upload { order, blob } => self.upload(order, blob, link),
             Action::Note(note) => tracing::warn!("{note}"),
@@ -465,6 +472,9 @@ impl<'a> Client<'a> {
 
     /// An update that is accepted or refused is not kept, nor one whose upload was refused.
     async fn settle(&mut self, message: &ToSite) {
+        if let ToSite::Welcome { version, .. } = message {
+            self.packs = *version >= PACKED_UPDATES_VERSION;
+        }
         let settled = match message {
             ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
             _ => return,

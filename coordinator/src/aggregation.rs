@@ -1,17 +1,28 @@
 //! Federated averaging (FedAvg, arXiv:1602.05629) as an exact sum: model' = model + sum of n_k delta_k / sum of n_k.
 //!
 //! Updates are integers on a fixed grid, so the sum does not depend on their order and the result is the same bit
-//! for bit. One update is in memory at a time: memory is O(model) whatever the number of sites.
+//! for bit. All updates are read side by side, a few blocks of coordinates at a time ([`updates`]), and each block
+//! becomes its part of the new model's file ([`next_model`]): memory does not grow with the model, nor, up to some
+//! sixty sites, with their number. Why a round is summed at its end: docs/adr/0019-wire-codecs.md.
+
+#[cfg(all(test, target_os = "linux"))]
+mod large_model;
+mod next_model;
+mod updates;
 
 use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
-use consilium_domain::{BlobRef, FixedPoint, Lane, Round, SiteId, Study};
-use consilium_privacy::{Accumulator, AddError, ApplyError, Grid, GridError, PayloadError, UpdatePayload};
+use consilium_domain::{BlobRef, FixedPoint, Lane, Round, SiteId, Study, Wire};
+use consilium_privacy::{AddError, ApplyError, Grid, GridError, PayloadError};
 use consilium_protocol::coordinator::Contribution;
 use consilium_transport::{BlobStore, StoreError};
-use consilium_weights::{Weights, WeightsError};
+use consilium_weights::WeightsError;
 use tokio::task::spawn_blocking;
+
+use next_model::NextModel;
+pub(crate) use updates::check_update;
+use updates::{Updates, Wave};
 
 /// Why a round has no new model. Ours to mend: every contribution was checked when it came.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +43,15 @@ pub enum AggregationError {
         /// What is wrong.
         source: WeightsError,
     },
-    /// A stored update cannot be read.
+    /// A stored update cannot be read from the disk.
+    #[error("the update of {site} cannot be read: {source}; check the coordinator's disk")]
+    Read {
+        /// Whose.
+        site: SiteId,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A stored update is none.
     #[error("the update of {site} cannot be used: {source}")]
     Payload {
         /// Whose.
@@ -66,6 +85,8 @@ pub(crate) struct Aggregation {
     pub manifest: Arc<[TensorSpec]>,
     /// The study's arithmetic.
     pub fixed_point: FixedPoint,
+    /// How updates are told.
+    pub wire: Wire,
     /// The model the round started from.
     pub start: BlobRef,
     /// The updates.
@@ -82,52 +103,55 @@ impl Aggregation {
         contributions: Vec<Contribution>,
     ) -> Self {
         let manifest = study.trainable_tensors(lane.arm).into();
-        Self { lane, round, manifest, fixed_point: study.federation.fixed_point, start, contributions }
+        let (fixed_point, wire) = (study.federation.fixed_point, study.federation.wire);
+        Self { lane, round, manifest, fixed_point, wire, start, contributions }
     }
 
-    /// Takes the sum and stores the new model. The arithmetic runs on blocking threads.
+    /// Takes the sum and stores the new model. All of it runs on blocking threads, and on all processors.
     ///
     /// # Errors
     /// When a stored blob is gone or altered, or the disk is full.
     pub(crate) async fn run(self, store: &BlobStore) -> Result<BlobRef, AggregationError> {
+        let store = store.clone();
+        spawn_blocking(move || self.sum(&store)).await?
+    }
+
+    fn sum(&self, store: &BlobStore) -> Result<BlobRef, AggregationError> {
         let grid = Grid::new(self.fixed_point)?;
-        let coordinates = self.manifest.iter().map(TensorSpec::values).sum();
-        let mut sum = Accumulator::new(coordinates, grid);
-        for Contribution { site, update, cases } in self.contributions {
-            let bytes = store.read(&update).await?;
-            sum = spawn_blocking(move || add(sum, &bytes, coordinates, grid, &site, cases)).await??;
-        }
-        let start = store.read(&self.start).await?;
-        let (lane, round, manifest) = (self.lane, self.round, self.manifest);
-        let model = spawn_blocking(move || {
-            let unusable = |source| AggregationError::Model { lane, round, source };
-            let start = Weights::from_safetensors(&start, manifest.clone()).map_err(unusable)?;
-            let values = sum.apply(start.values())?;
-            Ok::<_, AggregationError>(Weights::new(manifest, values).map_err(unusable)?.to_safetensors())
-        });
-        Ok(store.insert(model.await??).await?)
+        let mut updates = Updates::open(&self.contributions, self.wire, self.coordinates(), grid, store)?;
+        let model = NextModel::begin(self, grid, store)?;
+        // What was read is only believed once all of it has its digest; until then the new model has no name.
+        let (sound, summed) = rayon::join(|| model.verify_start(), || every_wave(&mut updates, &model));
+        summed?;
+        sound?;
+        updates.verify()?;
+        model.finish()
+    }
+
+    fn coordinates(&self) -> usize {
+        self.manifest.iter().map(TensorSpec::values).sum()
     }
 }
 
-fn add(
-    mut sum: Accumulator,
-    bytes: &[u8],
-    coordinates: usize,
-    grid: Grid,
-    site: &SiteId,
-    cases: u32,
-) -> Result<Accumulator, AggregationError> {
-    let payload = UpdatePayload::parse(bytes, coordinates, grid)
-        .map_err(|source| AggregationError::Payload { site: site.clone(), source })?;
-    sum.add(&payload, cases).map_err(|source| AggregationError::Add { site: site.clone(), source })?;
-    Ok(sum)
+/// Sums one wave while the next is read.
+fn every_wave(updates: &mut Updates<'_>, model: &NextModel<'_>) -> Result<(), AggregationError> {
+    let (mut wave, mut next) = (Wave::default(), Wave::default());
+    updates.read(&mut wave)?;
+    while !wave.is_empty() {
+        let (read, summed) = rayon::join(|| updates.read(&mut next), || model.sum(&wave));
+        summed.map_err(|error| updates.or_damaged(error))?;
+        read?;
+        std::mem::swap(&mut wave, &mut next);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use consilium_domain::network::TensorKind;
     use consilium_domain::{Arm, Fold, Modality};
-    use consilium_privacy::LocalUpdate;
+    use consilium_privacy::{Accumulator, LocalUpdate, UpdatePayload};
+    use consilium_weights::Weights;
 
     use super::*;
 
@@ -154,6 +178,7 @@ mod tests {
             round: Round(1),
             manifest: manifest(),
             fixed_point: FIXED_POINT,
+            wire: Wire::F32,
             start: store.insert(start).await.unwrap(),
             contributions,
         }
@@ -190,5 +215,109 @@ mod tests {
         let foreign = Contribution { update: foreign, ..good };
         let error = aggregation(vec![foreign], &store).await.run(&store).await.unwrap_err();
         assert!(matches!(error, AggregationError::Payload { .. }), "{error}");
+    }
+
+    /// Tensors whose names are not in the order of the manifest, and more coordinates than a wave of one block.
+    fn large_manifest() -> Arc<[TensorSpec]> {
+        let tensor = |name: &str, values| TensorSpec {
+            name: name.into(),
+            shape: vec![values],
+            kind: TensorKind::LinearBias,
+        };
+        vec![tensor("stem", 70_001), tensor("body", 3), tensor("head", 40_000)].into()
+    }
+
+    fn noise(length: usize, size: f32, seed: u64) -> Vec<f32> {
+        let mut stream = consilium_domain::Seed::from_number(seed).stream();
+        (0..length).map(|_| stream.between(-1.0, 1.0) as f32 * size).collect()
+    }
+
+    /// The way before: whole payloads, whole sums, a whole model.
+    fn at_once(plain: &[(Vec<u8>, u32)], start: &Weights) -> Vec<u8> {
+        let grid = Grid::new(FIXED_POINT).unwrap();
+        let mut sum = Accumulator::new(start.values().len(), grid);
+        for (bytes, cases) in plain {
+            sum.add(&UpdatePayload::parse(bytes, start.values().len(), grid).unwrap(), *cases).unwrap();
+        }
+        let values = sum.apply(start.values()).unwrap();
+        Weights::new(start.manifest().clone(), values).unwrap().to_safetensors()
+    }
+
+    #[tokio::test]
+    async fn block_by_block_is_the_same_file_as_all_at_once_plain_or_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let grid = Grid::new(FIXED_POINT).unwrap();
+        let manifest = large_manifest();
+        let values = noise(110_004, 1.0, 1);
+        let start = Weights::new(manifest.clone(), values.clone()).unwrap();
+        let (mut plain, mut sent, mut mixed) = (Vec::new(), Vec::new(), Vec::new());
+        for site in 0..5u32 {
+            let (change, cases) =
+                (noise(values.len(), 0.01 * (site + 1) as f32, 9 + u64::from(site)), 7 * site + 1);
+            let quantised = || {
+                LocalUpdate::between(&vec![0.0; change.len()], &change, cases).unwrap().clip(grid).quantise()
+            };
+            let bytes = quantised().seal().into_parts().0;
+            let packed = quantised().pack(Wire::F32, None).unwrap().envelope.into_parts().0;
+            assert!(packed.len() < bytes.len() * 3 / 4, "{} of {}", packed.len(), bytes.len());
+            plain.push((bytes.clone(), cases));
+            for (list, bytes) in
+                [(&mut sent, &packed), (&mut mixed, if site % 2 == 0 { &bytes } else { &packed })]
+            {
+                let update = store.insert(bytes.clone()).await.unwrap();
+                list.push(Contribution { site: format!("site-{site}").parse().unwrap(), update, cases });
+            }
+        }
+        let expected = BlobRef::of(&at_once(&plain, &start));
+        for contributions in [sent, mixed] {
+            let start = store.insert(start.to_safetensors()).await.unwrap();
+            let aggregation = aggregation(contributions, &store).await;
+            let aggregation = Aggregation { manifest: manifest.clone(), start, ..aggregation };
+            assert_eq!(aggregation.run(&store).await.unwrap(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_wire_is_summed_and_no_other_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let grid = Grid::new(FIXED_POINT).unwrap();
+        for wire in [Wire::Bf16, Wire::Int8] {
+            let update = LocalUpdate::between(&[0.0; 3], &[0.5, 0.0, -1.0], 4).unwrap();
+            let packed = update.clip(grid).quantise().pack(wire, None).unwrap().envelope.into_parts().0;
+            let update = store.insert(packed).await.unwrap();
+            let sent = Contribution { site: "a".parse().unwrap(), update, cases: 4 };
+            let aggregation = Aggregation { wire, ..aggregation(vec![sent.clone()], &store).await };
+            let model = store.read(&aggregation.run(&store).await.unwrap()).await.unwrap();
+            let model = Weights::from_safetensors(&model, manifest()).unwrap();
+            for (value, expected) in model.values().iter().zip([1.5, -2.0, -0.5]) {
+                assert!((value - expected).abs() < 0.01, "{wire:?}: {value}");
+            }
+            let error = super::tests::aggregation(vec![sent], &store).await.run(&store).await.unwrap_err();
+            assert!(matches!(error, AggregationError::Payload { source: PayloadError::Wire { .. }, .. }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unit_beyond_the_clip_and_a_model_of_another_lane_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let good = contribution("a", [0.5, 0.0, -1.0], 1, &store).await;
+        let mut bytes = store.read(&good.update).await.unwrap();
+        *bytes.last_mut().unwrap() = 0x7f;
+        let update = store.insert(bytes).await.unwrap();
+        let bad = Contribution { site: "bad".parse().unwrap(), update, cases: 1 };
+        let error = aggregation(vec![good.clone(), bad], &store).await.run(&store).await.unwrap_err();
+        let AggregationError::Payload { site, source } = error else { panic!("{error}") };
+        assert!(site.to_string() == "bad" && matches!(source, PayloadError::BeyondClip { index: 2, .. }));
+        let start = store.insert(b"no model".to_vec()).await.unwrap();
+        let foreign = Aggregation { start, ..aggregation(vec![good], &store).await };
+        assert!(matches!(foreign.run(&store).await, Err(AggregationError::Model { .. })));
+        assert_eq!(
+            std::fs::read_dir(dir.path().join("incoming")).unwrap().count(),
+            0,
+            "no half model is left"
+        );
     }
 }

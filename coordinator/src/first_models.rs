@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use consilium_domain::Study;
 use consilium_domain::network::TensorSpec;
-use consilium_privacy::UpdatePayload;
+use consilium_privacy::most_update_bytes;
 use consilium_protocol::coordinator::FirstModels;
 use consilium_transport::BlobStore;
 use consilium_weights::{InitialError, Weights, WeightsError, initial_trainable};
@@ -56,7 +56,8 @@ pub(crate) async fn first_models(
             &study.seed(),
             pretrained.as_ref(),
         )?;
-        models.update_bytes.insert(arm, UpdatePayload::bytes(initial.values().len()) as u64);
+        let most = most_update_bytes(study.federation.wire, initial.values().len());
+        models.update_bytes.insert(arm, most);
         models.initial.insert(arm, store.insert(initial.to_safetensors()).await?);
     }
     Ok(models)
@@ -65,7 +66,7 @@ pub(crate) async fn first_models(
 #[cfg(test)]
 mod tests {
     use consilium_domain::network::{TUNED_PREFIX, initial_values};
-    use consilium_domain::{Arm, Seed};
+    use consilium_domain::{Arm, Seed, Wire};
 
     use super::*;
     use crate::scene::study;
@@ -128,7 +129,7 @@ mod tests {
                 !copies.is_empty() && copies.iter().all(|copy| *copy == arm.is_pretrained())
                     || !arm.is_pretrained()
             );
-            assert_eq!(models.update_bytes[&arm], UpdatePayload::bytes(model.values().len()) as u64);
+            assert_eq!(models.update_bytes[&arm], most_update_bytes(Wire::F32, model.values().len()));
         }
     }
 }

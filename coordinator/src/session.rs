@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consilium_domain::{OrderId, SiteId, StudyHash, Task};
-use consilium_privacy::{Grid, UpdatePayload};
+use consilium_privacy::Grid;
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
     FIRST_VERSION_WITH_RENEWAL, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome,
@@ -20,6 +20,7 @@ use consilium_transport::{
 use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
+use crate::aggregation::check_update;
 use crate::conductor::{Desk, Stopped};
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 use crate::registry::Registry;
@@ -337,25 +338,25 @@ impl Session<'_> {
 
     /// Reads the whole update before it may count: a sum must never meet a bad one.
     async fn check_update(&self, order: OrderId, training: &TrainingOutcome) -> Result<(), Rejection> {
-        let (manifest, fixed_point) = self.sessions.desk.read(|state| {
+        let (manifest, fixed_point, wire) = self.sessions.desk.read(|state| {
             let Some(Task::Train { lane, .. }) = state.task(&order) else {
                 return Err(Rejection::UnknownOrder);
             };
-            Ok((state.study().trainable_tensors(lane.arm), state.study().federation.fixed_point))
+            let federation = &state.study().federation;
+            Ok((state.study().trainable_tensors(lane.arm), federation.fixed_point, federation.wire))
         })?;
-        let store = self.sessions.store.clone();
-        let blob = training.update;
-        let check = async move {
-            let bytes = store.read(&blob).await.map_err(|error| error.to_string())?;
+        let (store, update) = (self.sessions.store.clone(), training.update);
+        let check = move || {
             let coordinates = manifest.iter().map(consilium_domain::network::TensorSpec::values).sum();
             let grid = Grid::new(fixed_point).map_err(|error| error.to_string())?;
-            tokio::task::spawn_blocking(move || {
-                UpdatePayload::parse(&bytes, coordinates, grid).map(|_| ()).map_err(|error| error.to_string())
-            })
-            .await
-            .map_err(|error| error.to_string())?
+            check_update(&store, &update, wire, coordinates, grid).map_err(|error| error.to_string())
         };
-        check.await.map_err(|reason| Rejection::Update(bounded_reason(&reason)))
+        let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string());
+        let relative_error = checked
+            .and_then(|checked| checked)
+            .map_err(|reason| Rejection::Update(bounded_reason(&reason)))?;
+        tracing::info!(site = %self.site, %order, bytes = update.bytes, wire = wire.name(), relative_error, "update");
+        Ok(())
     }
 }
 

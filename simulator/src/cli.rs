@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use consilium_coordinator::weights::DEFAULT_STORE;
 use consilium_data::Layout;
-use consilium_domain::{Arm, ClassBalance, Modality, Precision};
+use consilium_domain::{Arm, ClassBalance, Modality, Precision, Wire};
 use consilium_process::describe;
 
 use crate::preset::Preset;
@@ -102,6 +102,9 @@ pub(crate) struct SimulateArgs {
     /// Do not look for patients who are at several sites, or several times at one.
     #[arg(long)]
     pub(crate) keep_duplicates: bool,
+    /// How exactly updates are told: f32 (without loss), bf16 or int8.
+    #[arg(long)]
+    pub(crate) wire: Option<Wire>,
     /// Train with less memory and more time; the result is the same.
     #[arg(long)]
     pub(crate) checkpointing: bool,

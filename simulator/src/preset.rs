@@ -4,6 +4,7 @@ use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
     Arm, AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip,
     Modality, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection, SiteId, Study, Training,
+    Wire,
 };
 
 use consilium_data::phantom::Grid;
@@ -58,6 +59,7 @@ impl Preset {
                 absence_grace_secs: 5,
                 fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
                 duplicates: Duplicates::Exclude,
+                wire: Wire::F32,
             },
         }
     }

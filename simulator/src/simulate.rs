@@ -107,6 +107,7 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     study.training.precision = args.precision.unwrap_or(study.training.precision);
     study.training.class_balance = args.class_balance.unwrap_or(study.training.class_balance);
     study.evaluation.route_samples = args.route_samples.unwrap_or(study.evaluation.route_samples);
+    study.federation.wire = args.wire.unwrap_or(study.federation.wire);
     if args.keep_duplicates {
         study.federation.duplicates = Duplicates::Ignore;
     }

@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 6] = [
         "consilium-process",
     ],
     &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d", "consilium-pki"],
-    &["consilium-domain"],
+    &["consilium-domain", "consilium-codec"],
 ];
 
 /// Crates outside the house: they know none of it, and none of it knows them.

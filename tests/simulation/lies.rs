@@ -80,7 +80,7 @@ impl World {
             Lie::Stranger => return answered("stranger".parse().ok()?, order.id, outcome),
             Lie::Kind => outcome = another_kind(&outcome)?,
             Lie::Length => match &mut outcome {
-                Outcome::Trained(training) => training.update.bytes += 1,
+                Outcome::Trained(training) => training.update.bytes += 1_000_000,
                 Outcome::Scored(scoring) => scoring.scores = ScoreHistogram::new(2).ok()?,
                 Outcome::Fused(fusion) => fusion.groups.push(fusion.groups.first()?.clone()),
             },

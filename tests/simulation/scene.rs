@@ -6,7 +6,7 @@ use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
     Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Duplicates, Evaluation, Federation,
     FixedPoint, Modality, ModalityCounts, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection,
-    SiteId, Study, Training,
+    SiteId, Study, Training, Wire,
 };
 use consilium_protocol::{Features, Timestamp, VersionRange};
 
@@ -102,6 +102,7 @@ impl Scene {
                 absence_grace_secs: GRACE_SECS,
                 fixed_point: FixedPoint { clip: 4, fraction_bits: 20 },
                 duplicates: if self.duplicates { Duplicates::Exclude } else { Duplicates::Ignore },
+                wire: Wire::F32,
             },
         };
         study.check().expect("every scene is a sensible study");

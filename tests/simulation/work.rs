@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use consilium_domain::{Arm, BlobRef, ClassCounts, CohortSummary, Digest, Lane, SiteId, Study, Task};
 use consilium_metrics::ScoreHistogram;
-use consilium_privacy::{Accumulator, Grid, LocalUpdate, UpdatePayload};
+use consilium_privacy::{Accumulator, Grid, LocalUpdate, UpdatePayload, most_update_bytes};
 use consilium_protocol::coordinator::{Contribution, FirstModels, Opening};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 
@@ -53,7 +53,8 @@ pub(crate) fn opening(study: Study, store: &mut Store) -> Opening {
     for &arm in &study.arms {
         let first = if arm == Arm::Random { 0.5 } else { -0.5 };
         models.initial.insert(arm, store.put_model(&vec![first; coordinates(arm)]));
-        models.update_bytes.insert(arm, UpdatePayload::bytes(coordinates(arm)) as u64);
+        let most = most_update_bytes(study.federation.wire, coordinates(arm));
+        models.update_bytes.insert(arm, most);
     }
     Opening { study, models }
 }

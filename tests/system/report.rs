@@ -181,8 +181,13 @@ fn every_site_has_bytes_and_every_phase_has_seconds() {
     let report = &left().report.federated;
     let model = 100_000;
     for site in &report.sites {
-        // 24 models went out and 24 updates came in, beside everything else.
-        assert!(site.bytes_sent > 24 * model && site.bytes_received > 24 * model, "{site:?}");
+        // 24 models went out and 24 updates came in, beside everything else; updates are packed.
+        let contributions = report.arms.iter().flat_map(rounds).flat_map(|round| &round.contributors);
+        let updates: Vec<u64> =
+            contributions.filter(|told| told.site == site.site).map(|told| told.update_bytes).collect();
+        assert_eq!(updates.len(), 24);
+        assert!(updates.iter().all(|&bytes| bytes > model / 20 && bytes < 2 * model), "{updates:?}");
+        assert!(site.bytes_sent > 24 * model && site.bytes_received > updates.iter().sum(), "{site:?}");
         let busy = &site.busy_seconds;
         assert!(
             [busy.train, busy.validate, busy.predict_holdout, busy.fuse].iter().all(|&seconds| seconds > 0.0)

@@ -13,13 +13,15 @@ use consilium_data::{CacheSettings, InputCache, Layout};
 use consilium_domain::network::TensorSpec;
 use consilium_domain::{Arm, CohortSummary, Fingerprint, OrderId, SiteId, Study, StudyHash, Task, WorkOrder};
 use consilium_model::{ComputeDevice, ModelError};
-use consilium_privacy::{GridError, UpdateError};
+use consilium_privacy::{GridError, ResidualError, UpdateError};
 use consilium_protocol::Outcome;
 use consilium_weights::{Weights, WeightsError};
 use tokio::sync::mpsc;
 
 use crate::predictions::{Predictions, PredictionsError};
+use crate::residuals::ResidualsError;
 use crate::study_data::{Intake, StudyData};
+use training::TrainingWork;
 use valve::Valve;
 
 /// What the worker is asked to do.
@@ -28,8 +30,8 @@ pub(crate) enum Job {
     Fingerprint(Box<Study>),
     /// Deal the cohort without the cases numbered `exclude`.
     Prepare { study: Box<Study>, exclude: Vec<u32> },
-    /// Carry out an order with the models it needs.
-    Execute { order: WorkOrder, model: Option<Vec<u8>>, base: Option<Arc<Vec<u8>>> },
+    /// Carry out an order with the models it needs. `packs`: the coordinator reads packed updates.
+    Execute { order: WorkOrder, model: Option<Vec<u8>>, base: Option<Arc<Vec<u8>>>, packs: bool },
 }
 
 /// What came of it.
@@ -62,6 +64,10 @@ pub(crate) enum WorkError {
     Grid(#[from] GridError),
     #[error("predictions cannot be kept or found; see the site's log")]
     Predictions(#[from] PredictionsError),
+    #[error("the rounding errors of the update before cannot be used; see the site's log")]
+    Residuals(#[from] ResidualsError),
+    #[error(transparent)]
+    Residual(#[from] ResidualError),
     #[error("a histogram cannot be filled: {0}")]
     Histogram(String),
 }
@@ -83,6 +89,7 @@ pub(crate) struct Workplace {
     pub(crate) layout: Layout,
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) predictions: PathBuf,
+    pub(crate) residuals: PathBuf,
     pub(crate) fingerprint_key: PathBuf,
     pub(crate) cache: PathBuf,
     pub(crate) cache_settings: CacheSettings,
@@ -158,8 +165,8 @@ impl Bench {
             Job::Prepare { study, exclude } => {
                 Done::Prepared(self.prepare(*study, &exclude).map_err(|error| error.to_string()))
             }
-            Job::Execute { order, model, base } => {
-                let result = self.execute(&order, model, base).map_err(|error| {
+            Job::Execute { order, model, base, packs } => {
+                let result = self.execute(&order, model, base, packs).map_err(|error| {
                     tracing::error!(order = %order.task, ?error, "work failed");
                     error.to_string()
                 });
@@ -177,6 +184,7 @@ impl Bench {
         order: &WorkOrder,
         model: Option<Vec<u8>>,
         base: Option<Arc<Vec<u8>>>,
+        packs: bool,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
         let prepared = self.prepared.as_ref().ok_or(WorkError::NotPrepared)?;
         if let (None, Some(bytes)) = (&self.base, base) {
@@ -190,7 +198,8 @@ impl Bench {
         match &order.task {
             Task::Train { lane, round, classes, reductions, .. } => {
                 let recipe = prepared.study.training.reduced(*reductions);
-                self.train(prepared, lane, *round, &recipe, *classes, &start(lane.arm)?)
+                let work = TrainingWork { lane, round: *round, recipe: &recipe, classes: *classes, packs };
+                self.train(prepared, &work, &start(lane.arm)?)
             }
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
                 self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)

@@ -2,26 +2,35 @@
 
 use std::time::Instant;
 
-use consilium_domain::{BlobRef, ClassCounts, Lane, Round, Training};
+use consilium_domain::{BlobRef, ClassCounts, Lane, Round, Training, Wire};
 use consilium_model::{Architecture, Classifier, TrainingProgress};
-use consilium_privacy::{Grid, LocalUpdate};
+use consilium_privacy::{Grid, LocalUpdate, Packed, ProtectedUpdate, UpdateEnvelope, UpdatePayload};
 use consilium_protocol::{Outcome, TrainingOutcome};
 use consilium_weights::Weights;
 
 use super::{Bench, Prepared, WorkError};
+use crate::residuals::Residuals;
 use crate::study_data::{LaneCases, LaneInputs};
+
+/// What is to be trained.
+pub(super) struct TrainingWork<'a> {
+    pub(super) lane: &'a Lane,
+    pub(super) round: Round,
+    pub(super) recipe: &'a Training,
+    pub(super) classes: Option<ClassCounts>,
+    /// The coordinator reads packed updates.
+    pub(super) packs: bool,
+}
 
 impl Bench {
     pub(super) fn train(
         &self,
         prepared: &Prepared,
-        lane: &Lane,
-        round: Round,
-        recipe: &Training,
-        classes: Option<ClassCounts>,
+        work: &TrainingWork<'_>,
         start: &Weights,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
         let began = Instant::now();
+        let TrainingWork { lane, round, recipe, classes, .. } = *work;
         let Prepared { study, data, .. } = prepared;
         let seed = study.seed().derive(&format!("training/{lane}/{round}/{}", self.workplace.site));
         let inputs = LaneInputs {
@@ -43,7 +52,7 @@ impl Bench {
         let trained = classifier.trainable()?;
         let grid = Grid::new(study.federation.fixed_point)?;
         let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
-        let (payload, sealed) = update.clip(grid).quantise().seal().into_parts();
+        let (payload, sealed) = self.sealed(prepared, work, update.clip(grid).quantise())?.into_parts();
         let outcome = Outcome::Trained(TrainingOutcome {
             update: BlobRef::of(&payload),
             cases: sealed.cases,
@@ -54,5 +63,33 @@ impl Bench {
             seconds: began.elapsed().as_secs_f64(),
         });
         Ok((outcome, Some(payload)))
+    }
+
+    /// Packs the update as the study's wire says. What it cannot tell is durable before the update can leave.
+    fn sealed(
+        &self,
+        prepared: &Prepared,
+        work: &TrainingWork<'_>,
+        update: ProtectedUpdate,
+    ) -> Result<UpdateEnvelope, WorkError> {
+        let (study, coordinates) = (&prepared.study, update.coordinates());
+        let TrainingWork { lane, round, packs, .. } = *work;
+        let wire = study.federation.wire;
+        if !packs && wire == Wire::F32 {
+            return Ok(update.seal());
+        }
+        let residuals = Residuals::of(&self.workplace.residuals, study.hash());
+        let before = match wire {
+            Wire::Int8 => residuals.before(lane, round, coordinates)?,
+            Wire::F32 | Wire::Bf16 => None,
+        };
+        let Packed { envelope, residual, relative_error } = update.pack(wire, before.as_ref())?;
+        if let Some(residual) = residual {
+            residuals.keep(lane, round, &residual)?;
+        }
+        let bytes = envelope.payload().len();
+        let share = format!("{:.4}", bytes as f64 / UpdatePayload::bytes(coordinates) as f64);
+        tracing::info!(%lane, %round, wire = wire.name(), bytes, share, relative_error, "update packed");
+        Ok(envelope)
     }
 }

@@ -165,6 +165,9 @@ pub struct ContributorReport {
     pub cases: u32,
     /// The digest of the sealed update.
     pub update: Digest,
+    /// Its length in bytes, as it came over the wire. 0 in reports of before.
+    #[serde(default)]
+    pub update_bytes: u64,
     /// Its Euclidean norm.
     pub norm: f64,
     /// Coordinates that were cut.

@@ -34,5 +34,5 @@ pub use site::{SiteId, SiteIdError};
 pub use study::{
     AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode,
     Plateau, Precision, Preprocessing, Schedule, Selection, Study, StudyError, StudyHash, Training,
-    UnknownClassBalance, UnknownPrecision,
+    UnknownClassBalance, UnknownPrecision, UnknownWire, Wire,
 };

@@ -8,6 +8,7 @@ use consilium_domain::network::{Depth, NetworkSpec, StemMode, TensorSpec, Transf
 use consilium_domain::{
     Arm, AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, Modality,
     ModalityGroup, NormMode, Precision, Preprocessing, Round, Schedule, Seed, Selection, Study, Training,
+    Wire,
 };
 use consilium_weights::{Weights, initial_trainable};
 
@@ -75,6 +76,7 @@ pub(crate) fn study() -> Study {
             absence_grace_secs: 10,
             fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
             duplicates: Duplicates::Ignore,
+            wire: Wire::F32,
         },
     }
 }

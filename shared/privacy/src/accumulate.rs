@@ -1,7 +1,8 @@
 //! The weighted sum of the sites' updates, exact and the same in every order of arrival.
 //!
 //! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. Which
-//! payloads may be added, and that a site counts once, is not decided here.
+//! payloads may be added, and that a site counts once, is not decided here. The coordinator, whose models are large,
+//! goes block by block instead ([`crate::add_mean`]); both give the same bits.
 
 use std::fmt;
 

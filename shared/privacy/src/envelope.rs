@@ -59,7 +59,7 @@ pub struct UpdateEnvelope {
 }
 
 impl ProtectedUpdate {
-    /// Writes the payload.
+    /// Writes the plain payload, which every version reads.
     pub fn seal(self) -> UpdateEnvelope {
         let (units, summary) = self.into_parts();
         UpdateEnvelope { payload: payload::write(&units), summary }
@@ -67,6 +67,10 @@ impl ProtectedUpdate {
 }
 
 impl UpdateEnvelope {
+    pub(crate) const fn new(payload: Vec<u8>, summary: UpdateSummary) -> Self {
+        Self { payload, summary }
+    }
+
     /// The bytes to send; [`crate::UpdatePayload::parse`] reads them.
     pub fn payload(&self) -> &[u8] {
         &self.payload

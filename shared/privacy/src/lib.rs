@@ -3,29 +3,39 @@
 //! At the site every step consumes the one before, and there is no other constructor:
 //!
 //! ```text
-//! LocalUpdate --clip--> ClippedUpdate --quantise--> ProtectedUpdate --seal--> UpdateEnvelope
-//!  f32, secret           f32, bounded                i32, on the grid          bytes to send
+//! LocalUpdate --clip--> ClippedUpdate --quantise--> ProtectedUpdate --pack--> UpdateEnvelope
+//!  f32, secret           f32, bounded                i32, on the grid   |      bytes to send
+//!                                                                       +----> Residual
+//!                                                                              what 8 bits could not tell: stays
 //! ```
 //!
-//! At the coordinator the bytes become an [`UpdatePayload`], which proves that they were checked, and an
-//! [`Accumulator`] adds payloads up, weighted by cases. Sums of integers do not depend on the order of
-//! arrival.
+//! At the coordinator an [`UpdateReader`] (or, of plain bytes, an [`UpdatePayload`]) proves that they were
+//! checked, and [`add_mean`] (or, over whole updates, an [`Accumulator`]) adds them up, weighted by cases. Sums of
+//! integers do not depend on the order of arrival, and every codec's numbers are integers.
 //!
-//! Deliberately absent: files, network, clocks, threads and randomness, and any name of a tensor. An update
-//! is one flat list of coordinates in the order of the study's manifest.
+//! Deliberately absent: files, network, clocks and randomness, and any name of a tensor. An update is one flat
+//! list of coordinates in the order of the study's manifest.
 
 mod accumulate;
 mod clipped;
 mod envelope;
 mod grid;
 mod local;
+mod pack;
 mod payload;
 mod protected;
+mod reader;
+mod residual;
+mod slab;
 
 pub use accumulate::{Accumulator, AddError, ApplyError, NoContributions};
 pub use clipped::ClippedUpdate;
 pub use envelope::{ImplausibleSummary, UpdateEnvelope, UpdateSummary};
 pub use grid::{Grid, GridError};
 pub use local::{LocalUpdate, UpdateError};
+pub use pack::{Packed, most_update_bytes};
 pub use payload::{PayloadError, UpdatePayload};
 pub use protected::ProtectedUpdate;
+pub use reader::{Block, ReadError, UpdateReader};
+pub use residual::{PrivateSink, Residual, ResidualError};
+pub use slab::{MeanError, Weighted, add_mean};

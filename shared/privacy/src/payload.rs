@@ -1,4 +1,6 @@
-//! The bytes of a protected update, and their reading by someone who trusts nobody.
+//! The plain bytes of a protected update, and their reading by someone who trusts nobody and has all of them.
+//!
+//! Sites of before protocol 4 send them; [`crate::UpdateReader`] reads these and packed ones, block by block.
 //!
 //! ```text
 //! offset  0  "CONSUPD1"
@@ -6,11 +8,14 @@
 //! offset 16  n coordinates in units of the study's grid, i32 little-endian
 //! ```
 
+use consilium_codec::DecodeError;
+use consilium_domain::Wire;
+
 use crate::Grid;
 
-const MAGIC: &[u8; 8] = b"CONSUPD1";
-const HEADER_BYTES: usize = 16;
-const UNIT_BYTES: usize = size_of::<i32>();
+pub(crate) const MAGIC: &[u8; 8] = b"CONSUPD1";
+pub(crate) const HEADER_BYTES: usize = 16;
+pub(crate) const UNIT_BYTES: usize = size_of::<i32>();
 
 /// A checked view of a payload: the expected number of coordinates, each within the clip of the grid.
 #[derive(Clone, Copy)]
@@ -62,6 +67,36 @@ pub enum PayloadError {
         units: i32,
         /// The largest absolute value in units.
         limit: i32,
+    },
+    /// A packed update of another kind than the study's.
+    #[error("the update is told with codec {code}, and the study agreed on wire = \"{}\": use the study's plan", agreed.name())]
+    Wire {
+        /// The codec's number.
+        code: u8,
+        /// What the study says.
+        agreed: Wire,
+    },
+    /// The header of a packed update says what cannot be.
+    #[error(
+        "the header of the update is damaged: its reserved bytes are not zero, or its error is no number"
+    )]
+    Header,
+    /// The file ends, or a block is longer than any.
+    #[error("block {block} of the update is cut off or has an impossible length: send it whole")]
+    Cut {
+        /// The block.
+        block: usize,
+    },
+    /// Something follows the last block.
+    #[error("bytes follow the last coordinate of the update: send it whole and once")]
+    Trailing,
+    /// A block is broken.
+    #[error("block {block} of the update cannot be decoded: {source}")]
+    Block {
+        /// The block.
+        block: usize,
+        /// What is wrong.
+        source: DecodeError,
     },
 }
 

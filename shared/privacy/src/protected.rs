@@ -40,6 +40,11 @@ impl ProtectedUpdate {
         self.units.len()
     }
 
+    /// The grid it lies on.
+    pub const fn grid(&self) -> Grid {
+        self.grid
+    }
+
     pub(crate) fn into_parts(self) -> (Vec<i32>, UpdateSummary) {
         (self.units, self.summary)
     }

@@ -44,6 +44,7 @@ pub(crate) fn study() -> Study {
             absence_grace_secs: 1,
             fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
             duplicates: Duplicates::Ignore,
+            wire: Wire::F32,
         },
     }
 }

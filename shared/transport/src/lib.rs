@@ -25,8 +25,8 @@ mod tls;
 mod tuning;
 
 pub use blobs::{
-    BlobAccess, BlobStore, CHUNK_BYTES, IncomingBlob, MAX_BLOB_BYTES, Refusal, ServeError, StoreError,
-    TransferError, Transferred, serve_blobs,
+    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, IncomingBlob, MAX_BLOB_BYTES, Refusal,
+    ServeError, StoreError, TransferError, Transferred, serve_blobs,
 };
 pub use closed::{CloseCode, Closed};
 pub use connect::{ConnectError, connect};

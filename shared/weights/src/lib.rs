@@ -7,12 +7,14 @@
 pub mod checkpoint;
 mod file;
 mod initial;
+mod layout;
 
 use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
 
 pub use initial::{InitialError, initial_trainable};
+pub use layout::{FileLayout, Run};
 
 /// The 32-bit values of every tensor of a manifest, one after the other in its order.
 #[derive(Clone, PartialEq)]

@@ -259,6 +259,53 @@ pub enum Duplicates {
     Exclude,
 }
 
+/// How exactly updates are told on the wire. Models always arrive bit for bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wire {
+    /// Without loss: every unit of the fixed point, compressed. The model is the same as if nothing had been.
+    #[default]
+    F32,
+    /// Rounded at the site to eight significant bits, the numbers of bfloat16.
+    Bf16,
+    /// Eight bits with a scale for every 256 coordinates; what a site could not tell it adds to its next update.
+    Int8,
+}
+
+impl Wire {
+    /// The default, which is not written down: studies of before have the hash they had.
+    const fn is_default(&self) -> bool {
+        matches!(self, Self::F32)
+    }
+
+    /// Its name in a study.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+/// A text that names no wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no wire: use `f32`, `bf16` or `int8`")]
+pub struct UnknownWire(String);
+
+impl FromStr for Wire {
+    type Err = UnknownWire;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            "int8" => Ok(Self::Int8),
+            other => Err(UnknownWire(other.to_owned())),
+        }
+    }
+}
+
 /// Who takes part, and when a round is complete.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -282,6 +329,9 @@ pub struct Federation {
     /// Patients that several sites hold.
     #[serde(default)]
     pub duplicates: Duplicates,
+    /// How exactly updates are told.
+    #[serde(default, skip_serializing_if = "Wire::is_default")]
+    pub wire: Wire,
 }
 
 impl Study {
@@ -419,6 +469,21 @@ mod tests {
         let exclude = Study::from_json(&text.replace("\"ignore\"", "\"exclude\"")).unwrap();
         assert_eq!(exclude.federation.duplicates, Duplicates::Exclude);
         assert!(Study::from_json(&text.replace("\"ignore\"", "\"maybe\"")).is_err());
+    }
+
+    #[test]
+    fn a_lossless_wire_is_not_written_down_and_the_others_are() {
+        let study = sample::study();
+        assert!(!study.to_json().contains("wire"), "the hash of older studies must not change");
+        for (wire, name) in [(Wire::F32, "f32"), (Wire::Bf16, "bf16"), (Wire::Int8, "int8")] {
+            assert_eq!((wire.name(), name.parse()), (name, Ok(wire)));
+            let mut said = study.clone();
+            said.federation.wire = wire;
+            assert_eq!(Study::from_json(&said.to_json()).unwrap(), said);
+            assert_eq!(said.to_json().contains(&format!(r#""wire":"{name}""#)), wire != Wire::F32);
+        }
+        let unknown = study.to_json().replace(r#""duplicates":"#, r#""wire":"f16","duplicates":"#);
+        assert!(matches!(Study::from_json(&unknown), Err(StudyError::Syntax(text)) if text.contains("bf16")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, NormMode, Precision,
-    Preprocessing, Schedule, Selection, Study, Training,
+    Preprocessing, Schedule, Selection, Study, Training, Wire,
 };
 use crate::network::{Depth, NetworkSpec, StemMode, Transfer};
 use crate::{Arm, Modality};
@@ -47,6 +47,7 @@ pub(crate) fn study() -> Study {
             absence_grace_secs: 10,
             fixed_point: FixedPoint { clip: 64, fraction_bits: 24 },
             duplicates: Duplicates::Ignore,
+            wire: Wire::F32,
         },
     }
 }

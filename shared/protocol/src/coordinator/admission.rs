@@ -112,8 +112,8 @@ impl Coordinator {
         match (task, outcome) {
             (Task::Train { lane, .. }, Outcome::Trained(training)) => {
                 let declared = self.counts(site, lane).training(lane.fold).total();
-                let bytes = self.models.update_bytes.get(&lane.arm).copied().unwrap_or_default();
-                check_training(training, declared, bytes)
+                let most = self.models.update_bytes.get(&lane.arm).copied().unwrap_or_default();
+                check_training(training, declared, most)
             }
             (Task::Validate { lane, .. }, Outcome::Scored(scoring)) => {
                 self.check_scoring(scoring, self.counts(site, lane).validation(lane.fold))
@@ -212,14 +212,16 @@ fn admit_from<T>(gathering: Option<&Gathering<T>>, site: &SiteId) -> Result<(), 
     if gathering.closing().is_some() { Err(Rejection::Late) } else { Ok(()) }
 }
 
-fn check_training(training: &TrainingOutcome, declared: u32, bytes: u64) -> Result<(), Rejection> {
+fn check_training(training: &TrainingOutcome, declared: u32, most: u64) -> Result<(), Rejection> {
     if training.cases != declared {
         let found = training.cases;
         return Err(Rejection::Answer(format!("it trained on {found} cases, the site declared {declared}")));
     }
-    if training.update.bytes != bytes {
+    if training.update.bytes > most {
         let found = training.update.bytes;
-        return Err(Rejection::Answer(format!("the update has {found} bytes, the model needs {bytes}")));
+        return Err(Rejection::Answer(format!(
+            "the update has {found} bytes, the model needs at most {most}"
+        )));
     }
     let share = training.tuned_share.unwrap_or(0.0);
     let plausible = training.mean_loss.is_finite()

@@ -14,7 +14,7 @@ pub struct FirstModels {
     pub base: Option<BlobRef>,
     /// What trains, before the first round, by arm.
     pub initial: BTreeMap<Arm, BlobRef>,
-    /// Length in bytes of a valid update, by arm.
+    /// Bytes of an update at most, by arm.
     pub update_bytes: BTreeMap<Arm, u64>,
 }
 

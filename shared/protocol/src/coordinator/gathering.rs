@@ -214,6 +214,7 @@ mod tests {
             absence_grace_secs: 10,
             fixed_point: consilium_domain::FixedPoint { clip: 64, fraction_bits: 24 },
             duplicates: consilium_domain::Duplicates::Ignore,
+            wire: consilium_domain::Wire::F32,
         }
     }
 

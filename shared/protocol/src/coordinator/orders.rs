@@ -51,7 +51,9 @@ impl Coordinator {
     /// Whether `site` may still owe an update of `bytes` bytes. Asks every open training and not the site's
     /// next order only: while it trains in one lane, an earlier lane may have gone on and want it next.
     pub fn awaits_update(&self, site: &SiteId, bytes: u64) -> bool {
-        let sized = |lane: &&LaneState| self.models.update_bytes.get(&lane.lane.arm) == Some(&bytes);
+        let most =
+            |lane: &LaneState| self.models.update_bytes.get(&lane.lane.arm).copied().unwrap_or_default();
+        let sized = |lane: &&LaneState| bytes <= most(lane);
         let mut rounds = self.lanes.iter().filter(sized).flat_map(|lane| &lane.rounds);
         !self.is_over() && rounds.any(|round| round.training.awaits(site))
     }

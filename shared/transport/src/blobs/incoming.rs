@@ -100,7 +100,7 @@ fn write_at(file: &mut NamedTempFile, start: u64, chunk: &[u8]) -> io::Result<()
     file.write_all(chunk)
 }
 
-fn digest_of(file: &mut NamedTempFile) -> io::Result<Digest> {
+pub(super) fn digest_of(file: &mut NamedTempFile) -> io::Result<Digest> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; usize::try_from(CHUNK_BYTES).expect("a chunk fits memory")];

@@ -3,12 +3,14 @@
 mod incoming;
 mod serve;
 mod store;
+mod streamed;
 mod transfer;
 mod wire;
 
 pub use incoming::IncomingBlob;
 pub use serve::{BlobAccess, ServeError, serve_blobs};
 pub use store::{BlobStore, StoreError};
+pub use streamed::{BlobReader, BlobWriter};
 pub use transfer::{TransferError, Transferred};
 pub use wire::Refusal;
 

@@ -226,7 +226,7 @@ impl BlobStore {
         sync_dir(&self.dir)
     }
 
-    fn temporary(&self) -> Result<NamedTempFile, StoreError> {
+    pub(super) fn temporary(&self) -> Result<NamedTempFile, StoreError> {
         let dir = self.incoming_dir();
         tempfile::Builder::new()
             .suffix(".part")
@@ -238,7 +238,7 @@ impl BlobStore {
         self.dir.join(INCOMING_DIR)
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
         let digits = digest.to_string();
         let (folder, name) = digits.split_at(2);
         self.dir.join(folder).join(name)
@@ -256,18 +256,18 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn check_size(bytes: u64) -> Result<(), StoreError> {
+pub(super) fn check_size(bytes: u64) -> Result<(), StoreError> {
     if bytes <= MAX_BLOB_BYTES { Ok(()) } else { Err(StoreError::TooLarge(bytes)) }
 }
 
-fn check_length(file: &File, path: &Path, blob: &BlobRef) -> Result<(), StoreError> {
+pub(super) fn check_length(file: &File, path: &Path, blob: &BlobRef) -> Result<(), StoreError> {
     match file.metadata().map_err(StoreError::io("inspect", path))?.len() {
         actual if actual == blob.bytes => Ok(()),
         actual => Err(StoreError::Length { digest: blob.digest, expected: blob.bytes, actual }),
     }
 }
 
-fn open_blob(path: &Path, digest: &Digest) -> Result<File, StoreError> {
+pub(super) fn open_blob(path: &Path, digest: &Digest) -> Result<File, StoreError> {
     File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::Absent(*digest),
         _ => StoreError::io("open", path)(error),

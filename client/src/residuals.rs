@@ -1,0 +1,199 @@
+//! What eight bits could not tell of this site's updates, kept here for the next update of the same lane.
+//!
+//! It is as secret as an update and stays in the state folder: one file a lane and round, for the owner's eyes only.
+//! The file of the round before is kept too, so that a round which is trained again, after a power cut, starts from
+//! what it started from the first time and gives the same update.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use consilium_domain::{Digest, Lane, Round, StudyHash};
+use consilium_privacy::{PrivateSink, Residual, ResidualError};
+
+/// Bytes of the digest that ends a file: disks rot.
+const DIGEST_BYTES: usize = 32;
+
+/// Why rounding errors cannot be kept or found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResidualsError {
+    #[error("rounding errors {path} cannot be {action}: {source}; check the disk's space and permissions")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("rounding errors {path} are damaged; delete the file, and the lane goes on without them")]
+    Damaged { path: PathBuf },
+    #[error("rounding errors {path}: {source}; delete the file, and the lane goes on without them")]
+    Unusable { path: PathBuf, source: ResidualError },
+}
+
+/// The folder of one study's rounding errors.
+pub(crate) struct Residuals {
+    folder: PathBuf,
+}
+
+/// A file in the making, in memory.
+#[derive(Default)]
+struct Draft(Vec<u8>);
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// It is written into a file of this folder, and nowhere else.
+impl PrivateSink for Draft {}
+
+impl Residuals {
+    /// The folder of `study` under `folder`. It is made when something is kept.
+    pub(crate) fn of(folder: &Path, study: StudyHash) -> Self {
+        Self { folder: folder.join(study.to_string()) }
+    }
+
+    /// What the last update of `lane` before `round` could not tell, if one was made here.
+    pub(crate) fn before(
+        &self,
+        lane: &Lane,
+        round: Round,
+        coordinates: usize,
+    ) -> Result<Option<Residual>, ResidualsError> {
+        let Some(last) = self.rounds(lane)?.into_iter().filter(|kept| *kept < round.0).max() else {
+            return Ok(None);
+        };
+        let path = self.path(lane, last);
+        let content = fs::read(&path).map_err(|source| failed("read", &path, source))?;
+        let (content, _) = content
+            .split_last_chunk::<DIGEST_BYTES>()
+            .filter(|(content, digest)| Digest::of(content).as_bytes() == *digest)
+            .ok_or_else(|| ResidualsError::Damaged { path: path.clone() })?;
+        let residual = Residual::read(content, coordinates)
+            .map_err(|source| ResidualsError::Unusable { path: path.clone(), source })?;
+        Ok(Some(residual))
+    }
+
+    /// Keeps what the update of `lane` in `round` could not tell, durably, and forgets what no round needs any more.
+    pub(crate) fn keep(&self, lane: &Lane, round: Round, residual: &Residual) -> Result<(), ResidualsError> {
+        let path = self.path(lane, round.0);
+        self.write(&path, residual).map_err(|source| failed("stored", &path, source))?;
+        let mut before: Vec<u16> = self.rounds(lane)?.into_iter().filter(|kept| *kept < round.0).collect();
+        before.sort_unstable();
+        before.pop();
+        for old in before {
+            let path = self.path(lane, old);
+            fs::remove_file(&path).map_err(|source| failed("deleted", &path, source))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, residual: &Residual) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let mut draft = Draft::default();
+        residual.keep(&mut draft)?;
+        let digest = Digest::of(&draft.0);
+        let unfinished = path.with_extension("draft");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(&draft.0)?;
+        file.write_all(digest.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+
+    /// The rounds of `lane` of which something is kept.
+    fn rounds(&self, lane: &Lane) -> Result<Vec<u16>, ResidualsError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(failed("listed", &self.folder, source)),
+        };
+        let prefix = prefix(lane);
+        let mut rounds = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|source| failed("listed", &self.folder, source))?.file_name();
+            let round = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u16>().ok());
+            rounds.extend(round);
+        }
+        Ok(rounds)
+    }
+
+    fn path(&self, lane: &Lane, round: u16) -> PathBuf {
+        self.folder.join(format!("{}{round}", prefix(lane)))
+    }
+}
+
+fn prefix(lane: &Lane) -> String {
+    format!("{}-{}-{}-round", lane.arm, lane.modality, lane.fold)
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> ResidualsError {
+    ResidualsError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use consilium_domain::{Arm, FixedPoint, Fold, Modality, Wire};
+    use consilium_privacy::{Grid, LocalUpdate};
+
+    use super::*;
+
+    const LANE: Lane = Lane { arm: Arm::Random, modality: Modality::T1gd, fold: Fold(1) };
+
+    fn hash() -> StudyHash {
+        serde_json::from_str(&format!("\"{}\"", "ab".repeat(32))).unwrap()
+    }
+
+    /// An update with `before` packed again shows which residual was found: its bytes.
+    fn bytes(before: Option<&Residual>) -> Vec<u8> {
+        packed([0.0; 3], before).0
+    }
+
+    fn packed(change: [f32; 3], before: Option<&Residual>) -> (Vec<u8>, Residual) {
+        let grid = Grid::new(FixedPoint { clip: 64, fraction_bits: 24 }).unwrap();
+        let update = LocalUpdate::between(&[0.0; 3], &change, 1).unwrap().clip(grid).quantise();
+        let packed = update.pack(Wire::Int8, before).unwrap();
+        (packed.envelope.into_parts().0, packed.residual.unwrap())
+    }
+
+    #[test]
+    fn a_round_finds_what_was_kept_before_it_however_often_it_is_trained() {
+        let dir = tempfile::tempdir().unwrap();
+        let residuals = Residuals::of(dir.path(), hash());
+        assert!(residuals.before(&LANE, Round(1), 3).unwrap().is_none());
+        let kept: Vec<Residual> =
+            [0.1, 0.2, 0.3].map(|size| packed([1.0, size * 0.013, -size], None).1).into();
+        for (round, residual) in kept.iter().enumerate() {
+            residuals.keep(&LANE, Round(round as u16 + 1), residual).unwrap();
+        }
+        let residuals = Residuals::of(dir.path(), hash());
+        let found = |round| bytes(residuals.before(&LANE, Round(round), 3).unwrap().as_ref());
+        assert_eq!(found(4), bytes(Some(&kept[2])));
+        assert_eq!(found(3), bytes(Some(&kept[1])), "round 3 is trained again");
+        assert_ne!(found(3), found(4));
+        assert!(residuals.before(&LANE, Round(2), 3).unwrap().is_none(), "round 1 is forgotten");
+        let other = Lane { fold: Fold(11), ..LANE };
+        assert!(residuals.before(&other, Round(4), 3).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_the_owner_reads_it_and_damage_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let residuals = Residuals::of(dir.path(), hash());
+        residuals.keep(&LANE, Round(1), &packed([1.0, 0.3, 0.1], None).1).unwrap();
+        let path = residuals.path(&LANE, 1);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        let other = residuals.before(&LANE, Round(2), 4);
+        assert!(matches!(other, Err(ResidualsError::Unusable { .. })));
+        let mut content = fs::read(&path).unwrap();
+        content[20] ^= 1;
+        fs::write(&path, content).unwrap();
+        assert!(matches!(residuals.before(&LANE, Round(2), 3), Err(ResidualsError::Damaged { .. })));
+    }
+}
