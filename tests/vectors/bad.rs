@@ -90,6 +90,8 @@ fn claimed_lengths_are_not_believed() {
             ("cases", LIST, format!("05000000 cc*32 00*4 01 {claim} 00*32")),
             ("aliases", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 {claim} 00*32")),
             ("images", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 00*8 {claim} 03000000 00*256")),
+            ("signature", LIST, format!("06000000 00*8 ee*32 00*8 {claim} 00*32")),
+            ("certificates", LIST, format!("06000000 00*8 ee*32 00*16 {claim} 00*32")),
         ] {
             unreadable::<ToCoordinator>(name, &bytes(&notes), reason);
         }
@@ -178,7 +180,7 @@ fn numbers_without_a_meaning_are_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..9) {
+    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..11) {
         let mut body = body;
         // Without a known number at the front, nothing behind it would ever be looked at.
         body.splice(0..0, [number, 0, 0, 0]);

@@ -5,6 +5,7 @@
 //! of their inputs. There is deliberately no socket, file, clock, thread or randomness here: the daemons bring those,
 //! and `tests/simulation` drives the machines through schedules no real network would show in a year.
 
+mod audit;
 pub mod coordinator;
 pub mod duplicates;
 mod message;
@@ -15,6 +16,9 @@ mod rejection;
 mod sample;
 mod time;
 
+pub use audit::{
+    AuditHead, MAX_HEAD_CERTIFICATE_BYTES, MAX_HEAD_CERTIFICATES, MAX_HEAD_SIGNATURE_BYTES, SignedHead,
+};
 pub use message::{
     Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION, Standing, ToCoordinator,
     ToSite, VersionRange, bounded_reason,

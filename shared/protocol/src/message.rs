@@ -3,7 +3,7 @@
 use consilium_domain::{BlobRef, CohortSummary, Digest, Fingerprint, OrderId, SiteId, StudyHash, WorkOrder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Rejection};
+use crate::{Outcome, Rejection, SignedHead};
 
 /// The version of the conversation spoken by this build. The transport's name for the protocol carries a number of
 /// its own, which changes when old and new cannot talk at all; this one grows whenever messages are added.
@@ -107,6 +107,10 @@ pub enum ToCoordinator {
         /// The next [`MAX_PART_CASES`] cases; fewer in the last part.
         cases: Vec<Fingerprint>,
     },
+    /// The head of the site's audit log. Since version 4; said after the welcome and after each settled order.
+    AuditHead(SignedHead),
+    /// The head of the coordinator's audit log that the site has seen. Since version 4.
+    Countersigned(SignedHead),
 }
 
 /// Where a site stands when it is welcomed.
@@ -173,6 +177,10 @@ pub enum ToSite {
         /// Numbers of the site's cases, from 0, ascending.
         exclude: Vec<u32>,
     },
+    /// The head of the coordinator's audit log: the reply to the site's, after [`ToSite::Countersigned`]. Since version 4.
+    AuditHead(SignedHead),
+    /// The head of the site's audit log that the coordinator has seen. Since version 4.
+    Countersigned(SignedHead),
 }
 
 /// `reason` cut to [`MAX_REASON_BYTES`] at a character boundary, on one line.

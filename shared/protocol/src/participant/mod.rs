@@ -157,6 +157,8 @@ impl Participant {
                 vec![Action::Finish]
             }
             ToSite::Halted { reason } => self.stop(format!("the coordinator halted the study: {reason}")),
+            // The daemon's affair: a study neither waits for the audit logs nor looks at them.
+            ToSite::AuditHead(_) | ToSite::Countersigned(_) => Vec::new(),
         }
     }
 
