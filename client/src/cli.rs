@@ -1,18 +1,20 @@
 //! The command line of `consilium-client`.
 //!
 //! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted or the coordinator refused
-//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`.
+//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`;
+//! those of `audit` are in `docs/audit.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use consilium_audit::command::AuditCommand;
 use consilium_domain::Study;
 use consilium_process::{describe, shutdown_signal, start_logging};
 
 use crate::check::{CheckArgs, check_process};
-use crate::config::Config;
+use crate::config::{Config, folders};
 use crate::daemon::{Ending, run};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
@@ -36,6 +38,15 @@ enum Command {
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
     Predict(PredictArgs),
+    /// Verify or export the audit log: what left this hospital, and what came.
+    Audit {
+        /// The client's configuration, which names state and identity.
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        /// What to do with the log.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Look at a model package.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -76,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
+        Command::Audit { config, command } => exit_code(audit(config, command)),
         Command::Model(command) => exit_code(model(&command)),
     }
 }
@@ -119,6 +131,14 @@ fn rehearse_study(args: &RehearseArgs) -> anyhow::Result<ExitCode> {
         println!("{rehearsal}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn audit(config: Option<PathBuf>, mut command: AuditCommand) -> anyhow::Result<ExitCode> {
+    if let Some(path) = config {
+        let (state, identity) = folders(&path)?;
+        command.place_mut().fill_in(&state, &identity);
+    }
+    Ok(command.run()?)
 }
 
 fn take_part(args: &RunArgs) -> anyhow::Result<Ending> {

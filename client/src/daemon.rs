@@ -3,23 +3,29 @@
 //! What is to be said and when is `consilium_protocol::participant`'s to decide; this file moves bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use consilium_domain::{BlobRef, OrderId, Role, SiteId};
 use consilium_protocol::ToSite;
 use consilium_protocol::participant::{Action, Input, Participant};
 use consilium_transport::{
-    BlobStore, CloseCode, Connection, ControlError, ControlSender, Identity, IdentityError, StoreError,
+    BlobStore, CloseCode, Connection, ControlReceiver, Identity, IdentityError, StoreError,
 };
 use tokio::sync::mpsc;
 
+use crate::auditing::{AuditError, Auditor};
 use crate::config::Config;
 use crate::connection::{Pauses, reach};
 use crate::model_cache::ModelCache;
-use crate::transfers::Transfers;
+use crate::outgoing::{LinkError, Outgoing};
+use crate::transfers::{Ended, Transfers};
 use crate::worker::{Done, Job, Worker, Workplace};
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-client ", env!("CARGO_PKG_VERSION"));
+
+/// How long the last exchange of audit heads may take: two signatures and a few lines on a slow disk.
+const LAST_HEADS: Duration = Duration::from_secs(3);
 
 /// How a client's run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +55,9 @@ pub enum DaemonError {
     /// The state folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log: what cannot be written down does not leave.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The worker thread died.
     #[error("the worker ended abnormally; see the log, and start the client again")]
     WorkerDied,
@@ -63,6 +72,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
     let Role::Site(site) = identity.role().clone() else { return Err(DaemonError::NotASite) };
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
+    let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     tracing::info!(device = %config.device, "training and prediction run here");
     let (worker, results) = Worker::start(Workplace {
         site: site.clone(),
@@ -75,8 +85,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         device: config.device.clone(),
     });
     let (transfers, transferred) = Transfers::new(store.clone());
+    let log = auditor.log().clone();
     let client = Client {
         participant: Participant::new(site.clone(), SOFTWARE.to_owned()),
+        auditor,
         store,
         worker,
         results,
@@ -87,28 +99,30 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<E
         uploaded: None,
         ending: None,
     };
-    client.live(&config, &identity, &site, shutdown).await
+    let ending = client.live(&config, &identity, &site, shutdown).await?;
+    let reason = match &ending {
+        Ending::Finished => "study-finished",
+        Ending::Stopped { .. } => "cannot-take-part",
+        Ending::Interrupted => "asked-to",
+    };
+    Auditor::stopped(log, reason).await?;
+    Ok(ending)
 }
 
 struct Client {
     participant: Participant,
+    auditor: Auditor,
     store: BlobStore,
     worker: Worker,
     results: mpsc::UnboundedReceiver<Done>,
     transfers: Transfers,
-    transferred: mpsc::UnboundedReceiver<Input>,
+    transferred: mpsc::UnboundedReceiver<Ended>,
     models: ModelCache,
     /// The pretrained backbone, once fetched.
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// The update of the answer that waits for its acknowledgement.
     uploaded: Option<(OrderId, BlobRef)>,
     ending: Option<Ending>,
-}
-
-/// An established connection.
-struct Link<'a> {
-    connection: &'a Connection,
-    sender: ControlSender,
 }
 
 impl Client {
@@ -130,6 +144,7 @@ impl Client {
                 Ok(connection) => connection,
                 Err(ending) => return Ok(ending),
             };
+            self.auditor.connected(&connection, identity).await?;
             let ended = tokio::select! {
                 ended = self.session(&connection, &mut pauses) => ended,
                 () = &mut shutdown => {
@@ -141,6 +156,7 @@ impl Client {
             let goodbye = if self.ending.is_some() { "good-bye" } else { "the site gave the connection up" };
             connection.close(CloseCode::DONE, goodbye);
             connection.drained().await;
+            self.auditor.disconnected(&connection).await?;
             let reason = match ended? {
                 Ok(()) => "done".to_owned(),
                 Err(error) => error.to_string(),
@@ -187,46 +203,103 @@ impl Client {
         &mut self,
         connection: &Connection,
         pauses: &mut Pauses,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
-        let (sender, mut receiver) = match connection.open_control().await {
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let (mut outgoing, mut receiver) = match Outgoing::open(connection).await {
             Ok(halves) => halves,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
-        let mut link = Link { connection, sender };
         let mut input = Input::Connected;
         loop {
             let actions = self.participant.handle(input);
             for action in actions {
-                if let Err(error) = self.carry_out(action, &mut link).await? {
+                if let Err(error) = self.carry_out(action, &mut outgoing).await? {
                     return Ok(Err(error));
                 }
             }
             if self.ending.is_some() {
-                return Ok(Ok(()));
+                let last_heads = self.last_heads(&mut outgoing, &mut receiver);
+                return tokio::time::timeout(LAST_HEADS, last_heads).await.unwrap_or(Ok(Ok(())));
             }
             input = tokio::select! {
                 message = receiver.receive::<ToSite>() => match message {
                     Ok(Some(message)) => {
                         pauses.reset();
-                        self.settle(&message).await;
+                        if let Err(error) = self.take_in(&message, &mut outgoing).await? {
+                            return Ok(Err(error));
+                        }
                         Input::Received(message)
                     }
                     Ok(None) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(error)),
+                    Err(error) => return Ok(Err(error.into())),
                 },
                 done = self.results.recv() => self.finished(done.ok_or(DaemonError::WorkerDied)?).await?,
-                Some(input) = self.transferred.recv() => input,
+                Some(ended) = self.transferred.recv() => {
+                    if let Some(blob) = ended.arrived {
+                        self.auditor.fetched(blob, connection).await?;
+                    }
+                    ended.input
+                }
             };
         }
+    }
+
+    /// Before the site hangs up at the end of a study, both sides see each other's audit logs once more.
+    async fn last_heads(
+        &mut self,
+        outgoing: &mut Outgoing<'_>,
+        receiver: &mut ControlReceiver,
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let mut stated = false;
+        loop {
+            while !self.auditor.awaits_head() {
+                let last = if stated { Ok(Vec::new()) } else { self.auditor.last_head().await? };
+                let message = match last.map(|messages| messages.into_iter().next()) {
+                    Ok(Some(message)) => message,
+                    Ok(None) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error.into())),
+                };
+                stated = true;
+                if let Err(error) = outgoing.send(&message, &self.auditor).await? {
+                    return Ok(Err(error));
+                }
+            }
+            let taken = match receiver.receive::<ToSite>().await {
+                Ok(Some(message)) => self.take_in(&message, outgoing).await?,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => Err(error.into()),
+            };
+            if taken.is_err() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Writes down what came before anything follows from it, and answers what the audit logs are to each other.
+    async fn take_in(
+        &mut self,
+        message: &ToSite,
+        outgoing: &mut Outgoing<'_>,
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let replies = match self.auditor.arrived(message, outgoing.connection()).await? {
+            Ok(replies) => replies,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.settle(message).await;
+        for reply in replies {
+            if let Err(error) = outgoing.send(&reply, &self.auditor).await? {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
     }
 
     async fn carry_out(
         &mut self,
         action: Action,
-        link: &mut Link<'_>,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
+        outgoing: &mut Outgoing<'_>,
+    ) -> Result<Result<(), LinkError>, DaemonError> {
         match action {
-            Action::Send(message) => return Ok(link.sender.send(&message).await),
+            Action::Send(message) => return Ok(outgoing.send(&message, &self.auditor).await?),
             Action::Fingerprint(study) => {
                 tracing::info!(study = study.name, hash = %study.hash(), "fingerprinting the site's cases");
                 self.worker.give(Job::Fingerprint(study));
@@ -236,7 +309,7 @@ impl Client {
                 tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
                 self.worker.give(Job::Prepare { study, exclude });
             }
-            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
+            Action::Fetch(blob) => self.transfers.fetch(blob, outgoing.connection()),
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
                 let base = self.load_base().await?;
@@ -251,7 +324,7 @@ impl Client {
             }
             Action::Upload { order, blob } => {
                 self.uploaded = Some((order, blob));
-                self.transfers.upload(order, blob, link.connection);
+                outgoing.upload(order, blob, &self.transfers, &self.auditor).await?;
             }
             Action::Note(note) => tracing::warn!("{note}"),
             Action::Finish => self.ending = Some(Ending::Finished),
@@ -261,13 +334,14 @@ impl Client {
     }
 
     /// Turns a result of the worker into what the participant is told; an update is stored first.
-    async fn finished(&self, done: Done) -> Result<Input, StoreError> {
+    async fn finished(&mut self, done: Done) -> Result<Input, StoreError> {
         Ok(match done {
             Done::Fingerprinted(result) => Input::Fingerprinted(result),
             Done::Prepared(result) => Input::Prepared(result),
             Done::Executed { order, result } => {
                 let result = match result {
                     Ok((outcome, payload)) => {
+                        self.auditor.worked(order, &outcome);
                         if let Some(payload) = payload {
                             self.store.insert(payload).await?;
                         }

@@ -3,6 +3,7 @@
 //! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. What leaves the
 //! hospital leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
 
+mod auditing;
 mod check;
 pub mod cli;
 mod config;
@@ -10,6 +11,7 @@ mod connection;
 mod daemon;
 mod forecasting;
 mod model_cache;
+mod outgoing;
 mod predict;
 mod predictions;
 mod rehearsal;
@@ -18,6 +20,7 @@ mod transfers;
 mod verify;
 mod worker;
 
+pub use auditing::AuditError;
 pub use config::{Config, ConfigError, ConfigFile};
 pub use daemon::{DaemonError, Ending, run};
 pub use forecasting::{

@@ -37,6 +37,11 @@ impl StudyAccess {
         digests.into_iter().filter(|digest| !wanted(digest)).collect()
     }
 
+    /// The study's model or backbone with that digest.
+    pub(crate) fn model(&self, digest: &Digest) -> Option<BlobRef> {
+        self.desk.read(|state| model(state, digest))
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SiteId, BTreeSet<Digest>>> {
         self.unsettled.lock().expect("no panic while the lock is held")
     }
@@ -62,11 +67,19 @@ impl BlobAccess for StudyAccess {
 }
 
 fn is_model(state: &Coordinator, digest: &Digest) -> bool {
+    model(state, digest).is_some()
+}
+
+fn model(state: &Coordinator, digest: &Digest) -> Option<BlobRef> {
     let first = state.first_models();
-    first.base.iter().chain(first.initial.values()).any(|blob| blob.digest == *digest)
-        || rounds(state).any(|round| {
-            round.start.digest == *digest || round.model.is_some_and(|model| model.digest == *digest)
-        })
+    let of_rounds = rounds(state).flat_map(|round| [Some(round.start), round.model].into_iter().flatten());
+    first
+        .base
+        .iter()
+        .chain(first.initial.values())
+        .copied()
+        .chain(of_rounds)
+        .find(|blob| blob.digest == *digest)
 }
 
 fn awaits_sum_of(state: &Coordinator, digest: &Digest) -> bool {

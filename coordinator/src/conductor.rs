@@ -6,6 +6,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Lane, Round, SiteId};
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_protocol::{Rejection, Timestamp};
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::aggregation::{Aggregation, AggregationError};
+use crate::auditing::Audit;
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, NoticeFormat, Progress};
 
@@ -35,6 +37,9 @@ pub enum ConductorError {
     /// A blob cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A sum panicked.
     #[error("an aggregation ended abnormally: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -56,7 +61,7 @@ pub(crate) struct Desk {
 /// The conductor has stopped; nothing more will happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the coordinator is shutting down")]
-pub(crate) struct Stopped;
+pub struct Stopped;
 
 impl Desk {
     /// Reads the state.
@@ -102,6 +107,7 @@ struct Sum {
 pub(crate) struct Conductor {
     state: Arc<RwLock<Coordinator>>,
     log: EventLog,
+    audit: Audit,
     store: BlobStore,
     changes: watch::Sender<u64>,
     requests: mpsc::Receiver<Request>,
@@ -116,6 +122,7 @@ impl Conductor {
     pub(crate) fn new(
         state: Coordinator,
         log: EventLog,
+        audit: Audit,
         store: BlobStore,
         notices: NoticeFormat,
     ) -> (Self, Desk) {
@@ -124,7 +131,7 @@ impl Conductor {
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
         let desk = Desk { state: state.clone(), changes: watching, requests: sender };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        (Self { state, log, store, changes, requests, sums, sum_places, notices, shown: None }, desk)
+        (Self { state, log, audit, store, changes, requests, sums, sum_places, notices, shown: None }, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -182,8 +189,18 @@ impl Conductor {
             return Ok(Err(rejection));
         }
         self.log.append(at, &event).await?;
+        let aggregated = match &event {
+            Event::RoundAggregated { lane, round, model } => {
+                Some(StudyStep::Aggregated { lane: *lane, round: *round, model: *model })
+            }
+            _ => None,
+        };
         let effects =
             self.state.write().expect("the state is only changed by panic-free code").apply(at, event);
+        let study = self.read(Coordinator::hash);
+        for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
+            self.audit.study(study, step, self.log.head()).await?;
+        }
         for effect in effects {
             self.carry_out(effect);
         }
@@ -239,6 +256,16 @@ impl Conductor {
         let due = self.read(Coordinator::next_timeout)?;
         Some(Duration::from_millis(due.0.saturating_sub(now().0)))
     }
+}
+
+/// What the audit log tells of an effect. Sums are told when they are there.
+fn step(effect: &Effect) -> Option<StudyStep> {
+    Some(match effect {
+        Effect::Aggregate { .. } => return None,
+        Effect::WentOnWithout { missing, .. } => StudyStep::WentOnWithout { sites: missing.len() as u32 },
+        Effect::Finish => StudyStep::Finished {},
+        Effect::Halt { .. } => StudyStep::Halted {},
+    })
 }
 
 /// The wall clock.

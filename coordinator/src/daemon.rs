@@ -5,17 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_audit::StudyStep;
 use consilium_domain::{Study, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Event, Opening};
 use consilium_transport::{BindError, BlobStore, CloseCode, Identity, IdentityError, Listener};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::auditing::{Audit, AuditError};
 use crate::conductor::{Conductor, ConductorError, Desk, now};
 use crate::config::Config;
 use crate::event_log::{EventLog, EventLogError};
 use crate::first_models::{FirstModelsError, first_models};
 use crate::notice::Notice;
+use crate::refusals::Refusals;
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
@@ -70,6 +73,9 @@ pub enum DaemonError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -105,18 +111,31 @@ pub async fn run(
     let state_dir = StateDir::open(&config.state_dir)?;
     let store = state_dir.blobs()?;
     let identity = Identity::load(&config.identity_dir)?;
+    let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
+    let resumed = !events.is_empty();
     let state = match events.first() {
         None => open(&config, &store, &mut log).await?,
         Some(_) => resume(&config.study, events, &mut log).await?,
     };
+    let step = if resumed { StudyStep::Resumed {} } else { StudyStep::Opened {} };
+    tokio::select! {
+        Ok(()) = audit.study(state.hash(), step, log.head()) => {}
+        error = audit.failed() => return Err(AuditError::Append(error).into()),
+    }
     let listener = Listener::bind(config.listen, &identity, config.tuning)?;
     let address = listener.local_addr().map_err(DaemonError::Socket)?;
     Notice::Listening(address).print(config.notices);
-    let (conductor, desk) = Conductor::new(state, log, store.clone(), config.notices);
+    let (conductor, desk) = Conductor::new(state, log, audit.clone(), store.clone(), config.notices);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(listener, desk.clone(), store, shutdown);
+    let serving = serve(listener, desk.clone(), store, audit.clone(), shutdown);
     tokio::select! {
+        biased;
+        // What cannot be written down must not happen: every session ends with `serving`.
+        error = audit.failed() => {
+            conducting.abort();
+            return Err(AuditError::Append(error).into());
+        }
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }
@@ -124,6 +143,8 @@ pub async fn run(
     }
     let state = desk.read(Clone::clone);
     drop(desk);
+    let ending = if state.is_over() { "study-over" } else { "asked-to" };
+    audit.stopped(ending).await?;
     let log = conducting.await.map_err(ConductorError::from)??;
     conclude(&config, &state, &log).await
 }
@@ -165,11 +186,13 @@ async fn serve(
     mut listener: Listener,
     desk: Desk,
     store: BlobStore,
+    audit: Audit,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let sessions = Sessions::new(desk.clone(), store);
+    let sessions = Sessions::new(desk.clone(), store, audit.clone());
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut running = JoinSet::new();
+    let mut refusals = Refusals::default();
     let mut over = std::pin::pin!(study_over(&desk));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -182,6 +205,7 @@ async fn serve(
             () = &mut shutdown => {
                 tracing::info!("asked to stop; the same command goes on later");
                 listener.close(CloseCode::DONE, "the coordinator was stopped");
+                let _ = refusals.write(&audit).await;
                 // Each session notes what it cost and that its site is gone.
                 return part(&mut running, STOPPING).await;
             }
@@ -193,7 +217,11 @@ async fn serve(
                         drop(place);
                     });
                 }
-                Some(Err(error)) => tracing::warn!(%error, "connection refused"),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "connection refused");
+                    // Where it cannot be written, `run` hears of it.
+                    let _ = refusals.count(&error, &audit).await;
+                }
                 None => return,
             },
         }
@@ -201,6 +229,7 @@ async fn serve(
     }
     tokio::time::sleep(LINGER).await;
     part(&mut running, PARTING).await;
+    let _ = refusals.write(&audit).await;
     listener.close(CloseCode::DONE, "the study is over");
     listener.drained().await;
 }

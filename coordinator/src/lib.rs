@@ -6,6 +6,8 @@
 
 mod access;
 mod aggregation;
+mod audited_access;
+mod auditing;
 pub mod cli;
 mod conductor;
 mod config;
@@ -14,6 +16,8 @@ mod event_log;
 mod first_models;
 pub mod model_export;
 mod notice;
+mod outgoing;
+mod refusals;
 pub mod report;
 #[cfg(test)]
 mod scene;
@@ -22,7 +26,8 @@ mod state_dir;
 pub mod weights;
 
 pub use aggregation::AggregationError;
-pub use conductor::ConductorError;
+pub use auditing::AuditError;
+pub use conductor::{ConductorError, Stopped};
 pub use config::{Config, StudyFileError, read_study};
 pub use daemon::{DaemonError, run};
 pub use event_log::{EventLog, EventLogError};

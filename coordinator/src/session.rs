@@ -8,20 +8,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_audit::WitnessError;
 use consilium_domain::{OrderId, Role, SiteId, StudyHash, Task};
 use consilium_privacy::{Grid, UpdatePayload};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    Features, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome, VersionRange, bounded_reason,
+    Features, Outcome, Rejection, SignedHead, ToCoordinator, ToSite, TrainingOutcome, VersionRange,
+    bounded_reason,
 };
 use consilium_transport::{
-    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ControlSender, ServeError,
-    serve_blobs,
+    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, serve_blobs,
 };
 use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
+use crate::audited_access::AuditedAccess;
+use crate::auditing::{Audit, SessionAudit};
 use crate::conductor::{Desk, Stopped};
+use crate::outgoing::{Outgoing, SendError};
 
 /// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,6 +33,11 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_SOFTWARE_BYTES: usize = 100;
 /// How long a told site may take to hang up after the end of the study.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Messages of a site in a row that settle nothing: several times those of the longest fingerprints. Each costs a line of
+/// the audit log, so that a site which says more is cut off.
+const MAX_IDLE_MESSAGES: u32 = 2_000;
+/// The first version of the conversation in which heads of audit logs are exchanged.
+const HEADS_SINCE: u16 = 4;
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -36,6 +45,7 @@ pub(crate) struct Sessions {
     desk: Desk,
     store: BlobStore,
     access: Arc<StudyAccess>,
+    audit: Audit,
     /// The number of every site's latest session. Locked while the conductor is told of one, so that it hears of
     /// them in their order.
     latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
@@ -47,6 +57,10 @@ enum SessionError {
     Control(#[from] ControlError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error("the receipt of an audit log: {0}")]
+    Witness(#[from] WitnessError),
+    #[error("{MAX_IDLE_MESSAGES} messages settled nothing: the site's program is not ours, or broken")]
+    Chatty,
     #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     Silent,
     #[error("the site hung up")]
@@ -59,11 +73,20 @@ enum SessionError {
     Blobs(#[from] ServeError),
 }
 
+impl From<SendError> for SessionError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Control(error) => error.into(),
+            SendError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
 impl Sessions {
-    /// Sessions over one study.
-    pub(crate) fn new(desk: Desk, store: BlobStore) -> Self {
+    /// Sessions over one study, written down in `audit`.
+    pub(crate) fn new(desk: Desk, store: BlobStore, audit: Audit) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, latest: Arc::default() }
+        Self { desk, store, access, audit, latest: Arc::default() }
     }
 
     /// Serves one connection to its end.
@@ -77,6 +100,8 @@ impl Sessions {
             features: Features::default(),
             ready: false,
             told: false,
+            heads_due: 0,
+            idle_messages: 0,
         };
         let ended = session.converse(&connection).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
@@ -125,23 +150,42 @@ struct Session<'a> {
     ready: bool,
     /// Over this connection the site was told which duplicates to leave out.
     told: bool,
+    /// Exchanges of heads that the site may begin: after its welcome, each settled order, and the farewell. Each costs
+    /// two signatures and four lines.
+    heads_due: u32,
+    /// Messages since something was settled.
+    idle_messages: u32,
 }
 
 impl Session<'_> {
     async fn converse(&mut self, connection: &Connection) -> Result<(), SessionError> {
-        let hello = tokio::time::timeout(HELLO_TIMEOUT, hear_hello(connection));
-        let (hello, mut sender, mut receiver) = hello.await.map_err(|_| SessionError::Silent)??;
+        let audit = self.sessions.audit.connected(connection).await?;
+        let ended = self.greet_and_work(connection, &audit).await;
+        audit.disconnected(connection.traffic()).await?;
+        ended
+    }
+
+    async fn greet_and_work(
+        &mut self,
+        connection: &Connection,
+        audit: &SessionAudit,
+    ) -> Result<(), SessionError> {
+        let hello = tokio::time::timeout(HELLO_TIMEOUT, hear_hello(connection, audit));
+        let (hello, mut outgoing, mut receiver) = hello.await.map_err(|_| SessionError::Silent)??;
+        audit.arrived(&hello, |_| None).await?;
         if let Err(rejection) = self.admit(&hello).await? {
-            sender.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
+            outgoing.send(&ToSite::Rejected { order: None, rejection: rejection.clone() }).await?;
             let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
             return Err(SessionError::Refused(rejection));
         }
-        sender.send(&self.welcome()).await?;
+        outgoing.send(&self.welcome()).await?;
+        self.heads_due = 1;
         let Sessions { store, access, .. } = self.sessions;
-        let conversation = self.work(connection, &mut sender, &mut receiver);
+        let access = Arc::new(AuditedAccess::new(access.clone(), audit.clone()));
+        let conversation = self.work(connection, &mut outgoing, &mut receiver);
         tokio::select! {
             ended = conversation => ended,
-            ended = serve_blobs(connection.clone(), store.clone(), access.clone()) => match ended {
+            ended = serve_blobs(connection.clone(), store.clone(), access) => match ended {
                 Ok(closed) => Err(SessionError::Ended(closed)),
                 Err(error) => Err(error.into()),
             },
@@ -151,33 +195,88 @@ impl Session<'_> {
     async fn work(
         &mut self,
         connection: &Connection,
-        sender: &mut ControlSender,
+        outgoing: &mut Outgoing,
         receiver: &mut ControlReceiver,
     ) -> Result<(), SessionError> {
         let mut changes = self.sessions.desk.changes();
         loop {
             if let Some(farewell) = self.farewell() {
-                sender.send(&farewell).await?;
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
-                return Ok(());
+                outgoing.send(&farewell).await?;
+                self.heads_due += 1;
+                let last_heads = self.last_heads(connection, outgoing, receiver);
+                return tokio::time::timeout(FAREWELL_TIMEOUT, last_heads).await.unwrap_or(Ok(()));
             }
             if !self.told
                 && let Some(exclusion) = self.exclusion()
             {
                 self.told = true;
-                sender.send(&exclusion).await?;
+                outgoing.send(&exclusion).await?;
             }
             if self.ready
                 && let Some(order) = self.sessions.desk.read(|state| state.next_order(&self.site))
             {
                 self.ready = false;
                 tracing::info!(site = %self.site, order = %order.task, "work handed out");
-                sender.send(&ToSite::Work(order)).await?;
+                outgoing.send(&ToSite::Work(order)).await?;
             }
             tokio::select! {
-                message = receive(receiver) => self.take(message?, sender).await?,
+                message = receive(receiver) => self.take(message?, outgoing).await?,
                 changed = changes.changed() => changed.map_err(|_| Stopped)?,
             }
+        }
+    }
+
+    /// Before a told site hangs up, both sides see each other's audit logs once more. Nothing else counts any more.
+    async fn last_heads(
+        &mut self,
+        connection: &Connection,
+        outgoing: &mut Outgoing,
+        receiver: &mut ControlReceiver,
+    ) -> Result<(), SessionError> {
+        loop {
+            let message = tokio::select! {
+                message = receive(receiver) => message,
+                _ = connection.closed() => return Ok(()),
+            };
+            match message {
+                Ok(ToCoordinator::AuditHead(head)) => self.exchange(head, outgoing).await?,
+                Ok(ToCoordinator::Countersigned(receipt)) => outgoing.audit().keep(receipt).await??,
+                Ok(message) => self.write_down(&message, outgoing).await?,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// The site's head: countersigned, and answered with ours.
+    async fn exchange(&mut self, head: SignedHead, outgoing: &mut Outgoing) -> Result<(), SessionError> {
+        let due = self.heads_due.checked_sub(1).filter(|_| self.version >= HEADS_SINCE);
+        let Some(left) = due else {
+            let rejection = Rejection::OutOfTurn("no head of an audit log is due".into());
+            return Ok(outgoing.send(&ToSite::Rejected { order: None, rejection }).await?);
+        };
+        self.heads_due = left;
+        for reply in outgoing.audit().exchange(head).await?? {
+            outgoing.send(&reply).await?;
+        }
+        Ok(())
+    }
+
+    /// Before anything follows from `message`.
+    async fn write_down(&mut self, message: &ToCoordinator, outgoing: &Outgoing) -> Result<(), SessionError> {
+        self.idle_messages += 1;
+        if self.idle_messages > MAX_IDLE_MESSAGES {
+            return Err(SessionError::Chatty);
+        }
+        let desk = &self.sessions.desk;
+        let task = |order: &OrderId| desk.read(|state| state.task(order).cloned());
+        Ok(outgoing.audit().arrived(message, task).await?)
+    }
+
+    /// Something was settled: the site may say more, and state the head of its log.
+    fn settled(&mut self, answer: &Result<(), Rejection>) {
+        self.heads_due = self.heads_due.saturating_add(1);
+        if answer.is_ok() {
+            self.idle_messages = 0;
         }
     }
 
@@ -234,14 +333,15 @@ impl Session<'_> {
         })
     }
 
-    async fn take(&mut self, message: ToCoordinator, sender: &mut ControlSender) -> Result<(), SessionError> {
+    async fn take(&mut self, message: ToCoordinator, outgoing: &mut Outgoing) -> Result<(), SessionError> {
+        self.write_down(&message, outgoing).await?;
         let site = self.site.clone();
         let desk = &self.sessions.desk;
         match message {
             ToCoordinator::Ready => self.ready = true,
             ToCoordinator::Hello { .. } => {
                 let rejection = Rejection::OutOfTurn("hello was said before".into());
-                sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                outgoing.send(&ToSite::Rejected { order: None, rejection }).await?;
             }
             ToCoordinator::Fingerprints { study, part, last, cases } => {
                 // What a connection said that the site has given up would break into the parts of its next one.
@@ -250,7 +350,7 @@ impl Session<'_> {
                 }
                 let event = Event::FingerprintsSent { site, part, last, cases };
                 if let Err(rejection) = self.submit_for(study, event).await? {
-                    sender.send(&ToSite::Rejected { order: None, rejection }).await?;
+                    outgoing.send(&ToSite::Rejected { order: None, rejection }).await?;
                 }
             }
             ToCoordinator::Enlist { study, cohort } => {
@@ -258,20 +358,24 @@ impl Session<'_> {
                     Ok(()) => ToSite::Enlisted,
                     Err(rejection) => ToSite::Rejected { order: None, rejection },
                 };
-                sender.send(&reply).await?;
+                outgoing.send(&reply).await?;
             }
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
                 self.discard_unused().await;
-                sender.send(&settle(order, answer)).await?;
+                self.settled(&answer);
+                outgoing.send(&settle(order, answer)).await?;
             }
             ToCoordinator::Failed { order, reason } => {
                 let reason = bounded_reason(&reason);
                 tracing::warn!(%site, %order, reason, "the site could not do its work");
                 let answer = desk.submit(Event::OrderFailed { site, order, reason }).await?;
                 self.discard_unused().await;
-                sender.send(&settle(order, answer)).await?;
+                self.settled(&answer);
+                outgoing.send(&settle(order, answer)).await?;
             }
+            ToCoordinator::AuditHead(head) => self.exchange(head, outgoing).await?,
+            ToCoordinator::Countersigned(receipt) => outgoing.audit().keep(receipt).await??,
         }
         Ok(())
     }
@@ -344,10 +448,11 @@ impl Session<'_> {
 
 async fn hear_hello(
     connection: &Connection,
-) -> Result<(ToCoordinator, ControlSender, ControlReceiver), SessionError> {
-    let (sender, mut receiver) = connection.accept_control().await?;
+    audit: &SessionAudit,
+) -> Result<(ToCoordinator, Outgoing, ControlReceiver), SessionError> {
+    let (outgoing, mut receiver) = Outgoing::accept(connection, audit.clone()).await?;
     let hello = receive(&mut receiver).await?;
-    Ok((hello, sender, receiver))
+    Ok((hello, outgoing, receiver))
 }
 
 async fn receive(receiver: &mut ControlReceiver) -> Result<ToCoordinator, SessionError> {

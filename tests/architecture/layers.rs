@@ -111,13 +111,15 @@ fn what_is_reached_through_others_is_found() {
         ("consilium-client", &["sqlx-sqlite"]),
         ("consilium-model", &["burn"]),
         ("consilium-data", &["nifti"]),
+        ("consilium-audit", &["tokio-util"]),
     ]);
     assert_eq!(
         misplaced(&graph),
         [
             "harmless names burn-tensor",
             "consilium-coordinator reaches burn-tensor",
-            "consilium-client reaches sqlx-sqlite"
+            "consilium-client reaches sqlx-sqlite",
+            "consilium-audit reaches tokio-util"
         ]
     );
 }

@@ -2,13 +2,17 @@
 //!
 //! Studies here are as small as a study can be; they show that the parts work together, not that anything is learned.
 
+mod audit;
+mod by_hand;
 mod departure;
 mod determinism;
 mod duplicates;
 mod folder;
 mod glioma;
+mod identifiers;
 mod prediction;
 mod process;
+mod recording;
 mod refusals;
 mod report;
 mod restart;

@@ -39,13 +39,24 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts the program with `arguments`.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::start_logging(None, arguments)
+    }
+
+    /// The same, logging what `level` asks for.
+    pub(crate) fn start_logging<S: AsRef<OsStr>>(
+        level: Option<&str>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
-        let child = Command::new(PROGRAM)
-            .args(arguments)
-            // What is logged must not depend on who runs the tests.
+        let mut command = Command::new(PROGRAM);
+        // What is logged must not depend on who runs the tests.
+        command
             .env_remove("RUST_LOG")
             .env_remove("CONSILIUM_LOG")
+            .envs(level.map(|level| ("RUST_LOG", level)));
+        let child = command
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))

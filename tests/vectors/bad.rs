@@ -158,7 +158,7 @@ fn numbers_without_a_meaning_are_refused() {
     let names = format!("05000000 cc*32 00*4 01 0100000000000000 0500000000000000 {}", "00*8 ".repeat(6));
     unreadable::<ToCoordinator>("names", &bytes(&names), "at most 4 names");
     for (name, notes, words) in [
-        ("message", "06000000", UNKNOWN),
+        ("message", "08000000", UNKNOWN),
         ("outcome", "03000000 aa*32 03000000 00*64", UNKNOWN),
         ("modality", "01000000 cc*32 0100000000000000 0b000000 00*16 00*8", UNKNOWN),
         ("option", "03000000 aa*32 00000000 bb*32 00*8 00*4 00*8 02 00*8 00*24", "UnexpectedVariant"),
@@ -167,7 +167,7 @@ fn numbers_without_a_meaning_are_refused() {
         unreadable::<ToCoordinator>(name, &bytes(notes), words);
     }
     for (name, notes, words) in [
-        ("message", "08000000", UNKNOWN),
+        ("message", "0a000000", UNKNOWN),
         ("task", "02000000 aa*32 cc*32 04000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),

@@ -49,6 +49,14 @@ impl Witness {
         Self { log, authorities, signer, peer, stated: Arc::default() }
     }
 
+    /// Whether our certificate and key can sign heads: asked once, before any is due.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn try_out(&self) -> Result<(), WitnessError> {
+        self.sign(self.signer.role(), self.log.head()).map(drop)
+    }
+
     /// The head of our log, signed. It covers the record that it is stated.
     ///
     /// # Errors

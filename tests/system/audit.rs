@@ -1,0 +1,97 @@
+//! The audit logs of a whole study: sound, countersigned to the end, and in agreement with each other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use consilium_audit::command::AUDIT_FOLDER;
+use consilium_audit::{Inspection, LOG_FILE};
+use consilium_signing::Authorities;
+use serde_json::Value;
+
+use crate::process::Process;
+
+/// Both sides' logs are sound, alone and beside each other. States and identities are folders.
+pub(crate) fn assert_sound(coordinator: &Path, sites: &[PathBuf], identity: &Path) {
+    let authorities = Authorities::read(&identity.join("ca.pem")).unwrap();
+    let inspect = |state: &Path| Inspection::of(&log(state), &authorities).unwrap();
+    for site in sites {
+        let verdict = inspect(site).beside(&inspect(coordinator));
+        assert!(verdict.is_sound(), "{}: {verdict}", site.display());
+        assert!(verdict.receipts > 0, "{verdict}");
+    }
+}
+
+fn log(state: &Path) -> PathBuf {
+    state.join(AUDIT_FOLDER).join(LOG_FILE)
+}
+
+fn records(state: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log(state)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// How often each digest with its length was `event` to or from a party that `matches`. Blobs are moved once or
+/// again, as connections come and go, so that they are told apart by kind and not counted.
+fn moved(records: &[Value], event: &str, matches: impl Fn(&str) -> bool) -> BTreeMap<String, usize> {
+    let mut moved = BTreeMap::new();
+    for record in records.iter().filter(|record| record["event"] == event) {
+        let fields = &record["fields"];
+        let kind = fields["content"]["kind"].as_str().unwrap();
+        if matches(fields["peer"].as_str().unwrap()) && !["update", "model"].contains(&kind) {
+            *moved.entry(format!("{kind} {} {}", fields["bytes"], fields["blake3"])).or_default() += 1;
+        }
+    }
+    moved
+}
+
+#[test]
+fn what_one_side_sent_the_other_received_and_both_have_signed() {
+    let out = tempfile::tempdir().unwrap();
+    let options = "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 1 --local-epochs 1 --device cpu";
+    let options: Vec<&str> = options.split_whitespace().collect();
+    Process::simulate(out.path(), &options).end().successfully();
+    let coordinator = out.path().join("coordinator");
+    let site = |number: u8| out.path().join(format!("site-{number}/state"));
+    assert_sound(&coordinator, &[site(1), site(2)], &out.path().join("identities/site-1"));
+
+    let (ours, theirs) = (records(&site(1)), records(&coordinator));
+    let is_site = |peer: &str| peer == "consilium:site:site-1";
+    assert_eq!(moved(&ours, "sent", |_| true), moved(&theirs, "received", is_site));
+    assert_eq!(moved(&ours, "received", |_| true), moved(&theirs, "sent", is_site));
+
+    // What left is told by kind and number: two folds trained and scored, a hold-out scored twice, one fusion.
+    let sent = |kind: &str| {
+        let of_kind =
+            |record: &&Value| record["event"] == "sent" && record["fields"]["content"]["kind"] == kind;
+        ours.iter().filter(of_kind).collect::<Vec<_>>()
+    };
+    let counts = ["update", "training", "scores", "fused-scores", "enlistment"].map(|kind| sent(kind).len());
+    assert_eq!(counts, [2, 2, 4, 1, 1]);
+    for update in sent("update") {
+        let content = &update["fields"]["content"];
+        assert!(content["norm"].as_f64().unwrap() > 0.0, "{update}");
+        assert!(content["tensors"]["values"].as_u64().unwrap() > 100, "{update}");
+        assert!(update["fields"]["bytes"].as_u64().unwrap() > 100, "{update}");
+    }
+    for scores in sent("scores") {
+        let content = &scores["fields"]["content"];
+        assert!(
+            content["positives"].as_u64().unwrap() > 0 && content["bins"].as_u64().unwrap() > 1,
+            "{scores}"
+        );
+    }
+
+    // The last exchange comes after the farewell: at the site only its own lines about the end follow.
+    let last = ours.iter().rposition(|record| record["event"] == "receipt").unwrap();
+    let covered = ours[last]["fields"]["head"]["records"].as_u64().unwrap();
+    let finished = ours.iter().position(|record| record["fields"]["content"]["kind"] == "finished").unwrap();
+    assert!(covered > finished as u64, "the end of the study is not countersigned");
+    let after: Vec<&str> = ours[last + 1..].iter().map(|record| record["event"].as_str().unwrap()).collect();
+    assert_eq!(after, ["head-received", "connection-closed", "process-stopped"]);
+
+    // The coordinator's log tells how the study went on.
+    let steps: Vec<&str> =
+        theirs.iter().filter_map(|record| record["fields"]["step"]["kind"].as_str()).collect();
+    assert_eq!(steps, ["opened", "aggregated", "aggregated", "finished"]);
+}
