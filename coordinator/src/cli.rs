@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use consilium_audit::command::AuditCommand;
 use consilium_process::{describe, shutdown_signal, start_logging};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
@@ -59,6 +60,9 @@ enum Command {
     /// Import, list, show and export pretrained weights.
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Verify or export the audit log: what left the coordinator, and what came.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make a signed model package of a finished study.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -157,6 +161,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => block_on(report(args)),
         Command::Check { study } => check(&study),
         Command::Weights(command) => command.run(),
+        Command::Audit(command) => command.run().map_err(Into::into),
         Command::Model(command) => block_on(command.run()),
     })
 }

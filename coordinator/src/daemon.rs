@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use consilium_audit::StudyStep;
 use consilium_domain::{Role, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Opening};
 use consilium_transport::{BlobStore, CloseCode, Connection, Identity, IdentityError};
 
+use crate::auditing::{Audit, AuditError, SessionAudit};
 use crate::conductor::{Conductor, ConductorError, Desk};
 use crate::config::Config;
 use crate::door::{Door, DoorError};
@@ -67,6 +69,9 @@ pub enum DaemonError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -108,7 +113,9 @@ pub async fn run(
     let state_dir = StateDir::open(&config.state_dir)?;
     let store = state_dir.blobs()?;
     let identity = Identity::load(&config.identity_dir)?;
+    let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
+    let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
     let state = match events.first() {
         None => open(&config, &store, &mut log).await?,
         Some(_) => {
@@ -121,13 +128,23 @@ pub async fn run(
             state
         }
     };
-    let door = Door::open(config.listen, &identity, config.tuning)?;
+    tokio::select! {
+        Ok(()) = audit.study(state.hash(), step, log.head()) => {}
+        error = audit.failed() => return Err(AuditError::Append(error).into()),
+    }
+    let door = Door::open(config.listen, &identity, config.tuning, audit.clone())?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
-    let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
+    let (conductor, desk) = Conductor::new(state, log, audit.clone(), store.clone(), teller);
     let mut conducting = tokio::spawn(conductor.run());
-    let serving = serve(door, desk.clone(), store, shutdown);
+    let serving = serve(door, desk.clone(), store, audit.clone(), shutdown);
     tokio::select! {
+        biased;
+        // What cannot be written down must not happen: every session ends with `serving`.
+        error = audit.failed() => {
+            conducting.abort();
+            return Err(AuditError::Append(error).into());
+        }
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }
@@ -135,6 +152,8 @@ pub async fn run(
     }
     let state = desk.read(Clone::clone);
     drop(desk);
+    let ending = if state.is_over() { "study-over" } else { "asked-to" };
+    audit.stopped(ending).await?;
     let log = conducting.await.map_err(ConductorError::from)??;
     conclude(&config, &state, &log).await
 }
@@ -150,7 +169,13 @@ async fn open(config: &Config, store: &BlobStore, log: &mut EventLog) -> Result<
 }
 
 /// Lets sites in until the study is over and every session has said farewell, or until `shutdown`.
-async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Future<Output = ()> + Send) {
+async fn serve(
+    mut door: Door,
+    desk: Desk,
+    store: BlobStore,
+    audit: Audit,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let sessions = Sessions::new(desk.clone(), store);
     let mut stopped = false;
     let until = async {
@@ -159,7 +184,7 @@ async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Futu
             () = shutdown => stopped = true,
         }
     };
-    door.let_in(|connection| receive(sessions.clone(), connection), until).await;
+    door.let_in(|connection| receive(sessions.clone(), audit.clone(), connection), until).await;
     drop(sessions);
     if stopped {
         tracing::info!("asked to stop; the same command goes on later");
@@ -173,13 +198,20 @@ async fn serve(mut door: Door, desk: Desk, store: BlobStore, shutdown: impl Futu
     door.drained().await;
 }
 
-async fn receive(sessions: Sessions, connection: Connection) {
+async fn receive(sessions: Sessions, audit: Audit, connection: Connection) {
+    // Where something cannot be written down, `run` hears of it.
+    let Ok(session) = audit.connected(&connection).await else { return };
+    attend(sessions, &session, connection.clone()).await;
+    let _ = session.disconnected(connection.traffic()).await;
+}
+
+async fn attend(sessions: Sessions, audit: &SessionAudit, connection: Connection) {
     let Role::Site(site) = connection.peer().clone() else {
         let reason =
             "this coordinator runs one study and takes no commands: `consilium-coordinator serve` does";
         return connection.close(CloseCode::WRONG_ROLE, reason);
     };
-    if let Some(greeted) = greet_site(&connection, &site).await {
+    if let Some(greeted) = greet_site(&connection, &site, audit).await {
         sessions.serve(connection, site, greeted).await;
     }
 }

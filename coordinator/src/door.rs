@@ -8,6 +8,9 @@ use consilium_transport::{BindError, CloseCode, Connection, Identity, Listener, 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::auditing::Audit;
+use crate::refusals::Refusals;
+
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
 const MAX_CONNECTIONS: usize = 1_000;
 
@@ -28,15 +31,23 @@ pub(crate) struct Door {
     address: SocketAddr,
     places: Arc<Semaphore>,
     within: JoinSet<()>,
+    audit: Audit,
+    refusals: Refusals,
 }
 
 impl Door {
-    /// Opens it at `listen` with the coordinator's kit.
-    pub(crate) fn open(listen: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, DoorError> {
+    /// Opens it at `listen` with the coordinator's kit. Who is not let in is counted in `audit`.
+    pub(crate) fn open(
+        listen: SocketAddr,
+        identity: &Identity,
+        tuning: Tuning,
+        audit: Audit,
+    ) -> Result<Self, DoorError> {
         let listener = Listener::bind(listen, identity, tuning)?;
         let address = listener.local_addr().map_err(DoorError::Socket)?;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Ok(Self { listener, address, places, within: JoinSet::new() })
+        let (within, refusals) = (JoinSet::new(), Refusals::default());
+        Ok(Self { listener, address, places, within, audit, refusals })
     }
 
     /// Where it is.
@@ -57,7 +68,7 @@ impl Door {
                 (place, listener.accept().await)
             };
             tokio::select! {
-                () = &mut until => return,
+                () = &mut until => break,
                 (place, arrival) = arrival => match arrival {
                     Some(Ok(connection)) => {
                         let served = serve(connection);
@@ -66,12 +77,17 @@ impl Door {
                             drop(place);
                         });
                     }
-                    Some(Err(error)) => tracing::warn!(%error, "connection refused"),
-                    None => return,
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "connection refused");
+                        // Where it cannot be written, whoever watches the log ends the coordinator.
+                        let _ = self.refusals.count(&error, &self.audit).await;
+                    }
+                    None => break,
                 },
             }
             while self.within.try_join_next().is_some() {}
         }
+        let _ = self.refusals.write(&self.audit).await;
     }
 
     /// Closes the door, telling whoever is still within `reason`.

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use consilium_domain::SiteId;
 use consilium_protocol::{Features, Rejection, ToCoordinator, ToSite, VersionRange};
-use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, ControlSender};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver};
+
+use crate::auditing::SessionAudit;
+use crate::conductor::Stopped;
+use crate::outgoing::{Outgoing, SendError};
 
 /// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
@@ -20,6 +24,8 @@ pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum GreetingError {
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     Silent,
     #[error("the caller hung up before it said hello")]
@@ -36,22 +42,23 @@ pub(crate) struct Agreed {
 
 /// A caller that has spoken.
 pub(crate) struct Greeting {
-    pub(crate) sender: ControlSender,
+    pub(crate) outgoing: Outgoing,
     pub(crate) receiver: ControlReceiver,
     /// What both sides speak, or why they cannot.
     pub(crate) agreed: Result<Agreed, Rejection>,
 }
 
-/// Hears the caller's hello.
-pub(crate) async fn greet(connection: &Connection) -> Result<Greeting, GreetingError> {
+/// Hears the caller's hello. It and all that leaves from here on is written down in `audit`.
+pub(crate) async fn greet(connection: &Connection, audit: &SessionAudit) -> Result<Greeting, GreetingError> {
     let hello = async {
-        let (sender, mut receiver) = connection.accept_control().await?;
+        let (outgoing, mut receiver) = Outgoing::accept(connection, audit.clone()).await?;
         let hello = receiver.receive().await?.ok_or(GreetingError::HungUp)?;
-        Ok::<_, GreetingError>((sender, receiver, hello))
+        Ok::<_, GreetingError>((outgoing, receiver, hello))
     };
-    let (sender, receiver, hello) =
+    let (outgoing, receiver, hello) =
         tokio::time::timeout(HELLO_TIMEOUT, hello).await.map_err(|_| GreetingError::Silent)??;
-    Ok(Greeting { sender, receiver, agreed: agree(connection, &hello) })
+    audit.arrived(&hello, |_| None).await?;
+    Ok(Greeting { outgoing, receiver, agreed: agree(connection, &hello) })
 }
 
 fn agree(connection: &Connection, hello: &ToCoordinator) -> Result<Agreed, Rejection> {
@@ -69,7 +76,7 @@ fn agree(connection: &Connection, hello: &ToCoordinator) -> Result<Agreed, Rejec
 
 /// Our half of a conversation with a site: says only what the site's version knows.
 pub(crate) struct Voice {
-    sender: ControlSender,
+    outgoing: Outgoing,
     version: u16,
 }
 
@@ -77,7 +84,7 @@ pub(crate) struct Voice {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VoiceError {
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Send(#[from] SendError),
     #[error(
         "a message of version {needed} was meant for a site that speaks {spoken}: a fault of this program"
     )]
@@ -91,7 +98,12 @@ impl Voice {
         if needed > spoken {
             return Err(VoiceError::Newer { needed, spoken });
         }
-        Ok(self.sender.send(message).await?)
+        Ok(self.outgoing.send(message).await?)
+    }
+
+    /// The audit log of this connection.
+    pub(crate) const fn audit(&self) -> &SessionAudit {
+        self.outgoing.audit()
     }
 }
 
@@ -103,8 +115,12 @@ pub(crate) struct GreetedSite {
 }
 
 /// Greets a site. One that cannot be talked to is told why, and its connection ends.
-pub(crate) async fn greet_site(connection: &Connection, site: &SiteId) -> Option<GreetedSite> {
-    let Greeting { mut sender, receiver, agreed } = match greet(connection).await {
+pub(crate) async fn greet_site(
+    connection: &Connection,
+    site: &SiteId,
+    audit: &SessionAudit,
+) -> Option<GreetedSite> {
+    let Greeting { mut outgoing, receiver, agreed } = match greet(connection, audit).await {
         Ok(greeting) => greeting,
         Err(error) => {
             tracing::info!(%site, reason = %error, "session ended");
@@ -114,13 +130,13 @@ pub(crate) async fn greet_site(connection: &Connection, site: &SiteId) -> Option
     };
     match agreed {
         Ok(agreed) => {
-            Some(GreetedSite { voice: Voice { sender, version: agreed.version }, receiver, agreed })
+            Some(GreetedSite { voice: Voice { outgoing, version: agreed.version }, receiver, agreed })
         }
         Err(rejection) => {
             tracing::warn!(%site, %rejection, code = rejection.code(), "refused");
             let last_word = ToSite::Rejected { order: None, rejection: rejection.clone() };
             let parting = async {
-                if sender.send(&last_word).await.is_ok() {
+                if outgoing.send(&last_word).await.is_ok() {
                     connection.closed().await;
                 }
             };

@@ -6,6 +6,8 @@
 
 mod access;
 mod aggregation;
+mod audited_access;
+mod auditing;
 pub mod cli;
 mod conductor;
 mod config;
@@ -16,6 +18,8 @@ mod first_models;
 mod greeting;
 pub mod model_export;
 mod notice;
+mod outgoing;
+mod refusals;
 mod remote;
 pub mod report;
 #[cfg(test)]
@@ -28,7 +32,8 @@ mod uploads;
 pub mod weights;
 
 pub use aggregation::AggregationError;
-pub use conductor::ConductorError;
+pub use auditing::AuditError;
+pub use conductor::{ConductorError, Stopped};
 pub use config::{Config, StudyFileError, parse_study, read_study};
 pub use daemon::{DaemonError, run};
 pub use door::DoorError;

@@ -4,6 +4,7 @@
 
 #[path = "../vectors/annotated.rs"]
 mod annotated;
+mod audit;
 mod by_hand;
 mod consortium;
 mod departure;
@@ -13,9 +14,11 @@ mod folder;
 mod foreign_site;
 mod glioma;
 mod hostile_coordinator;
+mod identifiers;
 mod policy;
 mod prediction;
 mod process;
+mod recording;
 mod refusals;
 mod releases;
 mod report;

@@ -6,7 +6,7 @@ use consilium_domain::{
 use consilium_protocol::{Features, Rejection, Standing, ToSite};
 
 use crate::annotated::bytes;
-use crate::good::{Vector, digest, study};
+use crate::good::{SIGNED_HEAD, Vector, digest, signed_head, study};
 
 /// The number of the message on the wire. A new message breaks this, as it should: it needs a vector.
 pub(crate) const fn number(message: &ToSite) -> u32 {
@@ -21,6 +21,8 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Duplicates { .. } => 7,
         ToSite::Withdrawn => 8,
         ToSite::Waiting => 9,
+        ToSite::AuditHead(_) => 10,
+        ToSite::Countersigned(_) => 11,
     }
 }
 
@@ -119,6 +121,16 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
         ),
         Vector::new("withdrawn", ToSite::Withdrawn, bytes("08000000")),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
+        Vector::new(
+            "audit head",
+            ToSite::AuditHead(signed_head()),
+            bytes(&format!("0a000000 {SIGNED_HEAD}")),
+        ),
+        Vector::new(
+            "countersigned",
+            ToSite::Countersigned(signed_head()),
+            bytes(&format!("0b000000 {SIGNED_HEAD}")),
+        ),
     ];
     vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("09000000")));
     for (rejection, notes) in rejections() {

@@ -29,6 +29,7 @@ use std::time::Duration;
 use consilium_transport::{Identity, IdentityError, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::auditing::{Audit, AuditError};
 use crate::door::{Door, DoorError};
 use crate::notice::{Notice, NoticeFormat, Teller};
 use crate::state_dir::{StateDir, StateDirError};
@@ -75,6 +76,9 @@ pub enum ServiceError {
     /// The certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -85,6 +89,8 @@ struct Service {
     shelf: Shelf,
     weights: WeightsStore,
     teller: Teller,
+    /// One log of everything, whichever study it belongs to.
+    audit: Audit,
     /// All studies in the order of submission. Locked while one is begun, so that none begins twice.
     entries: Mutex<Vec<Entry>>,
     /// Held while a study is taken in: one at a time has its weights in memory.
@@ -109,13 +115,15 @@ pub async fn serve(
 ) -> Result<(), ServiceError> {
     let _state = StateDir::open(&config.state_dir)?;
     let identity = Identity::load(&config.identity_dir)?;
+    let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (shelf, found) = Shelf::open(&config.state_dir)?;
-    let mut door = Door::open(config.listen, &identity, config.tuning)?;
+    let mut door = Door::open(config.listen, &identity, config.tuning, audit.clone())?;
     let teller = Teller::new(config.notices);
     let service = Arc::new(Service {
         shelf,
         weights: config.weights_store,
         teller: teller.clone(),
+        audit: audit.clone(),
         entries: Mutex::default(),
         submitting: Mutex::default(),
         turns: watch::Sender::new(0),
@@ -123,15 +131,23 @@ pub async fn serve(
         admins: Semaphore::new(MAX_ADMINS),
         sites,
     });
-    for kept in found {
-        service.place(kept).await;
+    let serving = async {
+        for kept in found {
+            service.place(kept).await;
+        }
+        service.advance().await;
+        teller.tell(Notice::Listening(door.address()));
+        door.let_in(|connection| service.clone().receive(connection), shutdown).await;
+        tracing::info!("asked to stop; the same command goes on later");
+        door.close("the coordinator was stopped");
+        // Each session notes what it cost and that its site is gone.
+        door.empty(STOPPING).await;
+    };
+    tokio::select! {
+        biased;
+        // What cannot be written down must not happen: every session ends with the door.
+        error = audit.failed() => return Err(AuditError::Append(error).into()),
+        () = serving => {}
     }
-    service.advance().await;
-    teller.tell(Notice::Listening(door.address()));
-    door.let_in(|connection| service.clone().receive(connection), shutdown).await;
-    tracing::info!("asked to stop; the same command goes on later");
-    door.close("the coordinator was stopped");
-    // Each session notes what it cost and that its site is gone.
-    door.empty(STOPPING).await;
-    Ok(())
+    Ok(audit.stopped("asked-to").await?)
 }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use consilium_domain::Role;
-use rustls::RootCertStore;
+use consilium_signing::{CannotSign, Sign};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SignatureScheme};
 
 use crate::peer::{CertificateNameError, Peer};
 use crate::tls;
@@ -95,6 +96,23 @@ impl Identity {
     }
 }
 
+/// Signs with the key that also proves who one is on a connection.
+impl Sign for Identity {
+    fn role(&self) -> &Role {
+        &self.role
+    }
+
+    fn certificates(&self) -> Vec<Vec<u8>> {
+        self.certified.cert.iter().map(|der| der.to_vec()).collect()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, CannotSign> {
+        let key = self.certified.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+        let key = key.ok_or_else(|| CannotSign(format!("it is {:?}", self.certified.key.algorithm())))?;
+        key.sign(text).map_err(|error| CannotSign(error.to_string()))
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("role", &self.role).finish_non_exhaustive()
@@ -146,6 +164,7 @@ fn refuse_exposed_key(_: &Path) -> Result<(), IdentityError> {
 #[cfg(test)]
 mod tests {
     use consilium_certs::Authority;
+    use consilium_signing::{Authorities, Holder};
 
     use super::*;
 
@@ -161,6 +180,18 @@ mod tests {
         let identity = Identity::load(kit().path()).unwrap();
         assert_eq!(identity.role().to_string(), "consilium:site:a");
         assert_eq!(format!("{identity:?}"), r#"Identity { role: Site(SiteId("a")), .. }"#);
+    }
+
+    #[test]
+    fn what_an_identity_signs_is_its_own() {
+        let kit = kit();
+        let identity = Identity::load(kit.path()).unwrap();
+        let authorities = Authorities::read(&kit.path().join(CA_FILE)).unwrap();
+        let holder = Holder::trusted(&identity.certificates(), &authorities).unwrap();
+        assert_eq!(holder.role, *identity.role());
+        let signature = identity.sign(b"text").unwrap();
+        assert_eq!(holder.verify(b"text", &signature), Ok(()));
+        assert!(holder.verify(b"test", &signature).is_err());
     }
 
     #[test]
