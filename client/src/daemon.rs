@@ -251,25 +251,21 @@ impl Client {
     ) -> Result<Result<(), LinkError>, DaemonError> {
         let mut stated = false;
         loop {
-            while !self.auditor.awaits_head() {
-                let last = if stated { Ok(Vec::new()) } else { self.auditor.last_head().await? };
-                let message = match last.map(|messages| messages.into_iter().next()) {
-                    Ok(Some(message)) => message,
-                    Ok(None) => return Ok(Ok(())),
+            if !stated && !self.auditor.awaits_head() {
+                let message = match self.auditor.last_head().await? {
+                    Ok(messages) => messages.into_iter().next(),
                     Err(error) => return Ok(Err(error.into())),
                 };
+                let Some(message) = message else { return Ok(Ok(())) };
                 stated = true;
                 if let Err(error) = outgoing.send(&message, &self.auditor).await? {
                     return Ok(Err(error));
                 }
             }
-            let taken = match receiver.receive::<ToSite>().await {
-                Ok(Some(message)) => self.take_in(&message, outgoing).await?,
-                Ok(None) => return Ok(Ok(())),
-                Err(error) => Err(error.into()),
-            };
-            if taken.is_err() {
-                return Ok(taken);
+            // The coordinator hangs up when it has the last receipt: hanging up first would lose it.
+            let Ok(Some(message)) = receiver.receive::<ToSite>().await else { return Ok(Ok(())) };
+            if let Err(error) = self.take_in(&message, outgoing).await? {
+                return Ok(Err(error));
             }
         }
     }

@@ -240,7 +240,13 @@ impl Session<'_> {
             };
             match message {
                 Ok(ToCoordinator::AuditHead(head)) => self.exchange(head, outgoing).await?,
-                Ok(ToCoordinator::Countersigned(receipt)) => outgoing.audit().keep(receipt).await??,
+                Ok(ToCoordinator::Countersigned(receipt)) => {
+                    outgoing.audit().keep(receipt).await??;
+                    // The site waits for us to hang up: now it has nothing left to say.
+                    if self.heads_due == 0 {
+                        return Ok(());
+                    }
+                }
                 Ok(message) => self.write_down(&message, outgoing).await?,
                 Err(_) => return Ok(()),
             }

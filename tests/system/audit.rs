@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use consilium_audit::command::AUDIT_FOLDER;
-use consilium_audit::{Inspection, LOG_FILE};
+use consilium_audit::{AuditLog, Code, Inspection, LOG_FILE, Record};
+use consilium_domain::Role;
 use consilium_signing::Authorities;
 use serde_json::Value;
 
+use crate::by_hand::{ByHand, SITES, address};
 use crate::process::Process;
 
 /// Both sides' logs are sound, alone and beside each other. States and identities are folders.
@@ -90,8 +92,82 @@ fn what_one_side_sent_the_other_received_and_both_have_signed() {
     let after: Vec<&str> = ours[last + 1..].iter().map(|record| record["event"].as_str().unwrap()).collect();
     assert_eq!(after, ["head-received", "connection-closed", "process-stopped"]);
 
+    let events = |name: &str| theirs.iter().filter(|record| record["event"] == name).count();
+    assert_eq!(events("receipt"), events("head-stated"), "a receipt was lost");
+
     // The coordinator's log tells how the study went on.
     let steps: Vec<&str> =
         theirs.iter().filter_map(|record| record["fields"]["step"]["kind"].as_str()).collect();
     assert_eq!(steps, ["opened", "aggregated", "aggregated", "finished"]);
+}
+
+/// Lines before the run: longer than any other file of it, so that only the log meets the limit.
+const OLD_LINES: usize = 10_000;
+
+#[test]
+fn a_client_that_cannot_write_its_log_says_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulated = folder.path().join("simulated");
+    Process::simulate(&simulated, &options()).end().successfully();
+    let consortium = ByHand::new(folder.path().join("by-hand"), simulated);
+    let state = consortium.folder.join(SITES[0]).join("state");
+    let old = AuditLog::open(&state.join(AUDIT_FOLDER), &Role::Site(SITES[0].parse().unwrap())).unwrap();
+    let line = || Record::ProcessStopped { reason: Code::new("asked-to") };
+    old.append_all(&vec![line(); OLD_LINES]).unwrap();
+    drop(old);
+
+    let mut coordinator = consortium.coordinator("127.0.0.1:0".parse().unwrap());
+    let arguments = consortium.client_arguments(SITES[0], address(&mut coordinator));
+    // Room for the greeting, and not for what follows it.
+    let blocks = fs::metadata(log(&state)).unwrap().len() / 512 + 5;
+    let ended = Process::start_with_short_files(blocks, arguments).end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("audit log") && ended.stderr.contains("cannot be written"),
+        "{}",
+        ended.stderr
+    );
+    coordinator.kill();
+
+    // What the coordinator has heard is all in the log of the site, and it was little.
+    let (ours, theirs) = (records_before_the_tear(&state), records(&consortium.folder.join("state")));
+    let (sent, heard) = (moved(&ours, "sent", |_| true), moved(&theirs, "received", |_| true));
+    assert!(heard.iter().all(|(what, times)| sent.get(what) >= Some(times)), "{heard:?} of {sent:?}");
+    assert!(heard.keys().any(|what| what.starts_with("hello")), "{heard:?}");
+    assert!(!heard.keys().any(|what| what.starts_with("fused")), "the log was never full: {heard:?}");
+}
+
+#[test]
+fn daemons_do_not_start_with_a_log_that_was_altered() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulated = folder.path().join("simulated");
+    Process::simulate(&simulated, &options()).end().successfully();
+    let consortium = ByHand::new(folder.path().join("by-hand"), simulated);
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let states = [consortium.folder.join(SITES[0]).join("state"), consortium.folder.join("state")];
+    for state in &states {
+        fs::create_dir_all(state.join(AUDIT_FOLDER)).unwrap();
+        fs::write(log(state), "{}\n").unwrap();
+    }
+    for process in
+        [consortium.client(SITES[0], nowhere), consortium.coordinator("127.0.0.1:0".parse().unwrap())]
+    {
+        let ended = process.end();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains("altered at line 1"), "{}", ended.stderr);
+    }
+    assert!(states.iter().all(|state| fs::read(log(state)).unwrap() == b"{}\n"));
+}
+
+/// The lines of a log whose last one may be unfinished.
+fn records_before_the_tear(state: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(log(state)).unwrap();
+    let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn options() -> Vec<&'static str> {
+    "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 1 --local-epochs 1 --device cpu"
+        .split_whitespace()
+        .collect()
 }

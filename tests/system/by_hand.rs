@@ -66,6 +66,11 @@ impl ByHand {
 
     /// Starts a site's client.
     pub(crate) fn client(&self, site: &str, coordinator: SocketAddr) -> Process {
+        Process::start_logging(self.log_level, self.client_arguments(site, coordinator))
+    }
+
+    /// What a site's client is started with, once its configuration is written.
+    pub(crate) fn client_arguments(&self, site: &str, coordinator: SocketAddr) -> [OsString; 3] {
         let folder = self.folder.join(site);
         let config = ConfigFile {
             coordinator: coordinator.to_string(),
@@ -82,8 +87,7 @@ impl ByHand {
         };
         let path = folder.join("client.toml");
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        let arguments: [OsString; 3] = ["client-process".into(), "--config".into(), path.into_os_string()];
-        Process::start_logging(self.log_level, arguments)
+        ["client-process".into(), "--config".into(), path.into_os_string()]
     }
 }
 

@@ -47,16 +47,32 @@ impl Process {
         level: Option<&str>,
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).envs(level.map(|level| ("RUST_LOG", level)));
+        Self::spawn(command)
+    }
+
+    /// The same, with a disk that takes no file of more than `blocks` times 512 bytes.
+    pub(crate) fn start_with_short_files<S: AsRef<OsStr>>(
+        blocks: u64,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut command = Command::new("sh");
+        // The system's signal for it would end the process before it can say why.
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, PROGRAM]).args(arguments);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
-        let mut command = Command::new(PROGRAM);
         // What is logged must not depend on who runs the tests.
-        command
-            .env_remove("RUST_LOG")
-            .env_remove("CONSILIUM_LOG")
-            .envs(level.map(|level| ("RUST_LOG", level)));
+        if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+            command.env_remove("RUST_LOG");
+        }
         let child = command
-            .args(arguments)
+            .env_remove("CONSILIUM_LOG")
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
