@@ -2,18 +2,20 @@
 //!
 //! Exit codes of `run`: 1 an error, 4 stopped by a signal (the same command goes on). With `--once` also 0 the study is
 //! finished, 3 the study was halted, this site has withdrawn, or the coordinator refused it. `check` has its own, told
-//! in `docs/check.md`; those of `studies`, `approve` and the like are told in `docs/site-policy.md`.
+//! in `docs/check.md`; those of `studies`, `approve` and the like are told in `docs/site-policy.md`, those of `audit` in
+//! `docs/audit.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use consilium_audit::command::AuditCommand;
 use consilium_domain::Study;
 use consilium_process::{describe, shutdown_signal, start_logging};
 
 use crate::check::{CheckArgs, check_process};
-use crate::config::Config;
+use crate::config::{Config, folders};
 pub use crate::control::ControlCommand;
 use crate::control::control;
 use crate::daemon::{Ending, RunOptions, run};
@@ -44,6 +46,15 @@ enum Command {
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
     Predict(PredictArgs),
+    /// Verify or export the audit log: what left this hospital, and what came.
+    Audit {
+        /// The client's configuration, which names state and identity.
+        #[arg(long, value_name = "FILE", global = true)]
+        config: Option<PathBuf>,
+        /// What to do with the log.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Look at a model package.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -89,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check_process(&args),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
+        Command::Audit { config, command } => exit_code(audit(config, command)),
         Command::Model(command) => exit_code(model(&command)),
     }
 }
@@ -126,6 +138,14 @@ fn exit_code(result: anyhow::Result<ExitCode>) -> ExitCode {
         eprintln!("error: {}", describe(error.as_ref()));
         ExitCode::FAILURE
     })
+}
+
+fn audit(config: Option<PathBuf>, mut command: AuditCommand) -> anyhow::Result<ExitCode> {
+    if let Some(path) = config {
+        let (state, identity) = folders(&path)?;
+        command.place_mut().fill_in(&state, &identity);
+    }
+    Ok(command.run()?)
 }
 
 fn rehearse_study(args: &RehearseArgs) -> anyhow::Result<ExitCode> {

@@ -131,6 +131,20 @@ impl Config {
     }
 }
 
+/// The folders of state and identity that the file names. The rest of it need not be right, and no data need be there:
+/// an audit log is also looked at when nothing else works.
+///
+/// # Errors
+/// When the file cannot be read, or is not TOML of the right shape.
+pub(crate) fn folders(path: &Path) -> Result<(PathBuf, PathBuf), ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let file: ConfigFile = toml::from_str(&text)
+        .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Ok((folder.join(file.state), folder.join(file.identity)))
+}
+
 impl ConfigFile {
     fn check(self, folder: &Path) -> Result<Config, Vec<String>> {
         let mut problems = Vec::new();

@@ -7,6 +7,7 @@ use consilium_domain::{Role, SiteId};
 use consilium_transport::{BlobStore, Identity, IdentityError, StoreError};
 use tokio::sync::mpsc;
 
+use crate::auditing::{AuditError, Auditor};
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
 use crate::renewal::Renewal;
@@ -49,6 +50,9 @@ pub enum DaemonError {
     /// The state folder.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log: what cannot be written down does not leave.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The hospital's decisions cannot be kept, so nothing may happen.
     #[error(transparent)]
     Decisions(#[from] DecisionsError),
@@ -90,26 +94,20 @@ pub async fn run(
     steward.now_doing().daemon = true;
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
+    let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     let (socket, requests) = serve(&config.state)?;
     tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
     let renewal = Renewal::new(identity.clone(), &site);
-    let mut house = House { config, identity, renewal, site, store, steward, requests, _socket: socket };
-    let mut shutdown = std::pin::pin!(shutdown);
-    let mut rest = FIRST_REST;
-    loop {
-        let ending = Client::new(&mut house).live(shutdown.as_mut()).await?;
-        if options.once || ending == Ending::Interrupted {
-            return Ok(ending);
-        }
-        match &ending {
-            Ending::Stopped { reason } => tracing::warn!(reason, ?rest, "stopped; trying again after a rest"),
-            _ => tracing::info!(?ending, "the study is over for this site; the next one is waited for"),
-        }
-        if house.rest(rest, shutdown.as_mut()).await {
-            return Ok(Ending::Interrupted);
-        }
-        rest = if ending == Ending::Finished { FIRST_REST } else { (rest * 2).min(LONGEST_REST) };
-    }
+    let mut house =
+        House { config, identity, renewal, site, store, steward, auditor, requests, _socket: socket };
+    let ending = house.take_part(options.once, std::pin::pin!(shutdown)).await?;
+    let reason = match &ending {
+        Ending::Finished => "study-finished",
+        Ending::Stopped { .. } => "cannot-take-part",
+        Ending::Interrupted => "asked-to",
+    };
+    house.auditor.stopped(reason).await?;
+    Ok(ending)
 }
 
 /// What outlives a study.
@@ -120,16 +118,45 @@ pub(crate) struct House {
     pub(crate) site: SiteId,
     pub(crate) store: BlobStore,
     pub(crate) steward: Steward,
+    pub(crate) auditor: Auditor,
     pub(crate) requests: mpsc::Receiver<Asked>,
     _socket: ControlSocket,
 }
 
 impl House {
+    /// One study after another, or one.
+    async fn take_part(
+        &mut self,
+        once: bool,
+        mut shutdown: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Ending, DaemonError> {
+        let mut rest = FIRST_REST;
+        loop {
+            let ending = Client::new(self).live(shutdown.as_mut()).await?;
+            if once || ending == Ending::Interrupted {
+                return Ok(ending);
+            }
+            tracing::info!(?ending, ?rest, "the study is over for this site; the next one is waited for");
+            if self.rest(rest, shutdown.as_mut()).await? {
+                return Ok(Ending::Interrupted);
+            }
+            rest = if ending == Ending::Finished { FIRST_REST } else { (rest * 2).min(LONGEST_REST) };
+        }
+    }
+
     /// Answers somebody at the control socket.
-    pub(crate) fn attend(&mut self, Asked { request, answer }: Asked) {
+    pub(crate) async fn attend(&mut self, Asked { request, answer }: Asked) -> Result<(), AuditError> {
         tracing::info!(?request, "asked at the control socket");
+        let done = self.steward.answer(request);
+        self.write_decisions().await?;
         // Whoever asked may be gone; what was decided is decided.
-        let _ = answer.send(self.steward.answer(request));
+        let _ = answer.send(done);
+        Ok(())
+    }
+
+    /// Writes down what was decided, before anything follows from it.
+    pub(crate) async fn write_decisions(&mut self) -> Result<(), AuditError> {
+        self.auditor.decided(self.steward.take_unwritten()).await
     }
 
     /// Lets `pause` pass, and attends meanwhile; whether `shutdown` came first.
@@ -137,13 +164,13 @@ impl House {
         &mut self,
         pause: Duration,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
-    ) -> bool {
+    ) -> Result<bool, AuditError> {
         let mut over = std::pin::pin!(tokio::time::sleep(pause));
         loop {
             tokio::select! {
-                () = &mut over => return false,
-                () = &mut shutdown => return true,
-                Some(asked) = self.requests.recv() => self.attend(asked),
+                () = &mut over => return Ok(false),
+                () = &mut shutdown => return Ok(true),
+                Some(asked) = self.requests.recv() => self.attend(asked).await?,
             }
         }
     }

@@ -1,14 +1,19 @@
 //! The gate: every message and every upload passes here on its way out, and nothing passes that the hospital's word
-//! does not cover.
+//! does not cover. What passes is in the audit log before its first byte leaves; a log that cannot be written lets
+//! nothing out.
+//!
+//! Nothing else in this crate holds the sending half of a connection (`tests/architecture` looks).
 //!
 //! The study was judged when it was offered; this looks again at what really leaves, because the coordinator may have
 //! sent an order that is not in the study, or the policy's hours may have ended meanwhile. It decides nothing about
 //! the conversation: what does not pass is told to the caller.
 
-use consilium_domain::{BlobRef, OrderId, Study, Task, WorkOrder};
+use consilium_audit::WitnessError;
+use consilium_domain::{BlobRef, OrderId, Study, StudyHash, Task, WorkOrder};
 use consilium_protocol::{Outcome, ToCoordinator, bounded_reason};
-use consilium_transport::{Connection, ControlError, ControlSender};
+use consilium_transport::{Connection, ControlError, ControlReceiver, ControlSender, FrameError};
 
+use crate::auditing::{AuditError, Auditor};
 use crate::policy::SitePolicy;
 use crate::steward::{Steward, Word};
 use crate::transfers::Transfers;
@@ -22,6 +27,42 @@ pub(crate) enum Passage {
     NotNow,
     /// It may never leave, for this reason.
     Never(String),
+}
+
+/// Why a connection is given up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// The control stream.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The other side's signature over our audit log, or over its own.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+impl From<FrameError> for LinkError {
+    fn from(error: FrameError) -> Self {
+        Self::Control(error.into())
+    }
+}
+
+/// An established connection. What is said on it passes the gate.
+pub(crate) struct Link<'a> {
+    connection: &'a Connection,
+    sender: ControlSender,
+}
+
+impl<'a> Link<'a> {
+    /// Opens the control stream of `connection`.
+    pub(crate) async fn open(connection: &'a Connection) -> Result<(Self, ControlReceiver), ControlError> {
+        let (sender, receiver) = connection.open_control().await?;
+        Ok((Self { connection, sender }, receiver))
+    }
+
+    /// Where it goes.
+    pub(crate) const fn connection(&self) -> &'a Connection {
+        self.connection
+    }
 }
 
 /// What the gate knows of the study under way.
@@ -60,30 +101,42 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends `message`, unless it may not leave. An answer that may not is replaced by the reason.
+    /// Sends `message`, unless it may not leave. An answer that may not is replaced by the reason. The outer error ends
+    /// the client, the inner the connection.
     pub(crate) async fn send(
         &self,
         message: ToCoordinator,
-        steward: &Steward,
-        sender: &mut ControlSender,
-    ) -> Result<Passage, ControlError> {
-        match self.examine(message, steward) {
-            Ok(message) => sender.send(&message).await.map(|()| Passage::Gone),
-            Err(withheld) => Ok(withheld),
+        steward: &mut Steward,
+        auditor: &Auditor,
+        link: &mut Link<'_>,
+    ) -> Result<Result<Passage, LinkError>, AuditError> {
+        let was_answer = matches!(message, ToCoordinator::Answer { .. });
+        let message = match self.examine(message, steward) {
+            Ok(message) => message,
+            Err(withheld) => return Ok(Ok(withheld)),
+        };
+        if was_answer && matches!(message, ToCoordinator::Failed { .. }) {
+            steward.held_back(self.study(), "answer");
+            auditor.decided(steward.take_unwritten()).await?;
         }
+        if let Err(error) = auditor.leaving(&message, link.connection).await? {
+            return Ok(Err(error.into()));
+        }
+        Ok(link.sender.send(&message).await.map(|()| Passage::Gone).map_err(LinkError::from))
     }
 
     /// Begins to upload the blob of an answer, unless it may not leave.
-    pub(crate) fn upload(
+    pub(crate) async fn upload(
         &self,
         order: OrderId,
         blob: BlobRef,
-        steward: &Steward,
+        steward: &mut Steward,
+        auditor: &Auditor,
         transfers: &Transfers,
-        connection: &Connection,
-    ) -> Passage {
+        link: &Link<'_>,
+    ) -> Result<Passage, AuditError> {
         if !steward.may_leave() {
-            return Passage::NotNow;
+            return Ok(Passage::NotNow);
         }
         let training = |order: &WorkOrder| matches!(order.task, Task::Train { .. });
         let checked = self.current(order, steward).and_then(|order| {
@@ -91,11 +144,20 @@ impl Outgoing {
         });
         match checked {
             Ok(()) => {
-                transfers.upload(order, blob, connection);
-                Passage::Gone
+                auditor.uploading(order, blob, link.connection).await?;
+                transfers.upload(order, blob, link.connection);
+                Ok(Passage::Gone)
             }
-            Err(objection) => Passage::Never(objection),
+            Err(objection) => {
+                steward.held_back(self.study(), "update");
+                auditor.decided(steward.take_unwritten()).await?;
+                Ok(Passage::Never(objection))
+            }
         }
+    }
+
+    fn study(&self) -> Option<StudyHash> {
+        self.approved.as_ref().map(Study::hash)
     }
 
     /// What leaves in place of `message`.
@@ -109,6 +171,8 @@ impl Outgoing {
             _ if !steward.may_leave() => return Err(Passage::NotNow),
             ToCoordinator::Ready => self.approved_study(steward).map(|_| ()),
             ToCoordinator::Failed { .. } => Ok(()),
+            // A length and a hash of what has left already.
+            ToCoordinator::AuditHead(_) | ToCoordinator::Countersigned(_) => Ok(()),
             ToCoordinator::Fingerprints { study, .. } => self.check_study(study, steward).map(|_| ()),
             ToCoordinator::Enlist { study, cohort } => self
                 .check_study(study, steward)
@@ -150,7 +214,7 @@ impl Outgoing {
         policy.objection_to_order(study, order).map_or(Ok(()), Err)
     }
 
-    fn check_study(&self, hash: &consilium_domain::StudyHash, steward: &Steward) -> Result<&Study, String> {
+    fn check_study(&self, hash: &StudyHash, steward: &Steward) -> Result<&Study, String> {
         let study = self.approved_study(steward)?;
         if study.hash() == *hash { Ok(study) } else { Err("this is not the study that was approved".into()) }
     }

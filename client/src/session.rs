@@ -6,25 +6,28 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use consilium_domain::{BlobRef, OrderId, Study};
 use consilium_protocol::participant::{Action, Input, Participant};
 use consilium_protocol::{ToCoordinator, ToSite};
-use consilium_transport::{CloseCode, Connection, ControlError, ControlSender, StoreError};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
 use tokio::sync::mpsc;
 
 use crate::connection::{Pauses, reach};
 use crate::control::Asked;
 use crate::daemon::{DaemonError, Ending, House, SOFTWARE};
 use crate::model_cache::ModelCache;
-use crate::outgoing::{Outgoing, Passage};
+use crate::outgoing::{Link, LinkError, Outgoing, Passage};
 use crate::steward::Word;
-use crate::transfers::Transfers;
+use crate::transfers::{Ended, Transfers};
 use crate::worker::{Done, Job, Worker, Workplace};
 
 /// The first version of the protocol whose coordinators read packed updates.
 const PACKED_UPDATES_VERSION: u16 = 4;
+
+/// How long the last exchange of audit heads may take: two signatures and a few lines on a slow disk.
+const LAST_HEADS: Duration = Duration::from_secs(3);
 
 /// A study under way, or the wait for one.
 pub(crate) struct Client<'a> {
@@ -34,7 +37,7 @@ pub(crate) struct Client<'a> {
     worker: Option<Worker>,
     results: mpsc::UnboundedReceiver<Done>,
     transfers: Transfers,
-    transferred: mpsc::UnboundedReceiver<Input>,
+    transferred: mpsc::UnboundedReceiver<Ended>,
     models: ModelCache,
     gate: Outgoing,
     /// The study the coordinator offers, once it has.
@@ -58,18 +61,12 @@ pub(crate) struct Client<'a> {
 /// What happened at the site.
 enum News {
     Done(Done),
-    Transferred(Input),
+    Transferred(Ended),
     Asked(Asked),
     /// The certificate needs its successor.
     RenewalDue,
     /// Time to look at the clock.
     Nothing,
-}
-
-/// An established connection.
-struct Link<'a> {
-    connection: &'a Connection,
-    sender: ControlSender,
 }
 
 impl<'a> Client<'a> {
@@ -123,6 +120,7 @@ impl<'a> Client<'a> {
                 Ok(connection) => connection,
                 Err(ending) => break ending,
             };
+            self.house.auditor.connected(&connection, &self.house.identity).await?;
             self.house.steward.now_doing().connected = true;
             let ended = tokio::select! {
                 ended = self.session(&connection, &mut pauses) => ended,
@@ -136,9 +134,10 @@ impl<'a> Client<'a> {
             // Said whatever happened: without it the coordinator finds out by its idle timeout.
             connection.close(CloseCode::DONE, self.goodbye());
             connection.drained().await;
+            self.house.auditor.disconnected(&connection).await?;
             let reason = match ended? {
                 Ok(()) => "done".to_owned(),
-                Err(ControlError::Lost(closed)) if closed.is_revocation() => {
+                Err(LinkError::Control(ControlError::Lost(closed))) if closed.is_revocation() => {
                     break Ending::Stopped { reason: closed.to_string() };
                 }
                 Err(error) => error.to_string(),
@@ -149,7 +148,7 @@ impl<'a> Client<'a> {
             tracing::warn!(reason, paused = self.house.steward.is_paused(), "connection ended");
             self.cut = false;
             self.participant.handle(Input::Disconnected);
-            if !self.house.steward.is_paused() && self.house.rest(pauses.next(), shutdown.as_mut()).await {
+            if !self.house.steward.is_paused() && self.house.rest(pauses.next(), shutdown.as_mut()).await? {
                 break Ending::Interrupted;
             }
         };
@@ -170,7 +169,7 @@ impl<'a> Client<'a> {
     /// that cannot take part.
     async fn reach(&mut self, pauses: &mut Pauses) -> Result<Result<Connection, Ending>, DaemonError> {
         loop {
-            self.consider();
+            self.consider().await?;
             while self.house.steward.is_paused() {
                 let news = self.news().await?;
                 self.offline(news).await?;
@@ -200,7 +199,7 @@ impl<'a> Client<'a> {
             done = self.results.recv(), if self.worker.is_some() => {
                 Ok(News::Done(done.ok_or(DaemonError::WorkerDied)?))
             }
-            Some(input) = self.transferred.recv() => Ok(News::Transferred(input)),
+            Some(ended) = self.transferred.recv() => Ok(News::Transferred(ended)),
             Some(asked) = self.house.requests.recv() => Ok(News::Asked(asked)),
             () = self.house.renewal.due() => Ok(News::RenewalDue),
             () = tokio::time::sleep(self.house.steward.next_look()) => Ok(News::Nothing),
@@ -211,12 +210,16 @@ impl<'a> Client<'a> {
     async fn take_in(&mut self, news: News) -> Result<(), DaemonError> {
         match news {
             News::Done(done) => self.finished(done).await?,
-            News::Transferred(input) => self.inputs.push_back(input),
-            News::Asked(asked) => self.house.attend(asked),
+            News::Transferred(ended) => {
+                if let Some(blob) = ended.arrived {
+                    self.house.auditor.fetched(blob).await?;
+                }
+                self.inputs.push_back(ended.input);
+            }
+            News::Asked(asked) => self.house.attend(asked).await?,
             News::RenewalDue | News::Nothing => {}
         }
-        self.consider();
-        Ok(())
+        self.consider().await
     }
 
     /// Takes in news while there is nobody to talk to: all that is left to do is to give up.
@@ -237,38 +240,47 @@ impl<'a> Client<'a> {
         &mut self,
         connection: &Connection,
         pauses: &mut Pauses,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
-        let (sender, mut receiver) = match connection.open_control().await {
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let (mut link, mut receiver) = match Link::open(connection).await {
             Ok(halves) => halves,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
-        let mut link = Link { connection, sender };
         self.house.renewal.reconnected();
         self.inputs.push_back(Input::Connected);
         loop {
-            self.consider();
+            self.consider().await?;
             while let Some(input) = self.inputs.pop_front() {
                 for action in self.participant.handle(input) {
                     if let Err(error) = self.carry_out(action, &mut link).await? {
                         return Ok(Err(error));
                     }
                 }
-                self.consider();
+                self.consider().await?;
             }
             self.house.steward.now_doing().order =
                 self.participant.order().map(|order| order.task.to_string());
-            if self.ending.is_some() || self.cut || self.house.steward.is_paused() {
+            if self.cut || self.house.steward.is_paused() {
                 return Ok(Ok(()));
+            }
+            if self.ending.is_some() && !self.house.steward.may_leave() {
+                return Ok(Ok(()));
+            }
+            if self.ending.is_some() {
+                let last_heads = self.last_heads(&mut link, &mut receiver);
+                return tokio::time::timeout(LAST_HEADS, last_heads).await.unwrap_or(Ok(Ok(())));
             }
             let news = tokio::select! {
                 message = receiver.receive::<ToSite>() => match message {
                     Ok(Some(message)) => {
                         pauses.reset();
-                        self.hear(message).await;
+                        if let Err(error) = self.write_down(&message, &mut link).await? {
+                            return Ok(Err(error));
+                        }
+                        self.hear(message);
                         continue;
                     }
                     Ok(None) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(error)),
+                    Err(error) => return Ok(Err(error.into())),
                 },
                 news = self.news() => news?,
             };
@@ -284,15 +296,64 @@ impl<'a> Client<'a> {
     async fn ask_for_certificate(
         &mut self,
         link: &mut Link<'_>,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
+    ) -> Result<Result<(), LinkError>, DaemonError> {
         match self.house.renewal.ask(SystemTime::now()) {
             Some(question) => self.send(question, link).await,
             None => Ok(Ok(())),
         }
     }
 
-    /// Tells the worker and the participant what the hospital's word is by now.
-    fn consider(&mut self) {
+    /// Before the site hangs up at the end of a study, both sides see each other's audit logs once more.
+    async fn last_heads(
+        &mut self,
+        link: &mut Link<'_>,
+        receiver: &mut ControlReceiver,
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let mut stated = false;
+        loop {
+            if !stated && !self.house.auditor.awaits_head() {
+                let message = match self.house.auditor.last_head().await? {
+                    Ok(messages) => messages.into_iter().next(),
+                    Err(error) => return Ok(Err(error.into())),
+                };
+                let Some(message) = message else { return Ok(Ok(())) };
+                stated = true;
+                if let Err(error) = self.send(message, link).await? {
+                    return Ok(Err(error));
+                }
+            }
+            // The coordinator hangs up when it has the last receipt: hanging up first would lose it.
+            let Ok(Some(message)) = receiver.receive::<ToSite>().await else { return Ok(Ok(())) };
+            if let Err(error) = self.write_down(&message, link).await? {
+                return Ok(Err(error));
+            }
+        }
+    }
+
+    /// Writes down what came before anything follows from it, and answers what the audit logs are to each other.
+    async fn write_down(
+        &mut self,
+        message: &ToSite,
+        link: &mut Link<'_>,
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let may_leave = self.house.steward.may_leave();
+        let replies = match self.house.auditor.arrived(message, link.connection(), may_leave).await? {
+            Ok(replies) => replies,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        self.settle(message).await;
+        for reply in replies {
+            if let Err(error) = self.send(reply, link).await? {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tells the worker and the participant what the hospital's word is by now, once it is written down.
+    async fn consider(&mut self) -> Result<(), DaemonError> {
+        self.house.steward.look_at_hours();
+        self.house.write_decisions().await?;
         let steward = &self.house.steward;
         let held = !steward.may_leave();
         if let Some(worker) = &self.worker {
@@ -302,10 +363,10 @@ impl<'a> Client<'a> {
             tracing::info!(held, paused = steward.is_paused(), "work and sending stand still, or go on");
             self.inputs.push_front(if held { Input::Held } else { Input::Released });
         }
-        let Some(study) = &self.offered else { return };
+        let Some(study) = &self.offered else { return Ok(()) };
         let word = steward.word_on(&study.hash());
         if self.told.as_ref() == Some(&word) || matches!(self.told, Some(Word::Refused(_))) {
-            return;
+            return Ok(());
         }
         match &word {
             Word::Pending => tracing::warn!(
@@ -324,18 +385,19 @@ impl<'a> Client<'a> {
             }
         }
         self.told = Some(word);
+        Ok(())
     }
 
     /// Looks at a message before the participant does.
-    async fn hear(&mut self, message: ToSite) {
+    fn hear(&mut self, message: ToSite) {
         if self.house.renewal.hear(&message) {
             return;
         }
-        self.settle(&message).await;
         if let ToSite::Work(order) = &message
             && let Err(reason) = self.gate.take(order, self.house.steward.policy())
         {
             tracing::warn!(task = %order.task, reason, "an order is refused");
+            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "order");
             self.inputs.push_back(Input::Refused { order: order.clone(), reason });
             return;
         }
@@ -343,19 +405,18 @@ impl<'a> Client<'a> {
     }
 
     /// The policy is broken by what the coordinator or the data are like: the site leaves.
-    fn leave(&mut self, objection: &str) -> Result<(), DaemonError> {
+    async fn leave(&mut self, objection: &str) -> Result<(), DaemonError> {
         if let Some(study) = &self.offered {
             self.house.steward.refuse(study.hash(), objection)?;
         }
-        self.consider();
-        Ok(())
+        self.consider().await
     }
 
     async fn carry_out(
         &mut self,
         action: Action,
         link: &mut Link<'_>,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
+    ) -> Result<Result<(), LinkError>, DaemonError> {
         match action {
             Action::Send(message) => return self.send(message, link).await,
             Action::Judge(study) => {
@@ -370,13 +431,13 @@ impl<'a> Client<'a> {
             Action::Prepare { study, exclude } => {
                 let duplicates = exclude.len();
                 if let Err(objection) = self.gate.excluded(duplicates, self.house.steward.policy()) {
-                    self.leave(&objection)?;
+                    self.leave(&objection).await?;
                     return Ok(Ok(()));
                 }
                 tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
                 self.give(Job::Prepare { study, exclude });
             }
-            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection),
+            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection()),
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
                 let base = self.load_base().await?;
@@ -389,7 +450,7 @@ impl<'a> Client<'a> {
                 };
                 self.give(Job::Execute { order, model, base, packs: self.packs });
             }
-            Action::Upload { order, blob } => self.upload(order, blob, link),
+            Action::Upload { order, blob } => self.upload(order, blob, link).await?,
             Action::Note(note) => tracing::warn!("{note}"),
             Action::Finish => self.ending = Some(Ending::Finished),
             Action::Withdrawn => {
@@ -414,23 +475,25 @@ impl<'a> Client<'a> {
         &mut self,
         message: ToCoordinator,
         link: &mut Link<'_>,
-    ) -> Result<Result<(), ControlError>, DaemonError> {
-        match self.gate.send(message, &self.house.steward, &mut link.sender).await {
+    ) -> Result<Result<(), LinkError>, DaemonError> {
+        let House { steward, auditor, .. } = &mut *self.house;
+        match self.gate.send(message, steward, auditor, link).await? {
             Ok(Passage::Gone) => {}
             Ok(Passage::NotNow) => self.cut = true,
-            Ok(Passage::Never(objection)) => self.leave(&objection)?,
+            Ok(Passage::Never(objection)) => self.leave(&objection).await?,
             Err(error) => return Ok(Err(error)),
         }
         Ok(Ok(()))
     }
 
-    fn upload(&mut self, order: OrderId, blob: BlobRef, link: &Link<'_>) {
-        let passage = self.gate.upload(order, blob, &self.house.steward, &self.transfers, link.connection);
-        match passage {
+    async fn upload(&mut self, order: OrderId, blob: BlobRef, link: &Link<'_>) -> Result<(), DaemonError> {
+        let House { steward, auditor, .. } = &mut *self.house;
+        match self.gate.upload(order, blob, steward, auditor, &self.transfers, link).await? {
             Passage::Gone => self.uploaded = Some((order, blob)),
             Passage::NotNow => self.cut = true,
             Passage::Never(reason) => self.inputs.push_back(Input::UploadFailed { order, reason }),
         }
+        Ok(())
     }
 
     /// Turns a result of the worker into what the participant is told; an update is stored first. What the policy
@@ -445,22 +508,26 @@ impl<'a> Client<'a> {
             Done::Prepared(Ok(cohort)) => {
                 let study = self.offered.as_ref();
                 if let Some(objection) = study.and_then(|study| policy.objection_to_cohort(study, &cohort)) {
-                    return self.leave(&objection);
+                    return self.leave(&objection).await;
                 }
                 Input::Prepared(Ok(cohort))
             }
             Done::Prepared(Err(reason)) => Input::Prepared(Err(reason)),
             Done::Executed { order, result } => {
-                let allowed = result.and_then(|(outcome, payload)| {
-                    self.gate.check_outcome(&outcome, policy).map(|()| (outcome, payload))
-                });
-                let result = match allowed {
-                    Ok((outcome, payload)) => {
-                        if let Some(payload) = payload {
-                            self.house.store.insert(payload).await?;
+                let result = match result {
+                    Ok((outcome, payload)) => match self.gate.check_outcome(&outcome, policy) {
+                        Ok(()) => {
+                            self.house.auditor.worked(order, &outcome);
+                            if let Some(payload) = payload {
+                                self.house.store.insert(payload).await?;
+                            }
+                            Ok(outcome)
                         }
-                        Ok(outcome)
-                    }
+                        Err(objection) => {
+                            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
+                            Err(objection)
+                        }
+                    },
                     Err(reason) => Err(reason),
                 };
                 Input::WorkDone { order, result }

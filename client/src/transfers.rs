@@ -2,18 +2,26 @@
 
 use consilium_domain::{BlobRef, OrderId};
 use consilium_protocol::participant::Input;
-use consilium_transport::{BlobStore, Connection, StoreError, TransferError};
+use consilium_transport::{BlobStore, Connection, StoreError, TransferError, Transferred};
 use tokio::sync::mpsc;
+
+/// What came of a transfer.
+pub(crate) struct Ended {
+    /// What the participant is told.
+    pub(crate) input: Input,
+    /// What really came over the network: not what was there already.
+    pub(crate) arrived: Option<BlobRef>,
+}
 
 /// Starts transfers between the site's store and the coordinator.
 pub(crate) struct Transfers {
     store: BlobStore,
-    ended: mpsc::UnboundedSender<Input>,
+    ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl Transfers {
     /// Transfers from and into `store`; what came of them arrives at the receiver.
-    pub(crate) fn new(store: BlobStore) -> (Self, mpsc::UnboundedReceiver<Input>) {
+    pub(crate) fn new(store: BlobStore) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, inputs) = mpsc::unbounded_channel();
         (Self { store, ended }, inputs)
     }
@@ -22,13 +30,13 @@ impl Transfers {
     pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.store.clone(), self.ended.clone());
         tokio::spawn(async move {
-            let input = match connection.fetch(blob, &store).await {
-                Ok(_) => Input::Fetched(blob),
+            let (input, arrived) = match connection.fetch(blob, &store).await {
+                Ok(how) => (Input::Fetched(blob), (how == Transferred::Moved).then_some(blob)),
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
                 Err(_) if connection.close_reason().is_some() => return,
-                Err(error) => Input::FetchFailed { blob, reason: told(&error) },
+                Err(error) => (Input::FetchFailed { blob, reason: told(&error) }, None),
             };
-            let _ = ended.send(input);
+            let _ = ended.send(Ended { input, arrived });
         });
     }
 
@@ -41,7 +49,7 @@ impl Transfers {
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => Input::UploadFailed { order, reason: told(&error) },
             };
-            let _ = ended.send(input);
+            let _ = ended.send(Ended { input, arrived: None });
         });
     }
 }

@@ -16,6 +16,11 @@ impl StudyAccess {
         Self { desk }
     }
 
+    /// The study's model or backbone with that digest.
+    pub(crate) fn model(&self, digest: &Digest) -> Option<BlobRef> {
+        self.desk.read(|state| model(state, digest))
+    }
+
     /// The site has replied to the one order it had: what it uploaded is part of a round by now or never will be.
     /// What nobody needs is deleted from `store`.
     pub(crate) async fn settle(&self, site: &SiteId, store: &BlobStore) {
@@ -49,11 +54,19 @@ impl BlobAccess for StudyAccess {
 }
 
 fn is_model(state: &Coordinator, digest: &Digest) -> bool {
+    model(state, digest).is_some()
+}
+
+fn model(state: &Coordinator, digest: &Digest) -> Option<BlobRef> {
     let first = state.first_models();
-    first.base.iter().chain(first.initial.values()).any(|blob| blob.digest == *digest)
-        || rounds(state).any(|round| {
-            round.start.digest == *digest || round.model.is_some_and(|model| model.digest == *digest)
-        })
+    let of_rounds = rounds(state).flat_map(|round| [Some(round.start), round.model].into_iter().flatten());
+    first
+        .base
+        .iter()
+        .chain(first.initial.values())
+        .copied()
+        .chain(of_rounds)
+        .find(|blob| blob.digest == *digest)
 }
 
 fn awaits_sum_of(state: &Coordinator, digest: &Digest) -> bool {

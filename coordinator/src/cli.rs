@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use consilium_audit::command::AuditCommand;
 use consilium_pki::Lifetime;
 use consilium_process::{describe, shutdown_signal, start_logging};
 use consilium_protocol::coordinator::Coordinator;
@@ -64,6 +65,9 @@ enum Command {
     /// Import, list, show and export pretrained weights.
     #[command(subcommand)]
     Weights(WeightsCommand),
+    /// Verify or export the audit log: what left the coordinator, and what came.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make a signed model package of a finished study.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -166,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Check { study } => check(&study),
         Command::Site(command) => block_on(command.run()),
         Command::Weights(command) => command.run(),
+        Command::Audit(command) => command.run().map_err(Into::into),
         Command::Model(command) => block_on(command.run()),
     })
 }

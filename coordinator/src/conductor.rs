@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Lane, Round, SiteId};
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_protocol::{Rejection, Timestamp};
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
+use crate::auditing::Audit;
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
 use crate::uploads::Uploads;
@@ -41,6 +43,9 @@ pub enum ConductorError {
     /// A blob cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The audit log cannot be written.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A sum panicked.
     #[error("an aggregation ended abnormally: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -64,7 +69,7 @@ pub(crate) struct Desk {
 /// The conductor has stopped; nothing more will happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the coordinator is shutting down")]
-pub(crate) struct Stopped;
+pub struct Stopped;
 
 impl Desk {
     /// Reads the state.
@@ -125,6 +130,7 @@ struct Sum {
 pub(crate) struct Conductor {
     state: Arc<RwLock<Coordinator>>,
     log: EventLog,
+    audit: Audit,
     store: BlobStore,
     changes: watch::Sender<u64>,
     requests: mpsc::Receiver<Request>,
@@ -137,7 +143,13 @@ pub(crate) struct Conductor {
 
 impl Conductor {
     /// Takes charge of `state`, the fold over `log`.
-    pub(crate) fn new(state: Coordinator, log: EventLog, store: BlobStore, teller: Teller) -> (Self, Desk) {
+    pub(crate) fn new(
+        state: Coordinator,
+        log: EventLog,
+        audit: Audit,
+        store: BlobStore,
+        teller: Teller,
+    ) -> (Self, Desk) {
         let state = Arc::new(RwLock::new(state));
         let (changes, watching) = watch::channel(0);
         let (sender, requests) = mpsc::channel(PENDING_REQUESTS);
@@ -145,7 +157,10 @@ impl Conductor {
         let desk =
             Desk { state: state.clone(), changes: watching, requests: sender, uploads: uploads.clone() };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        (Self { state, log, store, changes, requests, sums, sum_places, teller, uploads, shown: None }, desk)
+        let shown = None;
+        let conductor =
+            Self { state, log, audit, store, changes, requests, sums, sum_places, teller, uploads, shown };
+        (conductor, desk)
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -207,7 +222,17 @@ impl Conductor {
             return Ok(Err(rejection));
         }
         self.log.append(at, &event).await?;
+        let aggregated = match &event {
+            Event::RoundAggregated { lane, round, model } => {
+                Some(StudyStep::Aggregated { lane: *lane, round: *round, model: *model })
+            }
+            _ => None,
+        };
         let effects = self.state.write().expect(UNPOISONED).apply(at, event);
+        let study = self.read(Coordinator::hash);
+        for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
+            self.audit.study(study, step, self.log.head()).await?;
+        }
         for effect in effects {
             self.carry_out(effect);
         }
@@ -265,6 +290,17 @@ impl Conductor {
         let due = self.read(Coordinator::next_timeout)?;
         Some(Duration::from_millis(due.0.saturating_sub(now().0)))
     }
+}
+
+/// What the audit log tells of an effect. Sums are told when they are there.
+fn step(effect: &Effect) -> Option<StudyStep> {
+    Some(match effect {
+        Effect::Aggregate { .. } => return None,
+        Effect::WentOnWithout { missing, .. } => StudyStep::WentOnWithout { sites: missing.len() as u32 },
+        Effect::SiteWithdrew { site, .. } => StudyStep::SiteWithdrew { site: site.clone() },
+        Effect::Finish => StudyStep::Finished {},
+        Effect::Halt { .. } => StudyStep::Halted {},
+    })
 }
 
 /// The wall clock.

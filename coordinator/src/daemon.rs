@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use consilium_audit::StudyStep;
 use consilium_domain::{Role, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Opening};
 use consilium_transport::{BlobStore, CloseCode, Connection, Identity, IdentityError};
 
+use crate::auditing::{Audit, AuditError, SessionAudit};
 use crate::conductor::{Conductor, ConductorError, Desk};
 use crate::config::Config;
 use crate::door::{Door, DoorError};
@@ -72,6 +74,9 @@ pub enum DaemonError {
     /// The registry of sites.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -113,7 +118,9 @@ pub async fn run(
     let state_dir = StateDir::open(&config.state_dir)?;
     let store = state_dir.blobs()?;
     let identity = Identity::load(&config.identity_dir)?;
+    let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
+    let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
     let state = match events.first() {
         None => open(&config, &store, &mut log).await?,
         Some(_) => {
@@ -128,14 +135,24 @@ pub async fn run(
     };
     let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
     let registry = Registry::open(&state_dir.registry(), Some(identity.clone()), terms).await?;
-    let door = Door::open(config.listen, &identity, registry.clone(), config.tuning)?;
+    tokio::select! {
+        Ok(()) = audit.study(state.hash(), step, log.head()) => {}
+        error = audit.failed() => return Err(AuditError::Append(error).into()),
+    }
+    let door = Door::open(config.listen, &identity, registry.clone(), config.tuning, audit.clone())?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
-    let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
+    let (conductor, desk) = Conductor::new(state, log, audit.clone(), store.clone(), teller);
     let mut conducting = tokio::spawn(conductor.run());
     let sessions = Sessions::new(desk.clone(), store, registry.clone());
-    let serving = serve(door, desk.clone(), sessions, registry, shutdown);
+    let serving = serve(door, desk.clone(), sessions, registry, audit.clone(), shutdown);
     tokio::select! {
+        biased;
+        // What cannot be written down must not happen: every session ends with `serving`.
+        error = audit.failed() => {
+            conducting.abort();
+            return Err(AuditError::Append(error).into());
+        }
         () = keep_fresh(identity) => unreachable!("it goes on for ever"),
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
@@ -144,6 +161,8 @@ pub async fn run(
     }
     let state = desk.read(Clone::clone);
     drop(desk);
+    let ending = if state.is_over() { "study-over" } else { "asked-to" };
+    audit.stopped(ending).await?;
     let log = conducting.await.map_err(ConductorError::from)??;
     conclude(&config, &state, &log).await
 }
@@ -164,6 +183,7 @@ async fn serve(
     desk: Desk,
     sessions: Sessions,
     registry: Registry,
+    audit: Audit,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let mut stopped = false;
@@ -173,7 +193,8 @@ async fn serve(
             () = shutdown => stopped = true,
         }
     };
-    door.let_in(|connection| receive(sessions.clone(), registry.clone(), connection), until).await;
+    let receive = |connection| receive(sessions.clone(), registry.clone(), audit.clone(), connection);
+    door.let_in(receive, until).await;
     drop(sessions);
     if stopped {
         tracing::info!("asked to stop; the same command goes on later");
@@ -187,13 +208,20 @@ async fn serve(
     door.drained().await;
 }
 
-async fn receive(sessions: Sessions, registry: Registry, connection: Connection) {
+async fn receive(sessions: Sessions, registry: Registry, audit: Audit, connection: Connection) {
+    // Where something cannot be written down, `run` hears of it.
+    let Ok(session) = audit.connected(&connection).await else { return };
+    attend(sessions, &registry, &session, connection.clone()).await;
+    let _ = session.disconnected(connection.traffic()).await;
+}
+
+async fn attend(sessions: Sessions, registry: &Registry, audit: &SessionAudit, connection: Connection) {
     let Role::Site(site) = connection.peer().clone() else {
         let reason =
             "this coordinator runs one study and takes no commands: `consilium-coordinator serve` does";
         return connection.close(CloseCode::WRONG_ROLE, reason);
     };
-    if let Some(greeted) = greet_site(&connection, &site, &registry).await {
+    if let Some(greeted) = greet_site(&connection, &site, registry, audit).await {
         sessions.serve(connection, site, greeted).await;
     }
 }

@@ -9,6 +9,8 @@ use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::auditing::Audit;
+use crate::refusals::Refusals;
 use crate::registry::Registry;
 
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
@@ -33,15 +35,18 @@ pub(crate) struct Door {
     within: JoinSet<()>,
     registry: Registry,
     _joining: JoinSet<()>,
+    audit: Audit,
+    refusals: Refusals,
 }
 
 impl Door {
-    /// Opens it at `listen` with the coordinator's kit, guarded by `registry`.
+    /// Opens it at `listen` with the coordinator's kit, guarded by `registry`. Who is not let in is counted in `audit`.
     pub(crate) fn open(
         listen: SocketAddr,
         identity: &Identity,
         registry: Registry,
         tuning: Tuning,
+        audit: Audit,
     ) -> Result<Self, DoorError> {
         let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
         let mut listener = Listener::bind_with(listen, identity, &entrance, tuning)?;
@@ -51,7 +56,8 @@ impl Door {
             joining.spawn(registry.clone().receive(applicants));
         }
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Ok(Self { listener, address, places, within: JoinSet::new(), registry, _joining: joining })
+        let (within, refusals) = (JoinSet::new(), Refusals::default());
+        Ok(Self { listener, address, places, within, registry, _joining: joining, audit, refusals })
     }
 
     /// Where it is.
@@ -72,7 +78,7 @@ impl Door {
                 (place, listener.accept().await)
             };
             tokio::select! {
-                () = &mut until => return,
+                () = &mut until => break,
                 (place, arrival) = arrival => match arrival {
                     Some(Ok(connection)) => {
                         let Some(attendance) = self.registry.attend(&connection) else {
@@ -85,12 +91,17 @@ impl Door {
                             drop((attendance, place));
                         });
                     }
-                    Some(Err(error)) => tracing::warn!(%error, "connection refused"),
-                    None => return,
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "connection refused");
+                        // Where it cannot be written, whoever watches the log ends the coordinator.
+                        let _ = self.refusals.count(&error, &self.audit).await;
+                    }
+                    None => break,
                 },
             }
             while self.within.try_join_next().is_some() {}
         }
+        let _ = self.refusals.write(&self.audit).await;
     }
 
     /// Closes the door, telling whoever is still within `reason`.

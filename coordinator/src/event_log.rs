@@ -127,6 +127,11 @@ impl EventLog {
         Ok(())
     }
 
+    /// How many events there are, and the hash of the last.
+    pub fn head(&self) -> (u64, Digest) {
+        (self.next.unsigned_abs(), self.head)
+    }
+
     /// Adds the bytes of an ended connection to the site's account.
     ///
     /// # Errors

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use consilium_domain::SiteId;
 use consilium_protocol::{Features, Rejection, ToCoordinator, ToSite, VersionRange};
-use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, ControlSender};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver};
+
+use crate::auditing::SessionAudit;
+use crate::conductor::Stopped;
+use crate::outgoing::{Outgoing, SendError};
 
 use crate::conductor::now;
 use crate::registry::Registry;
@@ -23,6 +27,8 @@ pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) enum GreetingError {
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("no hello within {} s", HELLO_TIMEOUT.as_secs())]
     Silent,
     #[error("the caller hung up before it said hello")]
@@ -39,7 +45,7 @@ pub(crate) struct Agreed {
 
 /// A caller that has spoken.
 pub(crate) struct Greeting {
-    pub(crate) sender: ControlSender,
+    pub(crate) outgoing: Outgoing,
     pub(crate) receiver: ControlReceiver,
     /// What both sides speak, or why they cannot.
     pub(crate) agreed: Result<Agreed, Rejection>,
@@ -47,21 +53,22 @@ pub(crate) struct Greeting {
     pub(crate) software: String,
 }
 
-/// Hears the caller's hello.
-pub(crate) async fn greet(connection: &Connection) -> Result<Greeting, GreetingError> {
+/// Hears the caller's hello. It and all that leaves from here on is written down in `audit`.
+pub(crate) async fn greet(connection: &Connection, audit: &SessionAudit) -> Result<Greeting, GreetingError> {
     let hello = async {
-        let (sender, mut receiver) = connection.accept_control().await?;
+        let (outgoing, mut receiver) = Outgoing::accept(connection, audit.clone()).await?;
         let hello = receiver.receive().await?.ok_or(GreetingError::HungUp)?;
-        Ok::<_, GreetingError>((sender, receiver, hello))
+        Ok::<_, GreetingError>((outgoing, receiver, hello))
     };
-    let (sender, receiver, hello) =
+    let (outgoing, receiver, hello) =
         tokio::time::timeout(HELLO_TIMEOUT, hello).await.map_err(|_| GreetingError::Silent)??;
+    audit.arrived(&hello, |_| None).await?;
     let agreed = agree(connection, &hello);
     let software = match hello {
         ToCoordinator::Hello { software, .. } if software.len() <= MAX_SOFTWARE_BYTES => software,
         _ => String::new(),
     };
-    Ok(Greeting { sender, receiver, agreed, software })
+    Ok(Greeting { outgoing, receiver, agreed, software })
 }
 
 fn agree(connection: &Connection, hello: &ToCoordinator) -> Result<Agreed, Rejection> {
@@ -79,7 +86,7 @@ fn agree(connection: &Connection, hello: &ToCoordinator) -> Result<Agreed, Rejec
 
 /// Our half of a conversation with a site: says only what the site's version knows.
 pub(crate) struct Voice {
-    sender: ControlSender,
+    outgoing: Outgoing,
     version: u16,
 }
 
@@ -87,7 +94,7 @@ pub(crate) struct Voice {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VoiceError {
     #[error(transparent)]
-    Control(#[from] ControlError),
+    Send(#[from] SendError),
     #[error(
         "a message of version {needed} was meant for a site that speaks {spoken}: a fault of this program"
     )]
@@ -101,7 +108,12 @@ impl Voice {
         if needed > spoken {
             return Err(VoiceError::Newer { needed, spoken });
         }
-        Ok(self.sender.send(message).await?)
+        Ok(self.outgoing.send(message).await?)
+    }
+
+    /// The audit log of this connection.
+    pub(crate) const fn audit(&self) -> &SessionAudit {
+        self.outgoing.audit()
     }
 }
 
@@ -118,8 +130,9 @@ pub(crate) async fn greet_site(
     connection: &Connection,
     site: &SiteId,
     registry: &Registry,
+    audit: &SessionAudit,
 ) -> Option<GreetedSite> {
-    let Greeting { mut sender, receiver, agreed, software } = match greet(connection).await {
+    let Greeting { mut outgoing, receiver, agreed, software } = match greet(connection, audit).await {
         Ok(greeting) => greeting,
         Err(error) => {
             tracing::info!(%site, reason = %error, "session ended");
@@ -130,13 +143,13 @@ pub(crate) async fn greet_site(
     registry.saw(site, connection, &software, now()).await;
     match agreed {
         Ok(agreed) => {
-            Some(GreetedSite { voice: Voice { sender, version: agreed.version }, receiver, agreed })
+            Some(GreetedSite { voice: Voice { outgoing, version: agreed.version }, receiver, agreed })
         }
         Err(rejection) => {
             tracing::warn!(%site, %rejection, code = rejection.code(), "refused");
             let last_word = ToSite::Rejected { order: None, rejection: rejection.clone() };
             let parting = async {
-                if sender.send(&last_word).await.is_ok() {
+                if outgoing.send(&last_word).await.is_ok() {
                     connection.closed().await;
                 }
             };

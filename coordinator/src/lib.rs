@@ -6,6 +6,8 @@
 
 mod access;
 mod aggregation;
+mod audited_access;
+mod auditing;
 pub mod cli;
 mod conductor;
 mod config;
@@ -16,7 +18,9 @@ mod first_models;
 mod greeting;
 pub mod model_export;
 mod notice;
+mod outgoing;
 mod own_certificate;
+mod refusals;
 pub mod registry;
 mod remote;
 mod renewing;
@@ -32,7 +36,8 @@ mod uploads;
 pub mod weights;
 
 pub use aggregation::AggregationError;
-pub use conductor::ConductorError;
+pub use auditing::AuditError;
+pub use conductor::{ConductorError, Stopped};
 pub use config::{Config, StudyFileError, parse_study, read_study};
 pub use daemon::{DaemonError, run};
 pub use door::DoorError;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use consilium_certs::Authority;
 use consilium_domain::network::{Depth, NetworkSpec, TensorSpec, initial_values};
 use consilium_domain::{
     Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Lane, Modality, ModalityCounts,
@@ -11,10 +12,11 @@ use consilium_domain::{
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp, TrainingOutcome};
-use consilium_transport::BlobStore;
+use consilium_transport::{BlobStore, Identity};
 use consilium_weights::{Weights, initial_trainable};
 
 use crate::access::StudyAccess;
+use crate::auditing::Audit;
 use crate::conductor::Conductor;
 use crate::event_log::EventLog;
 use crate::notice::{NoticeFormat, Teller};
@@ -174,7 +176,8 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let (log, _) = EventLog::open(&dir.path().join("log.sqlite")).await.unwrap();
         let store = BlobStore::open(dir.path()).unwrap();
-        let (conductor, desk) = Conductor::new(self.state, log, store, Teller::new(NoticeFormat::Json));
+        let (audit, teller) = (audit(dir.path()), Teller::new(NoticeFormat::Json));
+        let (conductor, desk) = Conductor::new(self.state, log, audit, store, teller);
         tokio::spawn(conductor.run());
         (StudyAccess::new(desk), dir)
     }
@@ -199,6 +202,13 @@ impl Scene {
             }
         }
     }
+}
+
+/// An audit log below `dir`, with a kit beside it.
+fn audit(dir: &Path) -> Audit {
+    let kit = dir.join("kit");
+    Authority::create("test").unwrap().issue_coordinator::<&str>(&[]).unwrap().write(&kit).unwrap();
+    Audit::open(dir, &kit, Identity::load(&kit).unwrap()).unwrap()
 }
 
 /// Scores of `each` patients of either class, all on the right side of one half.

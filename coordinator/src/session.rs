@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use consilium_audit::WitnessError;
 use consilium_domain::{OrderId, SiteId, StudyHash, Task};
 use consilium_privacy::Grid;
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
-    FIRST_VERSION_WITH_RENEWAL, Outcome, Rejection, ToCoordinator, ToSite, TrainingOutcome,
+    FIRST_VERSION_WITH_RENEWAL, Outcome, Rejection, SignedHead, ToCoordinator, ToSite, TrainingOutcome,
     WITHDRAWALS_SINCE, bounded_reason,
 };
 use consilium_transport::{
@@ -21,10 +22,17 @@ use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
 use crate::aggregation::check_update;
+use crate::audited_access::AuditedAccess;
 use crate::conductor::{Desk, Stopped};
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 use crate::registry::Registry;
 use crate::renewing::renewed;
+
+/// Messages of a site in a row that settle nothing: several times those of the longest fingerprints. Each costs a line of
+/// the audit log, so that a site which says more is cut off.
+const MAX_IDLE_MESSAGES: u32 = 2_000;
+/// The first version of the conversation in which heads of audit logs are exchanged.
+const HEADS_SINCE: u16 = 4;
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -46,6 +54,10 @@ enum SessionError {
     Voice(#[from] VoiceError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error("the receipt of an audit log: {0}")]
+    Witness(#[from] WitnessError),
+    #[error("{MAX_IDLE_MESSAGES} messages settled nothing: the site's program is not ours, or broken")]
+    Chatty,
     #[error("the site hung up")]
     HungUp,
     #[error("{0}")]
@@ -71,8 +83,16 @@ impl Sessions {
     /// Serves one connection of a greeted site to its end.
     pub(crate) async fn serve(self, connection: Connection, site: SiteId, greeted: GreetedSite) {
         let GreetedSite { voice, receiver, agreed } = greeted;
-        let mut session =
-            Session { site: site.clone(), sessions: &self, number: None, agreed, ready: false, told: false };
+        let mut session = Session {
+            site: site.clone(),
+            sessions: &self,
+            number: None,
+            agreed,
+            ready: false,
+            told: false,
+            heads_due: 0,
+            idle_messages: 0,
+        };
         let ended = session.converse(&connection, voice, receiver).await;
         let reason = ended.map_or_else(|error| error.to_string(), |()| "said farewell".to_owned());
         tracing::info!(%site, reason, "session ended");
@@ -118,6 +138,11 @@ struct Session<'a> {
     ready: bool,
     /// Over this connection the site was told which duplicates to leave out.
     told: bool,
+    /// Exchanges of heads that the site may begin: after its welcome, each settled order, and the farewell. Each costs
+    /// two signatures and four lines.
+    heads_due: u32,
+    /// Messages since something was settled.
+    idle_messages: u32,
 }
 
 impl Session<'_> {
@@ -133,11 +158,13 @@ impl Session<'_> {
             return Err(SessionError::Refused(rejection));
         }
         voice.say(&self.welcome()).await?;
+        self.heads_due = 1;
         let Sessions { store, access, .. } = self.sessions;
+        let access = Arc::new(AuditedAccess::new(access.clone(), voice.audit().clone()));
         let conversation = self.work(connection, &mut voice, &mut receiver);
         tokio::select! {
             ended = conversation => ended,
-            ended = serve_blobs(connection.clone(), store.clone(), access.clone()) => match ended {
+            ended = serve_blobs(connection.clone(), store.clone(), access) => match ended {
                 Ok(closed) => Err(SessionError::Ended(closed)),
                 Err(error) => Err(error.into()),
             },
@@ -154,8 +181,9 @@ impl Session<'_> {
         loop {
             if let Some(farewell) = self.farewell() {
                 voice.say(&farewell).await?;
-                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
-                return Ok(());
+                self.heads_due += 1;
+                let last_heads = self.last_heads(connection, voice, receiver);
+                return tokio::time::timeout(FAREWELL_TIMEOUT, last_heads).await.unwrap_or(Ok(()));
             }
             if !self.told
                 && let Some(exclusion) = self.exclusion()
@@ -174,6 +202,66 @@ impl Session<'_> {
                 message = receive(receiver) => self.take(message?, voice, connection).await?,
                 changed = changes.changed() => changed.map_err(|_| Stopped)?,
             }
+        }
+    }
+
+    /// Before a told site hangs up, both sides see each other's audit logs once more. Nothing else counts any more.
+    async fn last_heads(
+        &mut self,
+        connection: &Connection,
+        voice: &mut Voice,
+        receiver: &mut ControlReceiver,
+    ) -> Result<(), SessionError> {
+        loop {
+            let message = tokio::select! {
+                message = receive(receiver) => message,
+                _ = connection.closed() => return Ok(()),
+            };
+            match message {
+                Ok(ToCoordinator::AuditHead(head)) => self.exchange(head, voice).await?,
+                Ok(ToCoordinator::Countersigned(receipt)) => {
+                    voice.audit().keep(receipt).await??;
+                    // The site waits for us to hang up: now it has nothing left to say.
+                    if self.heads_due == 0 {
+                        return Ok(());
+                    }
+                }
+                Ok(message) => self.write_down(&message, voice).await?,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// The site's head: countersigned, and answered with ours.
+    async fn exchange(&mut self, head: SignedHead, voice: &mut Voice) -> Result<(), SessionError> {
+        let due = self.heads_due.checked_sub(1).filter(|_| self.agreed.version >= HEADS_SINCE);
+        let Some(left) = due else {
+            let rejection = Rejection::OutOfTurn("no head of an audit log is due".into());
+            return Ok(voice.say(&ToSite::Rejected { order: None, rejection }).await?);
+        };
+        self.heads_due = left;
+        for reply in voice.audit().exchange(head).await?? {
+            voice.say(&reply).await?;
+        }
+        Ok(())
+    }
+
+    /// Before anything follows from `message`.
+    async fn write_down(&mut self, message: &ToCoordinator, voice: &Voice) -> Result<(), SessionError> {
+        self.idle_messages += 1;
+        if self.idle_messages > MAX_IDLE_MESSAGES {
+            return Err(SessionError::Chatty);
+        }
+        let desk = &self.sessions.desk;
+        let task = |order: &OrderId| desk.read(|state| state.task(order).cloned());
+        Ok(voice.audit().arrived(message, task).await?)
+    }
+
+    /// Something was settled: the site may say more, and state the head of its log.
+    fn settled(&mut self, answer: &Result<(), Rejection>) {
+        self.heads_due = self.heads_due.saturating_add(1);
+        if answer.is_ok() {
+            self.idle_messages = 0;
         }
     }
 
@@ -233,6 +321,7 @@ impl Session<'_> {
         voice: &mut Voice,
         connection: &Connection,
     ) -> Result<(), SessionError> {
+        self.write_down(&message, voice).await?;
         let site = self.site.clone();
         let desk = &self.sessions.desk;
         match message {
@@ -281,6 +370,7 @@ impl Session<'_> {
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
                 self.discard_unused().await;
+                self.settled(&answer);
                 voice.say(&settle(order, answer)).await?;
             }
             ToCoordinator::Failed { order, reason } => {
@@ -288,8 +378,11 @@ impl Session<'_> {
                 tracing::warn!(%site, %order, reason, "the site could not do its work");
                 let answer = desk.submit(Event::OrderFailed { site, order, reason }).await?;
                 self.discard_unused().await;
+                self.settled(&answer);
                 voice.say(&settle(order, answer)).await?;
             }
+            ToCoordinator::AuditHead(head) => self.exchange(head, voice).await?,
+            ToCoordinator::Countersigned(receipt) => voice.audit().keep(receipt).await??,
         }
         Ok(())
     }

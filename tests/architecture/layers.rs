@@ -9,10 +9,11 @@ const PURE: [&str; 4] = ["consilium-domain", "consilium-metrics", "consilium-pri
 const IMPURE: [&str; 7] = ["tokio*", "quinn*", "rustls*", "burn*", "nifti", "sqlx*", "socket2"];
 
 /// From top to bottom. A crate may depend on crates of lower layers only, never on its own layer.
-const LAYERS: [&[&str]; 6] = [
+const LAYERS: [&[&str]; 7] = [
     &["consilium-tests"],
     &["consilium-simulator"],
     &["consilium-coordinator", "consilium-client", "consilium-certs"],
+    &["consilium-audit"],
     &[
         "consilium-transport",
         "consilium-protocol",
@@ -21,7 +22,14 @@ const LAYERS: [&[&str]; 6] = [
         "consilium-package",
         "consilium-process",
     ],
-    &["consilium-weights", "consilium-privacy", "consilium-metrics", "consilium-conv3d", "consilium-pki"],
+    &[
+        "consilium-weights",
+        "consilium-privacy",
+        "consilium-metrics",
+        "consilium-conv3d",
+        "consilium-pki",
+        "consilium-signing",
+    ],
     &["consilium-domain", "consilium-codec"],
 ];
 
@@ -56,6 +64,7 @@ fn misplaced(graph: &Graph) -> Vec<String> {
     wrong.extend(graph.named_only_by("bincode", &["consilium-transport", "consilium-metrics"]));
     wrong.extend(graph.reaches_none("consilium-coordinator", &["burn*", "nifti", "consilium-client"]));
     wrong.extend(graph.reaches_none("consilium-client", &["consilium-coordinator", "sqlx*"]));
+    wrong.extend(graph.reaches_none("consilium-audit", &["tokio*", "quinn*", "rustls", "burn*", "sqlx*"]));
     wrong
 }
 
@@ -109,13 +118,15 @@ fn what_is_reached_through_others_is_found() {
         ("consilium-client", &["sqlx-sqlite"]),
         ("consilium-model", &["burn"]),
         ("consilium-data", &["nifti"]),
+        ("consilium-audit", &["tokio-util"]),
     ]);
     assert_eq!(
         misplaced(&graph),
         [
             "harmless names burn-tensor",
             "consilium-coordinator reaches burn-tensor",
-            "consilium-client reaches sqlx-sqlite"
+            "consilium-client reaches sqlx-sqlite",
+            "consilium-audit reaches tokio-util"
         ]
     );
 }

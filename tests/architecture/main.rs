@@ -8,4 +8,5 @@ mod graph;
 mod layers;
 mod sources;
 mod tree;
+mod ways_out;
 mod words;

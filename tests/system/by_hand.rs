@@ -18,6 +18,9 @@ const IDLE_TIMEOUT_SECS: u16 = 4;
 /// More than a few phantoms take.
 const CACHE_GIB: u32 = 1;
 
+/// The sites of most of these studies.
+pub(crate) const SITES: [&str; 2] = ["site-1", "site-2"];
+
 /// The policy of a hospital that agrees to everything.
 pub(crate) const AGREES: &str = "approval = \"rule\"\n";
 
@@ -26,6 +29,8 @@ pub(crate) struct ByHand {
     pub(crate) folder: PathBuf,
     /// Holds `study.toml` and `phantoms`.
     simulated: PathBuf,
+    /// What its processes log; the default where it is none.
+    pub(crate) log_level: Option<&'static str>,
 }
 
 impl ByHand {
@@ -40,7 +45,7 @@ impl ByHand {
                 .write(&folder.join(site).join("kit"))
                 .unwrap();
         }
-        let consortium = Self { folder, simulated };
+        let consortium = Self { folder, simulated, log_level: None };
         sites.iter().for_each(|site| consortium.set_policy(site, AGREES));
         consortium
     }
@@ -78,10 +83,16 @@ impl ByHand {
         ] {
             arguments.extend([option.into(), value.into()]);
         }
-        Process::start(arguments)
+        Process::start_logging(self.log_level, arguments)
     }
 
+    /// Starts a site's client.
     pub(crate) fn client(&self, site: &str, coordinator: SocketAddr) -> Process {
+        Process::start_logging(self.log_level, self.client_arguments(site, coordinator))
+    }
+
+    /// What a site's client is started with, once its configuration is written.
+    pub(crate) fn client_arguments(&self, site: &str, coordinator: SocketAddr) -> [OsString; 4] {
         let config = ConfigFile {
             coordinator: coordinator.to_string(),
             identity: "kit".into(),
@@ -98,7 +109,7 @@ impl ByHand {
         };
         let path = self.config(site);
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        Process::start(["client-process".into(), "--once".into(), "--config".into(), path.into_os_string()])
+        ["client-process".into(), "--once".into(), "--config".into(), path.into_os_string()]
     }
 }
 

@@ -12,6 +12,7 @@ use consilium_domain::{
 use consilium_protocol::{Features, PROTOCOL_VERSION, Standing, ToCoordinator, ToSite};
 use consilium_transport::{Connection, ControlReceiver, ControlSender, Identity, Listener, Tuning};
 
+use crate::audit::decisions;
 use crate::by_hand::ByHand;
 use crate::process::{Ended, Process};
 
@@ -84,12 +85,15 @@ impl Hostile {
         self.sender.send(&message).await.unwrap();
     }
 
+    /// What it says next, but for the head of its audit log.
     async fn hear(&mut self) -> ToCoordinator {
-        tokio::time::timeout(PATIENCE, self.receiver.receive())
-            .await
-            .expect("it says nothing")
-            .unwrap()
-            .unwrap()
+        loop {
+            let said = tokio::time::timeout(PATIENCE, self.receiver.receive()).await;
+            let message = said.expect("it says nothing").unwrap().unwrap();
+            if !matches!(message, ToCoordinator::AuditHead(_)) {
+                return message;
+            }
+        }
     }
 
     /// Why the site does not do `task` of the study `of`.
@@ -155,6 +159,9 @@ async fn orders_outside_the_study_or_the_policy_are_refused_before_any_work() {
     assert_eq!(hostile.hear().await, ToCoordinator::Ready, "it is still there for what was agreed");
     hostile.say(ToSite::Finished).await;
     ended(client).await.successfully();
+    let held_back = format!("held-back by rule order {}", study.hash());
+    let decided = decisions(&hostile.consortium.folder.join(SITE).join("state"));
+    assert_eq!(decided.iter().filter(|decision| **decision == held_back).count(), 7, "{decided:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 
 #[path = "../vectors/annotated.rs"]
 mod annotated;
+mod audit;
 mod by_hand;
 mod consortium;
 mod departure;
@@ -13,11 +14,13 @@ mod folder;
 mod foreign_site;
 mod glioma;
 mod hostile_coordinator;
+mod identifiers;
 mod join;
 mod membership;
 mod policy;
 mod prediction;
 mod process;
+mod recording;
 mod refusals;
 mod releases;
 mod report;

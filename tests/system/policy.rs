@@ -7,6 +7,7 @@ use consilium_coordinator::{Notice, Report};
 use consilium_domain::{SiteId, Study};
 use serde_json::Value;
 
+use crate::audit::{assert_sound, decisions};
 use crate::by_hand::{ByHand, address, notices, progress, undisturbed};
 use crate::process::Process;
 
@@ -109,6 +110,20 @@ fn hospitals_decide_by_rule_and_by_hand_and_leave_and_the_others_finish() {
     };
     assert!((1..12).contains(&with(&left)) && with(&declined) == 0, "{} rounds had site 3", with(&left));
 
+    // Every decision is in the site's audit log, and the coordinator has signed that it saw the log.
+    let state = |site: &str| consortium.folder.join(site).join("state");
+    let kit = consortium.folder.join("coordinator-kit");
+    assert_sound(&consortium.folder.join("state"), &names.map(state), &kit);
+    for (site, expected) in [
+        ("site-1", &["approved by rule policy"][..]),
+        ("site-2", &["asked by rule manual-approval", "approved by person by-hand"]),
+        ("site-3", &["approved by rule policy", "withdrawn by person by-hand"]),
+        ("site-4", &["declined by rule outside-policy"]),
+    ] {
+        let expected: Vec<String> = expected.iter().map(|words| format!("{words} {hash}")).collect();
+        assert_eq!(decisions(&state(site)), expected, "{site}");
+    }
+
     // What was decided is remembered while no client runs, and cannot be taken back.
     let decided = json(&consortium, "site-3", &["studies"]);
     assert_eq!(decided["studies"][0]["decision"], "left");
@@ -149,6 +164,9 @@ fn a_pause_changes_nothing_but_the_time() {
     for process in [first, second, coordinator] {
         process.end().successfully();
     }
+    let decided = decisions(&consortium.folder.join("site-1/state"));
+    let by_hand = decided.iter().filter_map(|words| words.strip_suffix(" by person by-hand everything"));
+    assert_eq!(by_hand.collect::<Vec<_>>(), ["paused", "resumed", "paused", "resumed"]);
     let report = report(&consortium);
     assert_eq!((report.outcome.status.as_str(), report.study_hash), ("finished", expected.study_hash));
     assert_eq!(report.warnings, [""; 0]);

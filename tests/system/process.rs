@@ -42,21 +42,46 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts the program with `arguments`.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
-        Self::start_program(PROGRAM, arguments)
+        Self::start_logging(None, arguments)
+    }
+
+    /// The same, logging what `level` asks for.
+    pub(crate) fn start_logging<S: AsRef<OsStr>>(
+        level: Option<&str>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).envs(level.map(|level| ("RUST_LOG", level)));
+        Self::spawn(command)
+    }
+
+    /// The same, with a disk that takes no file of more than `blocks` times 512 bytes.
+    pub(crate) fn start_with_short_files<S: AsRef<OsStr>>(
+        blocks: u64,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut command = Command::new("sh");
+        // The system's signal for it would end the process before it can say why.
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, PROGRAM]).args(arguments);
+        Self::spawn(command)
     }
 
     /// Starts `consilium-coordinator` with `arguments`.
     pub(crate) fn coordinator<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
-        Self::start_program(COORDINATOR, arguments)
+        let mut command = Command::new(COORDINATOR);
+        command.args(arguments);
+        Self::spawn(command)
     }
 
-    fn start_program<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+    fn spawn(mut command: Command) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
-        let child = Command::new(program)
-            .args(arguments)
-            // What is logged must not depend on who runs the tests.
-            .env_remove("RUST_LOG")
+        // What is logged must not depend on who runs the tests.
+        if !command.get_envs().any(|(name, _)| name == "RUST_LOG") {
+            command.env_remove("RUST_LOG");
+        }
+        let child = command
             .env_remove("CONSILIUM_LOG")
             .env_remove("CONSILIUM_CONNECT")
             .env_remove("CONSILIUM_IDENTITY")

@@ -6,12 +6,12 @@ use std::fs;
 
 use consilium_coordinator::Report;
 
-use crate::by_hand::{ByHand, address, progress, undisturbed};
+use crate::audit::assert_sound;
+use crate::by_hand::{ByHand, SITES, address, progress, undisturbed};
 use crate::process::Process;
 
 const OPTIONS: &str =
     "--arms random --modalities t1gd --sites 2 --cases 16 --folds 2 --rounds 10 --local-epochs 2";
-const SITES: [&str; 2] = ["site-1", "site-2"];
 
 #[test]
 fn killed_daemons_go_on_and_nothing_shows_in_the_result() {
@@ -41,6 +41,12 @@ fn killed_daemons_go_on_and_nothing_shows_in_the_result() {
     for process in [first, second, coordinator] {
         process.end().successfully();
     }
+    let logs = |site: &str| consortium.folder.join(site).join("state");
+    assert_sound(
+        &consortium.folder.join("state"),
+        &SITES.map(logs),
+        &consortium.folder.join("coordinator-kit"),
+    );
     let text = fs::read_to_string(consortium.folder.join("report.json")).unwrap();
     let report: Report = serde_json::from_str(&text).unwrap();
     assert_eq!(report.outcome.status, "finished");

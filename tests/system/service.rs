@@ -9,6 +9,7 @@ use consilium_coordinator::{EventLog, Notice, Report};
 use consilium_protocol::admin::StudyState;
 use consilium_protocol::coordinator::Event;
 
+use crate::audit::{asked_for, assert_sound, steps};
 use crate::consortium::{Consortium, SITES, study};
 use crate::process::{Ended, Process};
 
@@ -101,6 +102,26 @@ fn studies_come_from_another_machine_and_run_one_after_another() {
     assert_eq!(commands.count(), 2);
     serving.process.signal("TERM");
     serving.process.end().successfully();
+
+    // One audit log tells of both studies and of everybody who asked, and agrees with the sites'.
+    let state = consortium.path("state");
+    let sites = SITES.map(|site| consortium.path(&format!("{site}-state")));
+    assert_sound(&state, &sites, &consortium.kit("coordinator"));
+    let (done, hash) = (asked_for(&state), first.hash.to_string());
+    for expected in [
+        format!("consilium:admin:alice study-submit done {hash}"),
+        format!("consilium:admin:alice study-submit same-study {hash}"),
+        format!("consilium:observer:olga study-submit read-only {hash}"),
+        format!("consilium:observer:olga study-abort read-only {}", second.hash),
+        "consilium:observer:olga study-show unknown-study -".to_owned(),
+        format!("consilium:observer:olga report done {hash}"),
+    ] {
+        assert!(done.contains(&expected), "`{expected}` is missing from {done:#?}");
+    }
+    let went = steps(&state, &hash);
+    assert_eq!((went[0].as_str(), went[went.len() - 1].as_str()), ("opened", "finished"), "{went:?}");
+    assert_eq!(went.iter().filter(|step| *step == "aggregated").count(), 4, "2 lanes of 2 rounds: {went:?}");
+    assert_eq!(steps(&state, &second.hash.to_string())[0], "opened");
 }
 
 #[test]

@@ -94,6 +94,8 @@ fn claimed_lengths_are_not_believed() {
             ("aliases", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 {claim} 00*32")),
             ("withdrawal", TEXT, format!("06000000 cc*32 {claim} 'no'")),
             ("images", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 00*8 {claim} 03000000 00*256")),
+            ("signature", LIST, format!("08000000 00*8 ee*32 00*8 {claim} 00*32")),
+            ("certificates", LIST, format!("08000000 00*8 ee*32 00*16 {claim} 00*32")),
         ] {
             unreadable::<ToCoordinator>(name, &bytes(&notes), reason);
         }
@@ -161,7 +163,7 @@ fn numbers_without_a_meaning_are_refused() {
     let names = format!("05000000 cc*32 00*4 01 0100000000000000 0500000000000000 {}", "00*8 ".repeat(6));
     unreadable::<ToCoordinator>("names", &bytes(&names), "at most 4 names");
     for (name, notes, words) in [
-        ("message", "08000000", UNKNOWN),
+        ("message", "0a000000", UNKNOWN),
         ("outcome", "03000000 aa*32 03000000 00*64", UNKNOWN),
         ("modality", "01000000 cc*32 0100000000000000 0b000000 00*16 00*8", UNKNOWN),
         ("option", "03000000 aa*32 00000000 bb*32 00*8 00*4 00*8 02 00*8 00*24", "UnexpectedVariant"),
@@ -170,7 +172,7 @@ fn numbers_without_a_meaning_are_refused() {
         unreadable::<ToCoordinator>(name, &bytes(notes), words);
     }
     for (name, notes, words) in [
-        ("message", "0c000000", UNKNOWN),
+        ("message", "0e000000", UNKNOWN),
         ("task", "02000000 aa*32 cc*32 04000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),
@@ -183,7 +185,7 @@ fn numbers_without_a_meaning_are_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..14) {
+    fn any_bytes_are_a_message_or_an_error(body in prop::collection::vec(any::<u8>(), 1..400), number in 0u8..16) {
         let mut body = body;
         // Without a known number at the front, nothing behind it would ever be looked at.
         body.splice(0..0, [number, 0, 0, 0]);

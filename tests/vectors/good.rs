@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use consilium_domain::{Digest, StudyHash};
+use consilium_protocol::{AuditHead, SignedHead, Timestamp};
 use consilium_transport::frame::{decode, encode, encode_framed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +34,16 @@ pub(crate) fn study(byte: u8) -> StudyHash {
     serde_json::from_value(serde_json::Value::String(digest(byte).to_string())).unwrap()
 }
 
+/// A signed head, and how it looks.
+pub(crate) fn signed_head() -> SignedHead {
+    let head = AuditHead { records: 258, sha256: digest(0xee) };
+    SignedHead { head, at: Timestamp(0x0102), signature: vec![1, 2], certificates: vec![vec![3], vec![4, 5]] }
+}
+
+/// The bytes of [`signed_head`] after the number of its message.
+pub(crate) const SIGNED_HEAD: &str = "0201 00*6  ee*32  0201 00*6  0200000000000000 01 02 \
+    0200000000000000  0100000000000000 03  0200000000000000 04 05";
+
 /// Checks `vectors`, and that they cover every message there is.
 fn check<M>(vectors: &[Vector<M>], number: impl Fn(&M) -> u32, messages: u32)
 where
@@ -52,12 +63,12 @@ where
 
 #[test]
 fn what_a_site_says_looks_like_this() {
-    check(&to_coordinator::vectors(), to_coordinator::number, 8);
+    check(&to_coordinator::vectors(), to_coordinator::number, 10);
 }
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 12);
+    check(&to_site::vectors(), to_site::number, 14);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use consilium_protocol::{
 };
 
 use crate::annotated::bytes;
-use crate::good::{Vector, digest, study};
+use crate::good::{SIGNED_HEAD, Vector, digest, signed_head, study};
 
 /// The number of the message on the wire. A new message breaks this, as it should: it needs a vector.
 pub(crate) const fn number(message: &ToCoordinator) -> u32 {
@@ -24,6 +24,8 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Fingerprints { .. } => 5,
         ToCoordinator::Withdraw { .. } => 6,
         ToCoordinator::Renew { .. } => 7,
+        ToCoordinator::AuditHead(_) => 8,
+        ToCoordinator::Countersigned(_) => 9,
     }
 }
 
@@ -114,5 +116,15 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         ),
         Vector::new("fingerprints", fingerprints(), bytes(include_str!("fingerprints.hex"))),
         Vector::new("withdraw", withdraw, bytes("06000000  cc*32  0200000000000000 'no'")),
+        Vector::new(
+            "audit head",
+            ToCoordinator::AuditHead(signed_head()),
+            bytes(&format!("08000000 {SIGNED_HEAD}")),
+        ),
+        Vector::new(
+            "countersigned",
+            ToCoordinator::Countersigned(signed_head()),
+            bytes(&format!("09000000 {SIGNED_HEAD}")),
+        ),
     ]
 }

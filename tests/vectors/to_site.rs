@@ -6,7 +6,7 @@ use consilium_domain::{
 use consilium_protocol::{Features, Rejection, Standing, ToSite};
 
 use crate::annotated::bytes;
-use crate::good::{Vector, digest, study};
+use crate::good::{SIGNED_HEAD, Vector, digest, signed_head, study};
 
 /// The number of the message on the wire. A new message breaks this, as it should: it needs a vector.
 pub(crate) const fn number(message: &ToSite) -> u32 {
@@ -23,6 +23,8 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::Waiting => 9,
         ToSite::Renewed { .. } => 10,
         ToSite::RenewalRefused { .. } => 11,
+        ToSite::AuditHead(_) => 12,
+        ToSite::Countersigned(_) => 13,
     }
 }
 
@@ -131,6 +133,16 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             bytes("0b000000  0300000000000000 'ill'"),
         ),
         Vector::new("duplicates", duplicates, bytes("07000000 dd*32 0200000000000000 00000000 02010000")),
+        Vector::new(
+            "audit head",
+            ToSite::AuditHead(signed_head()),
+            bytes(&format!("0c000000 {SIGNED_HEAD}")),
+        ),
+        Vector::new(
+            "countersigned",
+            ToSite::Countersigned(signed_head()),
+            bytes(&format!("0d000000 {SIGNED_HEAD}")),
+        ),
     ];
     vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("09000000")));
     for (rejection, notes) in rejections() {

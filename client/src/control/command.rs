@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use consilium_audit::command::AUDIT_FOLDER;
+use consilium_audit::{AuditLog, Record};
+use consilium_transport::Identity;
 
 use super::MAX_ANSWER_BYTES;
 use super::address::Address;
@@ -123,7 +126,9 @@ fn ask(config: &Config, request: &Request) -> anyhow::Result<Answer> {
             .context("the running client does not answer; see its log, then try again"),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             let mut steward = Steward::open(&config.state, config.policy.clone(), Clock::system())?;
-            Ok(steward.answer(request.clone()))
+            let answer = steward.answer(request.clone());
+            write_down(config, &steward.take_unwritten())?;
+            Ok(answer)
         }
         Err(error) => Err(error).with_context(|| {
             format!(
@@ -132,6 +137,16 @@ fn ask(config: &Config, request: &Request) -> anyhow::Result<Answer> {
             )
         }),
     }
+}
+
+/// What was decided while no client runs is in the audit log like everything else.
+fn write_down(config: &Config, decisions: &[Record]) -> anyhow::Result<()> {
+    if decisions.is_empty() {
+        return Ok(());
+    }
+    let identity = Identity::load(&config.identity)?;
+    AuditLog::open(&config.state.join(AUDIT_FOLDER), identity.role())?.append_all(decisions)?;
+    Ok(())
 }
 
 fn connect(state: &Path) -> io::Result<UnixStream> {

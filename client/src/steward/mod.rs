@@ -14,6 +14,7 @@ mod view;
 use std::path::Path;
 use std::time::Duration;
 
+use consilium_audit::{Code, Decider, PolicyVerdict};
 use consilium_domain::{Study, StudyHash};
 use consilium_protocol::{Timestamp, bounded_reason};
 
@@ -39,12 +40,26 @@ pub(crate) enum Word {
     Refused(String),
 }
 
+impl From<Verdict> for PolicyVerdict {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Approved => Self::Approved,
+            Verdict::Declined => Self::Declined,
+            Verdict::Left => Self::Withdrawn,
+        }
+    }
+}
+
 /// The policy, the decisions, and what the daemon does right now.
 pub(crate) struct Steward {
     policy: SitePolicy,
     decisions: Decisions,
     clock: Clock,
     now_doing: Doing,
+    /// Whether the clock was within the policy's hours when it was looked at last.
+    within_hours: bool,
+    /// What was decided and is not in the audit log yet.
+    unwritten: Vec<consilium_audit::Record>,
 }
 
 /// What the daemon tells of itself.
@@ -59,7 +74,8 @@ pub(crate) struct Doing {
 impl Steward {
     /// Takes charge of the decisions in the folder `state`; nobody else can until this is dropped.
     pub(crate) fn open(state: &Path, policy: SitePolicy, clock: Clock) -> Result<Self, DecisionsError> {
-        Ok(Self { policy, decisions: Decisions::open(state)?, clock, now_doing: Doing::default() })
+        let (decisions, now_doing) = (Decisions::open(state)?, Doing::default());
+        Ok(Self { policy, decisions, clock, now_doing, within_hours: true, unwritten: Vec::new() })
     }
 
     pub(crate) const fn policy(&self) -> &SitePolicy {
@@ -73,6 +89,30 @@ impl Steward {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What was decided since the last call, for the audit log: nothing follows from it before it is there.
+    pub(crate) fn take_unwritten(&mut self) -> Vec<consilium_audit::Record> {
+        std::mem::take(&mut self.unwritten)
+    }
+
+    fn note(&mut self, study: Option<StudyHash>, verdict: PolicyVerdict, by: Decider, reason: &'static str) {
+        let reason = Code::new(reason);
+        self.unwritten.push(consilium_audit::Record::PolicyDecision { study, verdict, by, reason });
+    }
+
+    /// Something of `study` was about to leave, or an order to be carried out, against the policy.
+    pub(crate) fn held_back(&mut self, study: Option<StudyHash>, what: &'static str) {
+        self.note(study, PolicyVerdict::HeldBack, Decider::Rule, what);
+    }
+
+    /// Looks at the clock for the audit log: the policy's hours begin or end.
+    pub(crate) fn look_at_hours(&mut self) {
+        let within = self.is_within_hours();
+        if std::mem::replace(&mut self.within_hours, within) != within {
+            let verdict = if within { PolicyVerdict::Resumed } else { PolicyVerdict::Paused };
+            self.note(None, verdict, Decider::Rule, "hours");
+        }
     }
 
     /// Whether people stopped everything.
@@ -114,7 +154,24 @@ impl Steward {
                 record.decided =
                     decided.map(|(verdict, reason)| Decided { verdict, by: DecidedBy::Rule, at, reason });
             }
-        })
+        })?;
+        self.note_word_on(study.hash());
+        Ok(())
+    }
+
+    /// Notes what holds for a study that is offered: a person may have decided before, or while no client ran.
+    fn note_word_on(&mut self, study: StudyHash) {
+        let record = self.decisions.find(&study);
+        let outside = record
+            .is_some_and(|record| record.ruling.as_ref().is_some_and(|ruling| ruling.objections().is_some()));
+        let decided = record.and_then(|record| record.decided.as_ref());
+        let (verdict, by, reason) = match decided.map(|decided| (decided.verdict, decided.by)) {
+            _ if outside => (PolicyVerdict::Declined, Decider::Rule, "outside-policy"),
+            None => (PolicyVerdict::Asked, Decider::Rule, "manual-approval"),
+            Some((verdict, DecidedBy::Rule)) => (verdict.into(), Decider::Rule, "policy"),
+            Some((verdict, DecidedBy::Hand)) => (verdict.into(), Decider::Person, "decided-before"),
+        };
+        self.note(Some(study), verdict, by, reason);
     }
 
     /// The policy was broken while the study ran: the site leaves it.
@@ -123,7 +180,9 @@ impl Steward {
         self.decisions.change(|book| {
             let decided = Decided { verdict: Verdict::Left, by: DecidedBy::Rule, at, reason };
             book.record_of(study).decided = Some(decided);
-        })
+        })?;
+        self.note(Some(study), PolicyVerdict::Withdrawn, Decider::Rule, "policy-broken");
+        Ok(())
     }
 
     /// The hospital's word on a study that was [offered](Self::offered). Outside the policy nobody's approval counts.

@@ -1,5 +1,6 @@
 //! What people ask and tell, and what they are answered. The same over the control socket and without a daemon.
 
+use consilium_audit::{Decider, PolicyVerdict};
 use consilium_domain::StudyHash;
 use consilium_protocol::{MAX_REASON_BYTES, bounded_reason};
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,9 @@ impl Steward {
         let decided = Decided { verdict, by: DecidedBy::Hand, at: self.now(), reason };
         self.decisions
             .change(|book| book.record_of(hash).decided = Some(decided))
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        self.note(Some(hash), verdict.into(), Decider::Person, "by-hand");
+        Ok(())
     }
 
     fn pause(&mut self) -> Result<String, String> {
@@ -122,6 +125,7 @@ impl Steward {
         }
         let now = self.now();
         self.decisions.change(|book| book.pause(Some(now))).map_err(|error| error.to_string())?;
+        self.note(None, PolicyVerdict::Paused, Decider::Person, "by-hand");
         Ok("paused: nothing is computed or sent until `resume`, restarts included".into())
     }
 
@@ -130,6 +134,7 @@ impl Steward {
             return Ok("not paused".into());
         }
         self.decisions.change(|book| book.pause(None)).map_err(|error| error.to_string())?;
+        self.note(None, PolicyVerdict::Resumed, Decider::Person, "by-hand");
         Ok("resumed".into())
     }
 

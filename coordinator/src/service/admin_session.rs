@@ -3,19 +3,27 @@
 //! Requests come one after another, each within [`SILENCE`], and an answer that is not read ends the connection: what
 //! people do can hold up nobody's study.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_audit::admin_command;
+use consilium_domain::StudyHash;
 use consilium_protocol::Rejection;
 use consilium_protocol::admin::{
-    AdminRefusal, AdminReply, AdminRequest, MAX_DOCUMENT_BYTES, OLDEST_ADMIN_VERSION, pages,
+    AdminRefusal, AdminReply, AdminRequest, MAX_DOCUMENT_BYTES, MAX_STUDY_BYTES, OLDEST_ADMIN_VERSION, pages,
 };
-use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, ControlSender};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver};
 
 use super::Service;
 use super::caller::Caller;
+use super::listing::find;
+use crate::auditing::{Command, SessionAudit};
+use crate::conductor::Stopped;
+use crate::config::parse_study;
 use crate::greeting::{FAREWELL_TIMEOUT, Greeting, GreetingError, greet};
 use crate::notice::Notice;
+use crate::outgoing::{Outgoing, SendError};
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION"));
@@ -30,6 +38,8 @@ enum AdminSessionError {
     Greeting(#[from] GreetingError),
     #[error(transparent)]
     Control(#[from] ControlError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     #[error("no request within {} s", SILENCE.as_secs())]
     Silent,
     #[error("the answer was not read within {} s a page", PAGE_PATIENCE.as_secs())]
@@ -38,14 +48,28 @@ enum AdminSessionError {
     Refused(AdminRefusal),
 }
 
+impl From<SendError> for AdminSessionError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Control(error) => error.into(),
+            SendError::Stopped(stopped) => stopped.into(),
+        }
+    }
+}
+
 impl Service {
     /// Serves one connection of a person to its end.
-    pub(super) async fn attend(self: Arc<Self>, connection: Connection, caller: Caller) {
+    pub(super) async fn attend(
+        self: Arc<Self>,
+        audit: &SessionAudit,
+        connection: Connection,
+        caller: Caller,
+    ) {
         let Ok(_place) = self.admins.try_acquire() else {
             self.refusals.count("too-many-admins");
             return connection.close(CloseCode::DONE, "too many admins are connected: try again in a minute");
         };
-        let ended = self.converse(&connection, &caller).await;
+        let ended = self.converse(&connection, audit, &caller).await;
         if let Err(AdminSessionError::Control(ControlError::Frame(_))) = &ended {
             self.refusals.count("malformed");
         }
@@ -57,15 +81,16 @@ impl Service {
     async fn converse(
         self: &Arc<Self>,
         connection: &Connection,
+        audit: &SessionAudit,
         caller: &Caller,
     ) -> Result<(), AdminSessionError> {
-        let (mut sender, mut receiver) = self.welcome(connection, caller).await?;
+        let (mut outgoing, mut receiver) = self.welcome(connection, audit, caller).await?;
         loop {
             let request = receiver.receive::<AdminRequest>();
             let request = tokio::time::timeout(SILENCE, request).await;
             let Some(request) = request.map_err(|_| AdminSessionError::Silent)?? else { return Ok(()) };
-            for reply in self.answer(caller, request).await {
-                say(&mut sender, &reply).await?;
+            for reply in self.answer(audit, caller, request).await? {
+                say(&mut outgoing, &reply).await?;
             }
         }
     }
@@ -73,9 +98,10 @@ impl Service {
     async fn welcome(
         &self,
         connection: &Connection,
+        audit: &SessionAudit,
         caller: &Caller,
-    ) -> Result<(ControlSender, ControlReceiver), AdminSessionError> {
-        let Greeting { mut sender, receiver, agreed, .. } = greet(connection).await?;
+    ) -> Result<(Outgoing, ControlReceiver), AdminSessionError> {
+        let Greeting { mut outgoing, receiver, agreed, .. } = greet(connection, audit).await?;
         let refusal = match agreed {
             Ok(agreed) if agreed.version >= OLDEST_ADMIN_VERSION => {
                 let welcome = AdminReply::Welcome {
@@ -85,21 +111,28 @@ impl Service {
                     may_change: caller.may_change,
                     software: SOFTWARE.to_owned(),
                 };
-                say(&mut sender, &welcome).await?;
-                return Ok((sender, receiver));
+                say(&mut outgoing, &welcome).await?;
+                return Ok((outgoing, receiver));
             }
             Ok(_) => AdminRefusal::Version { ours: consilium_protocol::PROTOCOL_VERSION },
             Err(Rejection::Version { ours }) => AdminRefusal::Version { ours },
             Err(rejection) => AdminRefusal::OutOfTurn(rejection.to_string()),
         };
         self.refusals.count(refusal.code());
-        say(&mut sender, &AdminReply::Refused(refusal.clone())).await?;
+        say(&mut outgoing, &AdminReply::Refused(refusal.clone())).await?;
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
         Err(AdminSessionError::Refused(refusal))
     }
 
     /// Carries `request` out and tells of it: what admins do is written where the coordinator's operator looks.
-    async fn answer(self: &Arc<Self>, caller: &Caller, request: AdminRequest) -> Vec<AdminReply> {
+    async fn answer(
+        self: &Arc<Self>,
+        audit: &SessionAudit,
+        caller: &Caller,
+        request: AdminRequest,
+    ) -> Result<Vec<AdminReply>, Stopped> {
+        audit.asked(&request).await?;
+        let written = self.command(&request).await;
         let (command, about) = (request.name(), about(&request));
         let changes = request.changes();
         let answer = self.carry_out(caller, request).await.and_then(not_too_long);
@@ -111,22 +144,53 @@ impl Service {
                 refusal.code()
             }
         };
+        audit.commanded(written, outcome).await?;
         if changes || answer.is_err() {
             let (by, command, outcome) = (caller.name.clone(), command.to_owned(), outcome.to_owned());
             self.teller.tell(Notice::Command { by, command, about, outcome });
         } else {
             tracing::info!(admin = %caller.name, command, "answered");
         }
-        match answer {
+        Ok(match answer {
             Ok(document) => pages(&document),
             Err(refusal) => vec![AdminReply::Refused(refusal)],
-        }
+        })
+    }
+
+    /// What the audit log tells of `request`: the study by its whole hash, where there is one.
+    async fn command(&self, request: &AdminRequest) -> Command {
+        let study = match request {
+            AdminRequest::SubmitStudy { text, .. } => submitted(text),
+            AdminRequest::ShowStudy { study }
+            | AdminRequest::PauseStudy { study }
+            | AdminRequest::ResumeStudy { study }
+            | AdminRequest::AbortStudy { study, .. }
+            | AdminRequest::Report { study } => {
+                let entries = self.entries.lock().await;
+                let entry = find(&entries, study).ok().map(|index| &entries[index]);
+                entry.and_then(|entry| entry.study.as_ref()).map(|study| study.hash())
+            }
+            AdminRequest::ListStudies
+            | AdminRequest::AddSite { .. }
+            | AdminRequest::ListSites
+            | AdminRequest::RevokeSite { .. } => None,
+        };
+        let subject = match request {
+            AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.clone()),
+            _ => None,
+        };
+        Command { name: admin_command(request), study, subject }
     }
 }
 
-async fn say(sender: &mut ControlSender, reply: &AdminReply) -> Result<(), AdminSessionError> {
-    let sent = tokio::time::timeout(PAGE_PATIENCE, sender.send(reply)).await;
+async fn say(outgoing: &mut Outgoing, reply: &AdminReply) -> Result<(), AdminSessionError> {
+    let sent = tokio::time::timeout(PAGE_PATIENCE, outgoing.reply(reply)).await;
     Ok(sent.map_err(|_| AdminSessionError::NotRead)??)
+}
+
+fn submitted(text: &str) -> Option<StudyHash> {
+    let bounded = Some(text).filter(|text| text.len() <= MAX_STUDY_BYTES)?;
+    parse_study(bounded, Path::new("study.toml")).ok().map(|study| study.hash())
 }
 
 fn not_too_long(document: String) -> Result<String, AdminRefusal> {

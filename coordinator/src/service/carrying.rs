@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_audit::StudyStep;
 use consilium_domain::{Digest, SiteId, Study};
 use consilium_process::describe;
 use consilium_protocol::Timestamp;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::Service;
 use super::overview;
 use super::shelf::{Kept, ShelfError, StudyFolder, Submission};
-use crate::conductor::{Conductor, ConductorError, Desk};
+use crate::conductor::{Conductor, ConductorError, Desk, Stopped};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::Notice;
 use crate::session::Sessions;
@@ -60,6 +61,8 @@ enum CarryError {
     Report(#[from] ReportOfLogError),
     #[error(transparent)]
     Shelf(#[from] ShelfError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
 impl Entry {
@@ -166,6 +169,7 @@ impl Service {
         let dir = StateDir::open(entry.folder.path())?;
         let store = dir.blobs()?;
         let (mut log, events) = EventLog::open(&dir.event_log()).await?;
+        let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
         let state = match events.first() {
             None if !begin => return Ok(Life::Submitted),
             None => {
@@ -183,7 +187,8 @@ impl Service {
             }
         };
         let teller = self.teller.of(state.hash());
-        let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);
+        self.audit.study(state.hash(), step, log.head()).await?;
+        let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), store.clone(), teller);
         let conducting = tokio::spawn(conductor.run());
         let sessions = Sessions::new(desk.clone(), store, self.registry.clone());
         tokio::spawn(self.clone().overseer(entry.name, desk, conducting, dir));

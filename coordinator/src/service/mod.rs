@@ -30,6 +30,7 @@ use consilium_pki::Lifetime;
 use consilium_transport::{Identity, IdentityError, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::auditing::{Audit, AuditError};
 use crate::door::{Door, DoorError};
 use crate::notice::{Notice, NoticeFormat, Teller};
 use crate::own_certificate::keep_fresh;
@@ -82,6 +83,9 @@ pub enum ServiceError {
     /// The registry of sites.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
@@ -92,6 +96,8 @@ struct Service {
     shelf: Shelf,
     weights: WeightsStore,
     teller: Teller,
+    /// One log of everything, whichever study it belongs to.
+    audit: Audit,
     /// All studies in the order of submission. Locked while one is begun, so that none begins twice.
     entries: Mutex<Vec<Entry>>,
     /// Held while a study is taken in: one at a time has its weights in memory.
@@ -115,15 +121,17 @@ pub async fn serve(
 ) -> Result<(), ServiceError> {
     let state = StateDir::open(&config.state_dir)?;
     let identity = Identity::load(&config.identity_dir)?;
+    let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (shelf, found) = Shelf::open(&config.state_dir)?;
     let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
     let registry = Registry::open(&state.registry(), Some(identity.clone()), terms).await?;
-    let mut door = Door::open(config.listen, &identity, registry.clone(), config.tuning)?;
+    let mut door = Door::open(config.listen, &identity, registry.clone(), config.tuning, audit.clone())?;
     let teller = Teller::new(config.notices);
     let service = Arc::new(Service {
         shelf,
         weights: config.weights_store,
         teller: teller.clone(),
+        audit: audit.clone(),
         entries: Mutex::default(),
         submitting: Mutex::default(),
         turns: watch::Sender::new(0),
@@ -131,21 +139,24 @@ pub async fn serve(
         admins: Semaphore::new(MAX_ADMINS),
         registry,
     });
-    for kept in found {
-        service.place(kept).await;
-    }
-    service.advance().await;
-    teller.tell(Notice::Listening(door.address()));
-    let until = async {
-        tokio::select! {
-            () = keep_fresh(identity) => unreachable!("it goes on for ever"),
-            () = shutdown => {}
+    let serving = async {
+        for kept in found {
+            service.place(kept).await;
         }
+        service.advance().await;
+        teller.tell(Notice::Listening(door.address()));
+        door.let_in(|connection| service.clone().receive(connection), shutdown).await;
+        tracing::info!("asked to stop; the same command goes on later");
+        door.close("the coordinator was stopped");
+        // Each session notes what it cost and that its site is gone.
+        door.empty(STOPPING).await;
     };
-    door.let_in(|connection| service.clone().receive(connection), until).await;
-    tracing::info!("asked to stop; the same command goes on later");
-    door.close("the coordinator was stopped");
-    // Each session notes what it cost and that its site is gone.
-    door.empty(STOPPING).await;
-    Ok(())
+    tokio::select! {
+        biased;
+        // What cannot be written down must not happen: every session ends with the door.
+        error = audit.failed() => return Err(AuditError::Append(error).into()),
+        () = keep_fresh(identity) => unreachable!("it goes on for ever"),
+        () = serving => {}
+    }
+    Ok(audit.stopped("asked-to").await?)
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Service;
 use super::caller::Caller;
 use super::carrying::Place;
+use crate::auditing::SessionAudit;
 use crate::greeting::{FAREWELL_TIMEOUT, GreetedSite, greet_site};
 use crate::renewing::renewed;
 use crate::session::Sessions;
@@ -20,11 +21,18 @@ const FAILED: &str = "the study cannot be carried on at present: the consortium'
 impl Service {
     /// Serves one connection to its end.
     pub(super) async fn receive(self: Arc<Self>, connection: Connection) {
+        // Where something cannot be written down, `serve` hears of it.
+        let Ok(session) = self.audit.connected(&connection).await else { return };
+        self.direct(&session, connection.clone()).await;
+        let _ = session.disconnected(connection.traffic()).await;
+    }
+
+    async fn direct(self: Arc<Self>, audit: &SessionAudit, connection: Connection) {
         if let Some(caller) = Caller::of(connection.peer()) {
-            return self.attend(connection, caller).await;
+            return self.attend(audit, connection, caller).await;
         }
         let Role::Site(site) = connection.peer().clone() else { return };
-        let Some(greeted) = greet_site(&connection, &site, &self.registry).await else { return };
+        let Some(greeted) = greet_site(&connection, &site, &self.registry, audit).await else { return };
         let mut turns = self.turns.subscribe();
         let (sessions, greeted) = match self.place_of(&site).await {
             Place::Study(sessions) => (sessions, greeted),
@@ -60,6 +68,10 @@ impl Service {
         loop {
             tokio::select! {
                 said = greeted.receiver.receive::<ToCoordinator>() => {
+                    if let Ok(Some(message)) = &said {
+                        // Where it cannot be written, `serve` hears of it.
+                        let _ = greeted.voice.audit().arrived(message, |_| None).await;
+                    }
                     if let Ok(Some(ToCoordinator::Renew { request })) = &said {
                         let answer = renewed(&self.registry, site, connection, request).await;
                         if greeted.voice.say(&answer).await.is_ok() {

@@ -1,26 +1,16 @@
 //! Who signed a card, and whether the consortium's authority vouches for them.
 //!
-//! Chain and signature are verified by `webpki`. A certificate of the coordinator lasts months and a package years,
-//! and nobody can prove when a signature was made; so an expired certificate does not break a package. The chain is
-//! verified as of the day the certificate began, and the reader is told from when until when it was valid.
+//! Chain and signature are verified by `consilium_signing`. A certificate of the coordinator lasts months and a package
+//! years; so an expired certificate does not break a package, and the reader is told from when until when it was valid.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use consilium_domain::{Digest, Role, UnknownRole};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use consilium_signing::{Authorities, Holder, SignatureError};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
-use webpki::aws_lc_rs::ECDSA_P256_SHA256;
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
-use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
 
 use crate::signature::Signature;
-
-/// Largest authority file: a few certificates.
-const MAX_AUTHORITY_BYTES: usize = 64 << 10;
 
 /// Who answers for a card: the holder of a coordinator's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,97 +87,44 @@ impl Signer {
 
     /// Whoever signed `card`, if `ca_pem` vouches for them.
     pub(crate) fn verify(card: &[u8], signature: &Signature, ca_pem: &str) -> Result<Self, VerifyError> {
-        let authorities = authorities(ca_pem)?;
-        let chain: Vec<CertificateDer<'_>> =
-            signature.certificates.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let signer = trusted(&chain, &authorities)?;
-        let leaf = EndEntityCert::try_from(&chain[0]).map_err(unreadable)?;
-        leaf.verify_signature(ECDSA_P256_SHA256, card, &signature.bytes)
-            .map_err(|_| VerifyError::Signature)?;
-        Ok(signer)
+        let holder = trusted(&signature.certificates, &Authorities::from_pem(ca_pem)?)?;
+        holder.verify(card, &signature.bytes)?;
+        Ok(holder.into())
     }
 }
 
-/// The certificates of `ca_pem`, at least one.
-pub(crate) fn authorities(ca_pem: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
-    if ca_pem.len() > MAX_AUTHORITY_BYTES {
-        return Err(VerifyError::Authority(format!("it has more than {MAX_AUTHORITY_BYTES} bytes")));
-    }
-    let certificates = CertificateDer::pem_slice_iter(ca_pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(VerifyError::Authority("it holds no certificate in PEM".to_owned()))
+impl From<Holder> for Signer {
+    fn from(holder: Holder) -> Self {
+        Self {
+            consortium: holder.consortium,
+            serial: holder.serial,
+            certificate_sha256: holder.certificate_sha256,
+            valid_from_unix_secs: holder.valid_from_unix_secs,
+            valid_until_unix_secs: holder.valid_until_unix_secs,
         }
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(VerifyError::Authority(error.to_string())),
+    }
+}
+
+impl From<SignatureError> for VerifyError {
+    fn from(error: SignatureError) -> Self {
+        match error {
+            SignatureError::Authority(problem) => Self::Authority(problem),
+            SignatureError::Certificate(problem) => Self::Certificate(problem),
+            SignatureError::NotOneName(count) => Self::NotOneName(count),
+            SignatureError::UnknownRole(role) => Self::UnknownRole(role),
+            SignatureError::Untrusted(problem) => Self::Untrusted(problem),
+            SignatureError::Signature => Self::Signature,
+        }
     }
 }
 
 /// The holder of the first certificate of `chain`, if they are the coordinator of one of `authorities`.
-pub(crate) fn trusted(
-    chain: &[CertificateDer<'_>],
-    authorities: &[CertificateDer<'_>],
-) -> Result<Signer, VerifyError> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(&chain[0])
-        .map_err(|error| VerifyError::Certificate(error.to_string()))?;
+pub(crate) fn trusted(chain: &[Vec<u8>], authorities: &Authorities) -> Result<Holder, VerifyError> {
     // Asked first, because it explains more than the purpose that a site's certificate lacks.
-    match role_in(&certificate)? {
-        Role::Coordinator => {}
-        other => return Err(VerifyError::NotCoordinator(other)),
+    match Holder::claimed_role(chain)? {
+        Role::Coordinator => Ok(Holder::trusted(chain, authorities)?),
+        other => Err(VerifyError::NotCoordinator(other)),
     }
-    let validity = certificate.validity();
-    let anchors: Vec<TrustAnchor<'_>> = authorities
-        .iter()
-        .map(|der| anchor_from_trusted_cert(der).map_err(|error| VerifyError::Authority(error.to_string())))
-        .collect::<Result<_, _>>()?;
-    let began = u64::try_from(validity.not_before.timestamp())
-        .map_err(|_| VerifyError::Certificate("it began before 1970".to_owned()))?;
-    let leaf = EndEntityCert::try_from(&chain[0]).map_err(unreadable)?;
-    let moment = UnixTime::since_unix_epoch(Duration::from_secs(began));
-    leaf.verify_for_usage(
-        &[ECDSA_P256_SHA256],
-        &anchors,
-        &chain[1..],
-        moment,
-        KeyUsage::server_auth(),
-        None,
-        None,
-    )
-    .map_err(|error| VerifyError::Untrusted(error.to_string()))?;
-    Ok(Signer {
-        consortium: consortium(&certificate),
-        serial: certificate.raw_serial_as_string(),
-        certificate_sha256: Digest::from_bytes(Sha256::digest(&chain[0]).into()),
-        valid_from_unix_secs: validity.not_before.timestamp(),
-        valid_until_unix_secs: validity.not_after.timestamp(),
-    })
-}
-
-fn role_in(certificate: &X509Certificate<'_>) -> Result<Role, VerifyError> {
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|error| VerifyError::Certificate(error.to_string()))?;
-    let uris: Vec<&str> = names
-        .iter()
-        .flat_map(|names| &names.value.general_names)
-        .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
-        .collect();
-    match uris[..] {
-        [uri] => Ok(uri.parse()?),
-        _ => Err(VerifyError::NotOneName(uris.len())),
-    }
-}
-
-fn consortium(certificate: &X509Certificate<'_>) -> String {
-    let issuer = certificate.issuer();
-    // An authority of one's own may have a common name only.
-    let mut names = issuer.iter_organization().chain(issuer.iter_common_name());
-    let name = names.next().and_then(|name| name.as_str().ok());
-    name.unwrap_or("(without a name)").chars().filter(|c| !c.is_control()).take(64).collect()
-}
-
-fn unreadable(error: webpki::Error) -> VerifyError {
-    VerifyError::Certificate(error.to_string())
 }
 
 fn day(unix_secs: i64) -> String {

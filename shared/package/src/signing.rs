@@ -10,7 +10,9 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::signature::Signature;
-use crate::signer::{Signer, VerifyError, authorities, trusted};
+use consilium_signing::Authorities;
+
+use crate::signer::{Signer, VerifyError, trusted};
 
 const CA_FILE: &str = "ca.pem";
 const CERTIFICATE_FILE: &str = "cert.pem";
@@ -19,7 +21,7 @@ const KEY_FILE: &str = "key.pem";
 /// A coordinator's certificate and key, and the authority behind them. `Debug` shows no key.
 pub struct SigningKit {
     ca_pem: String,
-    chain: Vec<CertificateDer<'static>>,
+    chain: Vec<Vec<u8>>,
     key: EcdsaKeyPair,
     signer: Signer,
 }
@@ -65,12 +67,14 @@ impl SigningKit {
     /// Where the certificate is not a coordinator's, `ca_pem` does not vouch for it, or the key is not its own.
     pub fn from_pem(ca_pem: String, certificate_pem: &str, key_pem: &str) -> Result<Self, SigningError> {
         let chain = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
+            .map(|der| der.map(|der| der.to_vec()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| VerifyError::Certificate(error.to_string()))?;
         if chain.is_empty() {
             return Err(VerifyError::Certificate("it holds no certificate in PEM".to_owned()).into());
         }
-        let signer = trusted(&chain, &authorities(&ca_pem)?)?;
+        let authorities = Authorities::from_pem(&ca_pem).map_err(VerifyError::from)?;
+        let signer = trusted(&chain, &authorities)?.into();
         let key = PrivatePkcs8KeyDer::from_pem_slice(key_pem.as_bytes())
             .map_err(|error| SigningError::Key(error.to_string()))?;
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der())
@@ -97,8 +101,7 @@ impl SigningKit {
             .key
             .sign(&SystemRandom::new(), card)
             .map_err(|_| SigningError::Key("the cryptographic library refuses".to_owned()))?;
-        let certificates = self.chain.iter().map(|der| der.to_vec()).collect();
-        Ok(Signature { bytes: signature.as_ref().to_vec(), certificates })
+        Ok(Signature { bytes: signature.as_ref().to_vec(), certificates: self.chain.clone() })
     }
 }
 
@@ -108,7 +111,7 @@ impl fmt::Debug for SigningKit {
     }
 }
 
-fn public_key(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, VerifyError> {
+fn public_key(certificate: &[u8]) -> Result<Vec<u8>, VerifyError> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate)
         .map_err(|error| VerifyError::Certificate(error.to_string()))?;
     Ok(certificate.public_key().subject_public_key.data.to_vec())

@@ -6,6 +6,7 @@
 //! and `tests/simulation` drives the machines through schedules no real network would show in a year.
 
 pub mod admin;
+mod audit;
 pub mod coordinator;
 pub mod duplicates;
 mod message;
@@ -16,6 +17,9 @@ mod rejection;
 mod sample;
 mod time;
 
+pub use audit::{
+    AuditHead, MAX_HEAD_CERTIFICATE_BYTES, MAX_HEAD_CERTIFICATES, MAX_HEAD_SIGNATURE_BYTES, SignedHead,
+};
 pub use message::{
     FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION,
     Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,

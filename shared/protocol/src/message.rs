@@ -3,7 +3,7 @@
 use consilium_domain::{BlobRef, CohortSummary, Digest, Fingerprint, OrderId, SiteId, StudyHash, WorkOrder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Rejection};
+use crate::{Outcome, Rejection, SignedHead};
 
 /// The version of the conversation spoken by this build. The transport's name for the protocol carries a number of
 /// its own, which changes when old and new cannot talk at all; this one grows whenever messages are added.
@@ -127,6 +127,10 @@ pub enum ToCoordinator {
         /// A certificate request (PKCS #10, DER) with a new public key.
         request: Vec<u8>,
     },
+    /// The head of the site's audit log. Since version 4; said after the welcome and after each settled order.
+    AuditHead(SignedHead),
+    /// The head of the coordinator's audit log that the site has seen. Since version 4.
+    Countersigned(SignedHead),
 }
 
 /// Where a site stands when it is welcomed.
@@ -207,6 +211,10 @@ pub enum ToSite {
         /// Why.
         reason: String,
     },
+    /// The head of the coordinator's audit log: the reply to the site's, after [`ToSite::Countersigned`]. Since version 4.
+    AuditHead(SignedHead),
+    /// The head of the site's audit log that the coordinator has seen. Since version 4.
+    Countersigned(SignedHead),
 }
 
 impl ToSite {
@@ -223,6 +231,7 @@ impl ToSite {
             | Self::Halted { .. }
             | Self::Duplicates { .. } => 3,
             Self::Withdrawn | Self::Waiting | Self::Renewed { .. } | Self::RenewalRefused { .. } => 4,
+            Self::AuditHead(_) | Self::Countersigned(_) => 4,
         }
     }
 }

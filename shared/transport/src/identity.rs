@@ -10,6 +10,7 @@ use consilium_pki::{
     CA_FILE, CERTIFICATE_FILE, CertificateFacts, Exposed, FolderError, KEY_FILE, finish_replacement,
     public_key_sha256, refuse_exposed_secrets,
 };
+use consilium_signing::{CannotSign, Sign};
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
@@ -189,6 +190,24 @@ fn read_folder(dir: &Path) -> Result<(Role, Vec<CertificateDer<'static>>, Shown)
     Ok((own.role, authorities, shown))
 }
 
+/// Signs with the key that also proves who one is on a connection.
+impl Sign for Identity {
+    fn role(&self) -> &Role {
+        &self.role
+    }
+
+    fn certificates(&self) -> Vec<Vec<u8>> {
+        self.shown().certified.cert.iter().map(|der| der.to_vec()).collect()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, CannotSign> {
+        let certified = self.shown().certified;
+        let key = certified.key.choose_scheme(&[SignatureScheme::ECDSA_NISTP256_SHA256]);
+        let key = key.ok_or_else(|| CannotSign(format!("it is {:?}", certified.key.algorithm())))?;
+        key.sign(text).map_err(|error| CannotSign(error.to_string()))
+    }
+}
+
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("role", &self.role).finish_non_exhaustive()
@@ -225,6 +244,7 @@ fn damaged(path: &Path, problem: &impl ToString) -> IdentityError {
 #[cfg(test)]
 mod tests {
     use consilium_certs::Authority;
+    use consilium_signing::{Authorities, Holder};
 
     use super::*;
 
@@ -240,6 +260,18 @@ mod tests {
         let identity = Identity::load(kit().path()).unwrap();
         assert_eq!(identity.role().to_string(), "consilium:site:a");
         assert_eq!(format!("{identity:?}"), r#"Identity { role: Site(SiteId("a")), .. }"#);
+    }
+
+    #[test]
+    fn what_an_identity_signs_is_its_own() {
+        let kit = kit();
+        let identity = Identity::load(kit.path()).unwrap();
+        let authorities = Authorities::read(&kit.path().join(CA_FILE)).unwrap();
+        let holder = Holder::trusted(&identity.certificates(), &authorities).unwrap();
+        assert_eq!(holder.role, *identity.role());
+        let signature = identity.sign(b"text").unwrap();
+        assert_eq!(holder.verify(b"text", &signature), Ok(()));
+        assert!(holder.verify(b"test", &signature).is_err());
     }
 
     #[test]

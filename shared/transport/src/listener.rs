@@ -105,6 +105,19 @@ pub enum AcceptError {
     },
 }
 
+impl AcceptError {
+    /// A stable word for counters.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Handshake { .. } => "handshake",
+            Self::Slow { .. } => "slow-handshake",
+            Self::Certificate { .. } => "certificate-without-role",
+            Self::Join { .. } => "join",
+            Self::WrongRole { .. } => "wrong-role",
+        }
+    }
+}
+
 impl Listener {
     /// Listens on UDP `address`; port 0 takes any. Lets in whoever has a certificate. Must be called inside a tokio
     /// runtime.

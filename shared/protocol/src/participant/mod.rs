@@ -176,6 +176,8 @@ impl Participant {
             // Certificates are the shell's: the study is the same before and after.
             ToSite::Renewed { .. } | ToSite::RenewalRefused { .. } => Vec::new(),
             ToSite::Waiting => self.not_needed(),
+            // The daemon's affair: a study neither waits for the audit logs nor looks at them.
+            ToSite::AuditHead(_) | ToSite::Countersigned(_) => Vec::new(),
             // What was on its way when the site withdrew is of no interest any more; a refused greeting is.
             _ if self.is_withdrawing() && self.step != Step::Greeting => Vec::new(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),

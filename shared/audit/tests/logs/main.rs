@@ -1,0 +1,7 @@
+//! Audit logs from outside: written, exchanged, crashed, altered and given away.
+
+mod consortium;
+mod crashes;
+mod exchange;
+mod extracts;
+mod tampering;
