@@ -116,7 +116,8 @@ fn a_site_waits_connected_until_a_study_needs_it() {
     let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
     site.handle(Input::Connected);
     assert!(matches!(site.handle(Input::Received(ToSite::Waiting))[..], [Action::Note(_)]));
-    assert!(matches!(site.handle(welcome(false))[..], [Action::Prepare { .. }]));
+    assert!(matches!(site.handle(welcome(false))[..], [Action::Judge(_)]));
+    assert!(matches!(site.handle(Input::Approved)[..], [Action::Prepare { .. }]));
 }
 
 #[test]
