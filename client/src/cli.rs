@@ -1,7 +1,8 @@
 //! The command line of `consilium-client`.
 //!
 //! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted or the coordinator refused
-//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`.
+//! this site, 4 stopped before the end (the same command goes on). `check` has its own, told in `docs/check.md`, and
+//! `doctor`: 0 this site can reach the coordinator and take part, 1 it cannot.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use consilium_process::{describe, shutdown_signal, start_logging};
 use crate::check::{CheckArgs, check_process};
 use crate::config::Config;
 use crate::daemon::{Ending, run};
+use crate::doctor::{DoctorArgs, doctor};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
 use crate::verify::{ModelCommand, model};
@@ -32,6 +34,8 @@ enum Command {
     Run(RunArgs),
     /// Look at a folder of scans: what is usable, and why the rest is not. Nothing leaves this machine.
     Check(CheckArgs),
+    /// Test the way to the coordinator: name, clock, UDP, TCP, proxy, TLS inspection, certificate, speed.
+    Doctor(DoctorArgs),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run_process(&args),
         Command::Check(args) => check_process(&args),
+        Command::Doctor(args) => exit_code(doctor(&args)),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
         Command::Model(command) => exit_code(model(&command)),

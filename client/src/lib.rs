@@ -8,7 +8,9 @@ pub mod cli;
 mod config;
 mod connection;
 mod daemon;
+mod doctor;
 mod forecasting;
+mod links;
 mod model_cache;
 mod predict;
 mod predictions;
@@ -23,4 +25,5 @@ pub use daemon::{DaemonError, Ending, run};
 pub use forecasting::{
     Figures, FoldForecast, Forecast, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY, write_table,
 };
+pub use links::ProxySetting;
 pub use rehearsal::{Rehearsal, rehearse};

@@ -3,9 +3,10 @@
 //! Exit codes of `run`: 0 the study is finished, 1 an error, 3 the study was halted, 4 stopped before its end (the
 //! same command goes on). `report` ends with the same codes, as the study stands.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -71,6 +72,9 @@ pub struct RunArgs {
     /// UDP address to listen on.
     #[arg(long, default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
+    /// TCP address to listen on, for sites whose network drops UDP, or `off`; by default that of --listen.
+    #[arg(long, value_name = "ADDR|off")]
+    pub listen_tcp: Option<ListenTcp>,
     /// Pretrained MedicalNet backbone: a name or digest of `weights list`, or a safetensors file.
     #[arg(long)]
     pub weights: Option<PathBuf>,
@@ -94,7 +98,32 @@ pub struct RunArgs {
     pub stop_with_stdin: bool,
 }
 
+/// Where to listen on TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenTcp {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl FromStr for ListenTcp {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+    }
+}
+
 impl RunArgs {
+    fn tcp(&self) -> Option<SocketAddr> {
+        match self.listen_tcp {
+            None => Some(self.listen),
+            Some(ListenTcp::At(address)) => Some(address),
+            Some(ListenTcp::Off) => None,
+        }
+    }
+
     fn tuning(&self) -> Tuning {
         let idle_timeout = Duration::from_secs(self.idle_timeout_secs.into());
         Tuning { congestion: self.congestion, idle_timeout }
@@ -130,12 +159,13 @@ fn block_on(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 
 fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
     start_logging();
-    let tuning = args.tuning();
+    let (tuning, listen_tcp) = (args.tuning(), args.tcp());
     let config = Config {
         study: read_study(&args.study)?,
         state_dir: args.state,
         identity_dir: args.identity,
         listen: args.listen,
+        listen_tcp,
         weights: args.weights,
         weights_store: WeightsStore::new(&args.weights_store),
         report: args.report,

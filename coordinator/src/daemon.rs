@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::event_log::{EventLog, EventLogError};
 use crate::first_models::{FirstModelsError, first_models};
 use crate::notice::Notice;
+use crate::refusal_log::RefusalLog;
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
@@ -110,7 +111,10 @@ pub async fn run(
         None => open(&config, &store, &mut log).await?,
         Some(_) => resume(&config.study, events, &mut log).await?,
     };
-    let listener = Listener::bind(config.listen, &identity, config.tuning)?;
+    let listener = Listener::bind_both(config.listen, config.listen_tcp, &identity, config.tuning)?;
+    if let Some(tcp) = listener.tcp_addr() {
+        tracing::info!(%tcp, "listening on TCP too");
+    }
     let address = listener.local_addr().map_err(DaemonError::Socket)?;
     Notice::Listening(address).print(config.notices);
     let (conductor, desk) = Conductor::new(state, log, store.clone(), config.notices);
@@ -170,6 +174,7 @@ async fn serve(
     let sessions = Sessions::new(desk.clone(), store);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut running = JoinSet::new();
+    let mut refused = RefusalLog::new(listener.refusals().clone());
     let mut over = std::pin::pin!(study_over(&desk));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -193,9 +198,10 @@ async fn serve(
                         drop(place);
                     });
                 }
-                Some(Err(error)) => tracing::warn!(%error, "connection refused"),
+                Some(Err(error)) => refused.note(&error),
                 None => return,
             },
+            () = refused.minute() => {}
         }
         while running.try_join_next().is_some() {}
     }

@@ -14,6 +14,7 @@ mod event_log;
 mod first_models;
 pub mod model_export;
 mod notice;
+mod refusal_log;
 pub mod report;
 #[cfg(test)]
 mod scene;

@@ -7,6 +7,7 @@ mod determinism;
 mod duplicates;
 mod folder;
 mod glioma;
+mod links;
 mod prediction;
 mod process;
 mod refusals;

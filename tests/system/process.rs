@@ -39,9 +39,17 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts the program with `arguments`.
     pub(crate) fn start<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Self {
+        Self::start_program(PROGRAM, arguments)
+    }
+
+    /// Starts another program that starts the one under test.
+    pub(crate) fn start_program<S: AsRef<OsStr>>(
+        program: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
-        let child = Command::new(PROGRAM)
+        let child = Command::new(program)
             .args(arguments)
             // What is logged must not depend on who runs the tests.
             .env_remove("RUST_LOG")

@@ -62,7 +62,7 @@ pub enum ConnectError {
         /// Why it was refused.
         reason: Closed,
         /// What it says about itself.
-        shown: ShownCertificate,
+        shown: Box<ShownCertificate>,
     },
     /// The handshake did not finish.
     #[error(
@@ -176,7 +176,7 @@ impl Caller {
 
     /// The certificate that the last handshake showed, if it came that far.
     pub(crate) fn shown(&self) -> Option<ShownCertificate> {
-        self.shown.take()
+        self.shown.last()
     }
 
     pub(crate) async fn quic(
@@ -188,6 +188,7 @@ impl Caller {
             QuicClientConfig::try_from(self.tls.clone()).expect("our provider has AES-128-GCM for QUIC");
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.tuning.transport(Side::Client));
+        self.shown.forget();
         let socket = |source| ConnectError::Socket { address, source };
         let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
         let dialling = endpoint
@@ -226,6 +227,7 @@ impl Caller {
     }
 
     async fn over(&self, socket: TcpStream, address: SocketAddr) -> Result<Connection, ConnectError> {
+        self.shown.forget();
         let dialled = tcp::dial(socket, address, self.tls.clone(), self.tuning).await;
         let (link, greeting) = dialled.map_err(|reason| self.refused(address, reason))?;
         self.finish(address, Link::Tcp(link), &greeting)
@@ -233,7 +235,9 @@ impl Caller {
 
     fn refused(&self, address: SocketAddr, reason: Closed) -> ConnectError {
         match self.shown() {
-            Some(shown) if !shown.trusted => ConnectError::Foreign { address, reason, shown },
+            Some(shown) if !shown.trusted => {
+                ConnectError::Foreign { address, reason, shown: Box::new(shown) }
+            }
             _ => ConnectError::Refused { address, reason },
         }
     }

@@ -51,8 +51,13 @@ fn name(name: &X509Name<'_>) -> String {
 pub(crate) struct Shown(Arc<Mutex<Option<ShownCertificate>>>);
 
 impl Shown {
-    pub(crate) fn take(&self) -> Option<ShownCertificate> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn last(&self) -> Option<ShownCertificate> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Before another handshake.
+    pub(crate) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -114,5 +119,12 @@ impl ServerCertVerifier for Remembering {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.judge.supported_verify_schemes()
+    }
+}
+
+impl Identity {
+    /// What our own certificate says about itself.
+    pub fn certificate(&self) -> Option<ShownCertificate> {
+        ShownCertificate::read(self.certified.cert.first()?, true)
     }
 }

@@ -18,9 +18,9 @@ use crate::refusals::RefusalCause;
 /// Connections that measure at once: they use the line that studies need.
 const PROBES_AT_ONCE: usize = 2;
 
-/// Connections that one holder may begin within [`PROBE_PAUSE`]: a doctor tries each way to the coordinator, and is
+/// Connections that one holder may begin within [`PROBE_PAUSE`]: a doctor needs four, and is
 /// run again after a mend.
-const PROBES_PER_PAUSE: u32 = 6;
+const PROBES_PER_PAUSE: u32 = 12;
 
 /// See [`PROBES_PER_PAUSE`].
 const PROBE_PAUSE: Duration = Duration::from_secs(60);

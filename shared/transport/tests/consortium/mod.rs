@@ -1,5 +1,5 @@
 //! A consortium on the loopback: one authority, a listening coordinator, and sites that dial it.
-#![allow(dead_code, reason = "each test binary uses its share of this module")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its share of this module")]
 
 pub(crate) mod raw;
 

@@ -64,7 +64,8 @@ pub(super) async fn live<S: AsyncRead + AsyncWrite + Unpin>(mut task: Task<S>) {
         stopped = drive(mux, *side, orders, inbound) => match stopped {
             Stopped::Over(closed) => Ending::Over(closed),
             Stopped::Broke(rule) => Ending::Leaving((CloseCode::PROTOCOL, rule.to_owned())),
-            Stopped::Dropped => Ending::Leaving((CloseCode::DONE, String::new())),
+            // Who closes and lets go at once has said why.
+            Stopped::Dropped => Ending::Leaving(fate.farewell_or_done()),
         },
         ending = keep(link, fate, closing, meter, *tuning) => ending,
     };

@@ -146,10 +146,7 @@ pub(super) async fn keep(
     let mut heard = (meter.received(), Instant::now());
     loop {
         let message = tokio::select! {
-            () = fate.leaving.notified() => {
-                let farewell = fate.farewell().unwrap_or((CloseCode::DONE, String::new()));
-                return Ending::Leaving(farewell);
-            }
+            () = fate.leaving.notified() => return Ending::Leaving(fate.farewell_or_done()),
             farewell = everybody_out(closing) => return Ending::Leaving(farewell),
             message = link.hear() => match message {
                 Ok(LinkFrame::Goodbye { code, reason }) => {

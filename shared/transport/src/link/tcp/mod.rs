@@ -79,8 +79,10 @@ impl Fate {
         self.leaving.notify_one();
     }
 
-    fn farewell(&self) -> Option<Farewell> {
-        self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Our goodbye; where nobody has said one, the connection was let go of, as after work that is done.
+    fn farewell_or_done(&self) -> Farewell {
+        let farewell = self.farewell.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        farewell.unwrap_or((CloseCode::DONE, String::new()))
     }
 
     fn reason(&self) -> Option<Closed> {
