@@ -9,7 +9,9 @@ mod config;
 mod connection;
 mod control;
 mod daemon;
+mod doctor;
 mod forecasting;
+mod links;
 mod model_cache;
 mod outgoing;
 pub mod policy;
@@ -30,6 +32,7 @@ pub use forecasting::{
     Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
     write_inputs, write_table,
 };
+pub use links::ProxySetting;
 pub use policy::{PolicyFile, SitePolicy};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use steward::{Clock, DecisionsError};

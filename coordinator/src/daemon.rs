@@ -121,7 +121,7 @@ pub async fn run(
             state
         }
     };
-    let door = Door::open(config.listen, &identity, config.tuning)?;
+    let door = Door::open(config.listen, config.listen_tcp, &identity, config.tuning)?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
     let (conductor, desk) = Conductor::new(state, log, store.clone(), teller);

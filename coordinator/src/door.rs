@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{BindError, CloseCode, Connection, Identity, Listener, Tuning};
+use consilium_transport::{BindError, CloseCode, Connection, Identity, Listener, Refusals, Tuning};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+
+use crate::refusal_log::RefusalLog;
 
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
 const MAX_CONNECTIONS: usize = 1_000;
@@ -28,15 +30,30 @@ pub(crate) struct Door {
     address: SocketAddr,
     places: Arc<Semaphore>,
     within: JoinSet<()>,
+    refused: RefusalLog,
 }
 
 impl Door {
-    /// Opens it at `listen` with the coordinator's kit.
-    pub(crate) fn open(listen: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, DoorError> {
-        let listener = Listener::bind(listen, identity, tuning)?;
+    /// Opens it at UDP `udp` and, if given, TCP `tcp` with the coordinator's kit.
+    pub(crate) fn open(
+        udp: SocketAddr,
+        tcp: Option<SocketAddr>,
+        identity: &Identity,
+        tuning: Tuning,
+    ) -> Result<Self, DoorError> {
+        let listener = Listener::bind_both(udp, tcp, identity, tuning)?;
+        if let Some(tcp) = listener.tcp_addr() {
+            tracing::info!(%tcp, "listening on TCP too");
+        }
         let address = listener.local_addr().map_err(DoorError::Socket)?;
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Ok(Self { listener, address, places, within: JoinSet::new() })
+        let refused = RefusalLog::new(listener.refusals().clone());
+        Ok(Self { listener, address, places, within: JoinSet::new(), refused })
+    }
+
+    /// Who was refused at the door and, as those within count there too, behind it.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        self.listener.refusals()
     }
 
     /// Where it is.
@@ -66,9 +83,10 @@ impl Door {
                             drop(place);
                         });
                     }
-                    Some(Err(error)) => tracing::warn!(%error, "connection refused"),
+                    Some(Err(error)) => self.refused.note(&error),
                     None => return,
                 },
+                () = self.refused.minute() => {}
             }
             while self.within.try_join_next().is_some() {}
         }

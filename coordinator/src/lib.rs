@@ -16,6 +16,7 @@ mod first_models;
 mod greeting;
 pub mod model_export;
 mod notice;
+mod refusal_log;
 mod remote;
 pub mod report;
 #[cfg(test)]

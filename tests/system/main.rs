@@ -13,6 +13,7 @@ mod folder;
 mod foreign_site;
 mod glioma;
 mod hostile_coordinator;
+mod links;
 mod policy;
 mod prediction;
 mod process;

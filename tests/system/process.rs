@@ -50,7 +50,11 @@ impl Process {
         Self::start_program(COORDINATOR, arguments)
     }
 
-    fn start_program<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Self {
+    /// Starts another program that starts the one under test.
+    pub(crate) fn start_program<S: AsRef<OsStr>>(
+        program: &str,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
         let output = tempfile::tempdir().unwrap();
         let file = |name| File::create(output.path().join(name)).unwrap();
         let child = Command::new(program)

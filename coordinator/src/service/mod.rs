@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{Identity, IdentityError, Tuning};
+use consilium_transport::{Identity, IdentityError, Refusals, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::door::{Door, DoorError};
@@ -37,7 +37,6 @@ use crate::weights::WeightsStore;
 pub use shelf::ShelfError;
 pub use site_registry::{RegistryFuture, SiteRegistry};
 
-use caller::Refusals;
 use carrying::Entry;
 use shelf::Shelf;
 
@@ -55,6 +54,8 @@ pub struct ServiceConfig {
     pub identity_dir: PathBuf,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
+    /// The TCP address to listen on, if any.
+    pub listen_tcp: Option<SocketAddr>,
     /// Imported weights: the only ones a study can name.
     pub weights_store: WeightsStore,
     /// How progress is told.
@@ -91,6 +92,7 @@ struct Service {
     submitting: Mutex<()>,
     /// Grows whenever a study begins or ends: sites that wait look again.
     turns: watch::Sender<u64>,
+    /// Callers that the door refused and requests that were: one count for the log and the admins.
     refusals: Refusals,
     admins: Semaphore,
     /// Who may connect at all, where the coordinator keeps such a registry.
@@ -110,7 +112,7 @@ pub async fn serve(
     let _state = StateDir::open(&config.state_dir)?;
     let identity = Identity::load(&config.identity_dir)?;
     let (shelf, found) = Shelf::open(&config.state_dir)?;
-    let mut door = Door::open(config.listen, &identity, config.tuning)?;
+    let mut door = Door::open(config.listen, config.listen_tcp, &identity, config.tuning)?;
     let teller = Teller::new(config.notices);
     let service = Arc::new(Service {
         shelf,
@@ -119,7 +121,7 @@ pub async fn serve(
         entries: Mutex::default(),
         submitting: Mutex::default(),
         turns: watch::Sender::new(0),
-        refusals: Refusals::default(),
+        refusals: door.refusals().clone(),
         admins: Semaphore::new(MAX_ADMINS),
         sites,
     });

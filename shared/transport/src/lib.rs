@@ -1,4 +1,5 @@
-//! QUIC with mutual TLS: who is on the other side, framed control messages, and blobs by digest.
+//! Mutual TLS over QUIC, or over TCP where UDP is blocked: who is on the other side, framed control messages, and blobs
+//! by digest.
 //!
 //! One connection has two planes: one control stream (frames of at most 64 KiB, any serde message) and one data
 //! stream for every chunk of at most 1 MiB of a blob. The client opens every stream; the coordinator only answers.
@@ -13,11 +14,21 @@ mod closed;
 mod connect;
 mod connection;
 mod control;
+mod dial;
+mod door;
 mod endpoint;
 pub mod frame;
 mod identity;
+mod link;
 mod listener;
+#[doc(hidden)]
+pub mod parsers;
 mod peer;
+mod probe;
+mod proxy;
+mod reception;
+mod refusals;
+mod shown;
 mod tls;
 mod tuning;
 
@@ -26,12 +37,18 @@ pub use blobs::{
     TransferError, Transferred, serve_blobs,
 };
 pub use closed::{CloseCode, Closed};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_tcp};
 pub use connection::{Connection, Traffic};
 pub use control::{ControlError, ControlReceiver, ControlSender};
+pub use dial::{Attempt, DialError, Dialler, LinkChoice, LinkMemory, QUIC_PATIENCE, UnknownLink, Way};
 pub use frame::FrameError;
 pub use identity::{Identity, IdentityError};
+pub use link::LinkKind;
 pub use listener::{AcceptError, BindError, Listener};
 pub use peer::CertificateNameError;
+pub use probe::{Probe, ProbeError, Rate};
+pub use proxy::{NoProxyAddress, Proxy, ProxyChoice, ProxyError};
+pub use refusals::{RefusalCause, Refusals};
+pub use shown::ShownCertificate;
 pub use tls::TlsError;
 pub use tuning::{Congestion, Tuning, UnknownCongestion};

@@ -14,7 +14,10 @@ use rustls::{ClientConfig, ServerConfig};
 use crate::identity::Identity;
 
 /// Names this protocol and its version in the handshake, so that versions never meet by accident.
-const ALPN: &[u8] = b"consilium/1";
+pub(crate) const ALPN: &[u8] = b"consilium/1";
+
+/// The same for connections that only measure the network.
+pub(crate) const PROBE_ALPN: &[u8] = b"consilium-probe/1";
 
 /// Why TLS could not be configured from an identity that loaded well.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +58,14 @@ pub(crate) fn server(identity: &Identity) -> Result<ServerConfig, TlsError> {
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified.clone())));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), PROBE_ALPN.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     Ok(config)
 }
 
-fn refused(error: impl ToString) -> TlsError {
+pub(crate) fn refused(error: impl ToString) -> TlsError {
     TlsError(error.to_string())
 }
 

@@ -1,4 +1,4 @@
-//! How a QUIC connection is tuned: windows, timers, stream limits, congestion control.
+//! How a connection is tuned: windows, timers, stream limits, congestion control (QUIC's alone).
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 use crate::blobs::{CHUNKS_IN_FLIGHT, TRANSFERS_AT_ONCE};
 
 /// Bytes in flight on one connection: 32 MiB fills 1 Gbit/s over a round trip of 250 ms.
-const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 
 /// Bytes in flight on one stream: a chunk of 1 MiB and its header, so that a sender never waits for credit, and
 /// small enough that loss cannot open the thousand gaps at which QUIC gives the connection up.
@@ -36,7 +36,7 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Streams a client may have open: one for control, and one for every chunk of every transfer. Bounds what one
 /// site can make the coordinator hold to 16 chunks.
-const CLIENT_STREAMS: u32 = 1 + (TRANSFERS_AT_ONCE * CHUNKS_IN_FLIGHT) as u32;
+pub(crate) const CLIENT_STREAMS: u32 = 1 + (TRANSFERS_AT_ONCE * CHUNKS_IN_FLIGHT) as u32;
 
 /// How fast to send when the network loses packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,12 +98,21 @@ pub(crate) enum Side {
 }
 
 impl Tuning {
+    /// The idle timeout, within its limits.
+    pub(crate) fn silence(self) -> Duration {
+        self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end())
+    }
+
+    /// How often to give a sign of life.
+    pub(crate) fn keep_alive(self) -> Duration {
+        KEEP_ALIVE.min(self.silence() / KEEP_ALIVES)
+    }
+
     pub(crate) fn transport(self, side: Side) -> Arc<TransportConfig> {
         let mut config = TransportConfig::default();
         // Only the client opens streams, so the coordinator's are the only ones anybody may open.
         let streams = if side == Side::Coordinator { CLIENT_STREAMS } else { 0 };
-        let silence = self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end());
-        let idle = IdleTimeout::try_from(silence).expect("ten minutes fit QUIC's idle timeout");
+        let idle = IdleTimeout::try_from(self.silence()).expect("ten minutes fit QUIC's idle timeout");
         config
             .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
             .send_window(u64::from(CONNECTION_WINDOW))
@@ -111,7 +120,7 @@ impl Tuning {
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
-            .keep_alive_interval(Some(KEEP_ALIVE.min(silence / KEEP_ALIVES)))
+            .keep_alive_interval(Some(self.keep_alive()))
             .max_idle_timeout(Some(idle))
             // Chunks leave one after the other, not interleaved: on a thin link some chunk finishes every few
             // seconds, which is how progress is told from a stall.

@@ -11,6 +11,7 @@ pub use serve::{BlobAccess, ServeError, serve_blobs};
 pub use store::{BlobStore, StoreError};
 pub use transfer::{TransferError, Transferred};
 pub use wire::Refusal;
+pub(crate) use wire::{BLOB_TAG, Reply, Request, StreamError, header_in, read_header, write_header};
 
 use std::time::Duration;
 
