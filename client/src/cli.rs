@@ -2,8 +2,8 @@
 //!
 //! Exit codes of `run`: 1 an error, 4 stopped by a signal (the same command goes on). With `--once` also 0 the study is
 //! finished, 3 the study was halted, this site has withdrawn, or the coordinator refused it. `check` has its own, told
-//! in `docs/check.md`; those of `studies`, `approve` and the like are told in `docs/site-policy.md`, those of `audit` in
-//! `docs/audit.md`.
+//! in `docs/check.md`, and `doctor`: 0 this site can reach the coordinator and take part, 1 it cannot. Those of
+//! `studies`, `approve` and the like are told in `docs/site-policy.md`, those of `audit` in `docs/audit.md`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use crate::config::{Config, folders};
 pub use crate::control::ControlCommand;
 use crate::control::control;
 use crate::daemon::{Ending, RunOptions, run};
+use crate::doctor::{DoctorArgs, doctor};
 use crate::join::{JoinArgs, join_consortium};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
@@ -42,6 +43,8 @@ enum Command {
     Control(ControlCommand),
     /// Look at a folder of scans: what is usable, and why the rest is not. Nothing leaves this machine.
     Check(CheckArgs),
+    /// Test the way to the coordinator: name, clock, UDP, TCP, proxy, TLS inspection, certificate, speed.
+    Doctor(DoctorArgs),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run_process(&args),
         Command::Control(command) => control_process(command),
         Command::Check(args) => check_process(&args),
+        Command::Doctor(args) => exit_code(doctor(&args)),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
         Command::Audit { config, command } => exit_code(audit(config, command)),

@@ -1,14 +1,14 @@
 //! What a client is started with: `client.toml` as written, then checked.
 
-use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use consilium_data::{CachePrecision, CacheSettings, Layout};
 use consilium_model::ComputeDevice;
-use consilium_transport::{Congestion, Tuning};
+use consilium_transport::{Congestion, Dialler, LinkChoice, Tuning};
 use serde::{Deserialize, Serialize};
 
+use crate::links::{LinkKeys, ProxySetting, exposes_password};
 use crate::policy::SitePolicy;
 
 /// The file as written. Unknown keys are refused; relative paths start at the file's folder.
@@ -17,6 +17,16 @@ use crate::policy::SitePolicy;
 pub struct ConfigFile {
     /// Host and UDP port of the coordinator.
     pub coordinator: String,
+    /// `auto` (QUIC, then TCP, then a proxy), `quic` or `tcp`.
+    #[serde(default = "default_link")]
+    pub link: String,
+    /// TCP port of the coordinator, where it is not that of UDP.
+    #[serde(default)]
+    pub tcp_port: Option<u16>,
+    /// `http://HOST:PORT` or `http://NAME:PASSWORD@HOST:PORT` of an HTTP proxy, `off`, or absent: as the environment
+    /// says.
+    #[serde(default)]
+    pub proxy: Option<ProxySetting>,
     /// Folder with ca.pem, cert.pem and key.pem of this site.
     pub identity: PathBuf,
     /// Folder for models, predictions and updates that wait to be sent. Holds patient identifiers: keep it inside.
@@ -48,6 +58,10 @@ pub struct ConfigFile {
     pub policy: Option<PathBuf>,
 }
 
+fn default_link() -> String {
+    LinkChoice::default().to_string()
+}
+
 fn default_device() -> String {
     "auto".to_owned()
 }
@@ -67,8 +81,10 @@ fn default_idle_timeout_secs() -> u16 {
 /// A checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Host and port; looked up at every connection, so that the coordinator may move.
+    /// Host and port, as written.
     pub coordinator: String,
+    /// The ways there; the name is looked up at every connection, so that the coordinator may move.
+    pub dialler: Dialler,
     /// Folder of the certificate.
     pub identity: PathBuf,
     /// Folder of the state.
@@ -124,10 +140,21 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let file: ConfigFile = toml::from_str(&text)
-            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let file: ConfigFile = toml::from_str(&text).map_err(|mut source| {
+            // The error would repeat the line it is about, which may hold the password of a proxy.
+            if text.lines().any(|line| line.trim_start().starts_with("proxy")) {
+                source.set_input(None);
+            }
+            ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) }
+        })?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        file.check(folder).map_err(|problems| ConfigError::Values { path: path.to_owned(), problems })
+        let values = |problems| ConfigError::Values { path: path.to_owned(), problems };
+        let config = file.check(folder).map_err(values)?;
+        if exposes_password(&config.dialler.proxy, path) {
+            let problem = "proxy: holds a password, and others on this machine can read this file: run `chmod 600` on it";
+            return Err(values(vec![problem.to_owned()]));
+        }
+        Ok(config)
     }
 }
 
@@ -148,13 +175,6 @@ pub(crate) fn folders(path: &Path) -> Result<(PathBuf, PathBuf), ConfigError> {
 impl ConfigFile {
     fn check(self, folder: &Path) -> Result<Config, Vec<String>> {
         let mut problems = Vec::new();
-        if self
-            .coordinator
-            .rsplit_once(':')
-            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
-            problems.push("coordinator: must be HOST:PORT".to_owned());
-        }
         if self.data.is_empty() {
             problems.push("data: must name at least one folder".to_owned());
         }
@@ -176,9 +196,19 @@ impl ConfigFile {
             None
         });
         let device: Option<ComputeDevice> = parse("device", &self.device, &mut problems);
-        let congestion = parse("congestion", &self.congestion, &mut problems);
-        match (layout, device, congestion) {
-            (Some(layout), Some(device), Some(congestion)) if problems.is_empty() => Ok(Config {
+        let congestion: Option<Congestion> = parse("congestion", &self.congestion, &mut problems);
+        let idle_timeout = Duration::from_secs(self.idle_timeout_secs.into());
+        let tuning = Tuning { congestion: congestion.unwrap_or_default(), idle_timeout };
+        let keys = LinkKeys {
+            coordinator: &self.coordinator,
+            link: &self.link,
+            tcp_port: self.tcp_port,
+            proxy: self.proxy.as_ref(),
+        };
+        let dialler = keys.check(tuning, &mut problems);
+        match (layout, device, dialler) {
+            (Some(layout), Some(device), Some(dialler)) if problems.is_empty() => Ok(Config {
+                dialler,
                 coordinator: self.coordinator,
                 identity: folder.join(self.identity),
                 state: folder.join(self.state),
@@ -189,10 +219,7 @@ impl ConfigFile {
                     max_bytes: u64::from(self.cache_gib) << 30,
                     precision: self.cache_precision,
                 },
-                tuning: Tuning {
-                    congestion,
-                    idle_timeout: Duration::from_secs(self.idle_timeout_secs.into()),
-                },
+                tuning,
                 policy: policy.unwrap_or_default(),
             }),
             _ => Err(problems),
@@ -205,15 +232,6 @@ where
     T::Err: std::fmt::Display,
 {
     text.parse().map_err(|error| problems.push(format!("{key}: {error}"))).ok()
-}
-
-/// The addresses of `host:port`, at least one. Blocks on the system's resolver.
-pub(crate) fn resolve(coordinator: &str) -> std::io::Result<Vec<std::net::SocketAddr>> {
-    let addresses: Vec<_> = coordinator.to_socket_addrs()?.collect();
-    if addresses.is_empty() {
-        return Err(std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address"));
-    }
-    Ok(addresses)
 }
 
 #[cfg(test)]
@@ -231,6 +249,9 @@ mod tests {
     fn all_problems_are_told_with_their_keys() {
         let file = ConfigFile {
             coordinator: "nowhere".into(),
+            link: "pigeon".into(),
+            tcp_port: Some(0),
+            proxy: Some(ProxySetting::new("ftp://user:secret@proxy")),
             identity: "id".into(),
             state: "state".into(),
             data: vec!["absent".into()],
@@ -246,6 +267,9 @@ mod tests {
         let problems = file.check(Path::new("/nonexistent")).unwrap_err().join("\n");
         for key in [
             "coordinator",
+            "link",
+            "tcp_port",
+            "proxy",
             "data",
             "layout",
             "device",
@@ -254,7 +278,18 @@ mod tests {
             "idle_timeout_secs",
             "policy",
         ] {
-            assert!(problems.contains(key), "{key} is missing from {problems}");
+            assert!(problems.contains(&format!("{key}: ")), "{key} is missing from {problems}");
         }
+        assert!(!problems.contains("secret"), "{problems}");
+    }
+
+    #[test]
+    fn a_broken_file_does_not_repeat_its_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("client.toml");
+        std::fs::write(&path, "coordinator = \"c:1\"\nproxy = \"http://user:secret@proxy\nstate = 1\n")
+            .unwrap();
+        let error = Config::read(&path).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use consilium_domain::{RandomStream, Seed, SiteId};
-use consilium_transport::{Connection, Identity, connect};
+use consilium_transport::{Connection, Identity, LinkMemory};
 
-use crate::config::{Config, resolve};
+use crate::config::Config;
 
 /// The first pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -40,9 +40,13 @@ impl Pauses {
 
 /// Connects, however often it takes.
 pub(crate) async fn reach(config: &Config, identity: &Identity, pauses: &mut Pauses) -> Connection {
+    let memory = LinkMemory::open(&config.state);
     loop {
-        match try_once(config, identity).await {
-            Ok(connection) => return connection,
+        match config.dialler.connect(identity, &memory).await {
+            Ok(connection) => {
+                tracing::info!(link = %connection.kind(), "connected");
+                return connection;
+            }
             Err(reason) => {
                 let pause = pauses.next();
                 tracing::warn!(
@@ -54,22 +58,6 @@ pub(crate) async fn reach(config: &Config, identity: &Identity, pauses: &mut Pau
             }
         }
     }
-}
-
-/// Tries every address of the name: a coordinator may listen on one of its two protocols only.
-async fn try_once(config: &Config, identity: &Identity) -> Result<Connection, String> {
-    let name = config.coordinator.clone();
-    let addresses =
-        tokio::task::spawn_blocking(move || resolve(&name)).await.map_err(|error| error.to_string())?;
-    let addresses = addresses.map_err(|error| format!("the name cannot be resolved: {error}"))?;
-    let mut failures = Vec::new();
-    for address in addresses {
-        match connect(address, identity, config.tuning).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) => failures.push(format!("{address}: {error}")),
-        }
-    }
-    Err(failures.join("; "))
 }
 
 #[cfg(test)]

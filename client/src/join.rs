@@ -1,6 +1,7 @@
 //! `consilium-client join`: from a token to an identity folder. The private key is made here and stays here.
 
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,8 +12,6 @@ use consilium_pki::{
     finish_replacement, pem_of, refuse_exposed, replace, replace_pair,
 };
 use consilium_transport::{Identity, JoinError, JoinToken, Joined, join};
-
-use crate::config::resolve;
 
 /// Hexadecimal digits of a fingerprint key.
 const FINGERPRINT_KEY_DIGITS: usize = 64;
@@ -101,9 +100,8 @@ fn joining_key(dir: &Path) -> anyhow::Result<OwnKey> {
 async fn ask(token: &JoinToken, key: &OwnKey) -> anyhow::Result<Joined> {
     let mut failures = Vec::new();
     for name in token.addresses() {
-        let host = name.clone();
-        let addresses = match tokio::task::spawn_blocking(move || resolve(&host)).await? {
-            Ok(addresses) => addresses,
+        let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(name).await {
+            Ok(addresses) => addresses.collect(),
             Err(error) => {
                 failures.push(format!("{name} cannot be resolved: {error}"));
                 continue;

@@ -10,8 +10,10 @@ mod config;
 mod connection;
 mod control;
 mod daemon;
+mod doctor;
 mod forecasting;
 mod join;
+mod links;
 mod model_cache;
 mod outgoing;
 pub mod policy;
@@ -36,6 +38,7 @@ pub use forecasting::{
     write_inputs, write_table,
 };
 pub use join::JoinArgs;
+pub use links::ProxySetting;
 pub use policy::{PolicyFile, SitePolicy};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use steward::{Clock, DecisionsError};

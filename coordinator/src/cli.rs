@@ -4,9 +4,10 @@
 //! request. `run` and `report` tell how the study stands: 0 finished, 3 halted or aborted, 4 not over (the same `run`
 //! goes on). `serve` ends with 0 when it was asked to stop.
 
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -111,6 +112,9 @@ pub struct DaemonArgs {
     /// UDP address to listen on.
     #[arg(long, default_value = "0.0.0.0:4433")]
     pub listen: SocketAddr,
+    /// TCP address to listen on, for callers whose network drops UDP, or `off`; by default that of --listen.
+    #[arg(long, value_name = "ADDR|off")]
+    pub listen_tcp: Option<ListenTcp>,
     /// How progress is told on standard output.
     #[arg(long, value_enum, default_value = "plain")]
     pub notices: NoticeFormat,
@@ -153,7 +157,32 @@ pub struct RunArgs {
     service: DaemonArgs,
 }
 
+/// Where to listen on TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenTcp {
+    /// There.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+impl FromStr for ListenTcp {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" { Ok(Self::Off) } else { text.parse().map(Self::At) }
+    }
+}
+
 impl DaemonArgs {
+    fn tcp(&self) -> Option<SocketAddr> {
+        match self.listen_tcp {
+            None => Some(self.listen),
+            Some(ListenTcp::At(address)) => Some(address),
+            Some(ListenTcp::Off) => None,
+        }
+    }
+
     fn tuning(&self) -> Tuning {
         let idle_timeout = Duration::from_secs(self.idle_timeout_secs.into());
         Tuning { congestion: self.congestion, idle_timeout }
@@ -199,12 +228,13 @@ fn block_on(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
     start_logging();
     let DaemonArgs { listen, notices, stop_with_stdin, .. } = args.service;
-    let tuning = args.service.tuning();
+    let (tuning, listen_tcp) = (args.service.tuning(), args.service.tcp());
     let config = Config {
         study: read_study(&args.study)?,
         state_dir: args.state,
         identity_dir: args.identity,
         listen,
+        listen_tcp,
         weights: args.weights,
         weights_store: WeightsStore::new(&args.weights_store),
         report: args.report,
@@ -227,6 +257,7 @@ fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
         state_dir: args.state,
         identity_dir: args.identity,
         listen: args.service.listen,
+        listen_tcp: args.service.tcp(),
         weights_store: WeightsStore::new(&args.weights_store),
         notices: args.service.notices,
         tuning: args.service.tuning(),

@@ -21,6 +21,8 @@ pub struct Config {
     pub identity_dir: PathBuf,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
+    /// The TCP address to listen on, if any.
+    pub listen_tcp: Option<SocketAddr>,
     /// The pretrained backbone: a safetensors file, or a name or digest of the store.
     pub weights: Option<PathBuf>,
     /// Imported weights.

@@ -139,7 +139,13 @@ pub async fn run(
         Ok(()) = audit.study(state.hash(), step, log.head()) => {}
         error = audit.failed() => return Err(AuditError::Append(error).into()),
     }
-    let door = Door::open(config.listen, &identity, registry.clone(), config.tuning, audit.clone())?;
+    let door = Door::open(
+        (config.listen, config.listen_tcp),
+        &identity,
+        registry.clone(),
+        config.tuning,
+        audit.clone(),
+    )?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
     let (conductor, desk) = Conductor::new(state, log, audit.clone(), store.clone(), teller);

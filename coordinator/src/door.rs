@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, Listener, Tuning};
+use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, Listener, Refusals, Tuning};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::audited_refusals::AuditedRefusals;
 use crate::auditing::Audit;
-use crate::refusals::Refusals;
+use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 
 /// Connections served at once: twice the largest roster, so that reconnecting sites do not lock each other out.
@@ -33,31 +34,42 @@ pub(crate) struct Door {
     address: SocketAddr,
     places: Arc<Semaphore>,
     within: JoinSet<()>,
+    refused: RefusalLog,
     registry: Registry,
     _joining: JoinSet<()>,
     audit: Audit,
-    refusals: Refusals,
+    audited: AuditedRefusals,
 }
 
 impl Door {
-    /// Opens it at `listen` with the coordinator's kit, guarded by `registry`. Who is not let in is counted in `audit`.
+    /// Opens it at a UDP address and, if given, a TCP address with the coordinator's kit, guarded by `registry`. Who is
+    /// not let in is counted in `audit`.
     pub(crate) fn open(
-        listen: SocketAddr,
+        (udp, tcp): (SocketAddr, Option<SocketAddr>),
         identity: &Identity,
         registry: Registry,
         tuning: Tuning,
         audit: Audit,
     ) -> Result<Self, DoorError> {
         let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
-        let mut listener = Listener::bind_with(listen, identity, &entrance, tuning)?;
+        let mut listener = Listener::bind_with(udp, tcp, identity, &entrance, tuning)?;
+        if let Some(tcp) = listener.tcp_addr() {
+            tracing::info!(%tcp, "listening on TCP too");
+        }
         let address = listener.local_addr().map_err(DoorError::Socket)?;
         let mut joining = JoinSet::new();
         if let Some(applicants) = listener.applicants() {
             joining.spawn(registry.clone().receive(applicants));
         }
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let (within, refusals) = (JoinSet::new(), Refusals::default());
-        Ok(Self { listener, address, places, within, registry, _joining: joining, audit, refusals })
+        let refused = RefusalLog::new(listener.refusals().clone());
+        let (within, audited) = (JoinSet::new(), AuditedRefusals::default());
+        Ok(Self { listener, address, places, within, refused, registry, _joining: joining, audit, audited })
+    }
+
+    /// Who was refused at the door and, as those within count there too, behind it.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        self.listener.refusals()
     }
 
     /// Where it is.
@@ -92,16 +104,17 @@ impl Door {
                         });
                     }
                     Some(Err(error)) => {
-                        tracing::warn!(%error, "connection refused");
+                        self.refused.note(&error);
                         // Where it cannot be written, whoever watches the log ends the coordinator.
-                        let _ = self.refusals.count(&error, &self.audit).await;
+                        let _ = self.audited.count(&error, &self.audit).await;
                     }
                     None => break,
                 },
+                () = self.refused.minute() => {}
             }
             while self.within.try_join_next().is_some() {}
         }
-        let _ = self.refusals.write(&self.audit).await;
+        let _ = self.audited.write(&self.audit).await;
     }
 
     /// Closes the door, telling whoever is still within `reason`.

@@ -7,6 +7,7 @@
 mod access;
 mod aggregation;
 mod audited_access;
+mod audited_refusals;
 mod auditing;
 pub mod cli;
 mod conductor;
@@ -20,7 +21,7 @@ pub mod model_export;
 mod notice;
 mod outgoing;
 mod own_certificate;
-mod refusals;
+mod refusal_log;
 pub mod registry;
 mod remote;
 mod renewing;

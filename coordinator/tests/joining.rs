@@ -43,7 +43,7 @@ async fn house() -> House {
     let registry = Registry::open(&path, Some(identity.clone()), Terms::default()).await.unwrap();
     let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
     let loopback = (Ipv4Addr::LOCALHOST, 0).into();
-    let mut listener = Listener::bind_with(loopback, &identity, &entrance, Tuning::default()).unwrap();
+    let mut listener = Listener::bind_with(loopback, None, &identity, &entrance, Tuning::default()).unwrap();
     tokio::spawn(registry.clone().receive(listener.applicants().unwrap()));
     let address = listener.local_addr().unwrap();
     House { authority, dir, registry, listener, address }

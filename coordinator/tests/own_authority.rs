@@ -44,7 +44,8 @@ async fn the_documented_recipe_makes_a_consortium() {
     let registry = Registry::open(&path, Some(coordinator.clone()), Terms::default()).await.unwrap();
     let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
     let loopback = (Ipv4Addr::LOCALHOST, 0).into();
-    let mut listener = Listener::bind_with(loopback, &coordinator, &entrance, Tuning::default()).unwrap();
+    let mut listener =
+        Listener::bind_with(loopback, None, &coordinator, &entrance, Tuning::default()).unwrap();
     let address = listener.local_addr().unwrap();
     let client = soon(connect(address, &site, Tuning::default())).await.unwrap();
     let server = soon(listener.accept()).await.unwrap().unwrap();

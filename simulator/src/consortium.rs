@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, PolicyFile};
+use consilium_client::{ConfigFile, PolicyFile, ProxySetting};
 use consilium_coordinator::{Notice, Report};
 use consilium_data::CachePrecision;
 use consilium_domain::Study;
@@ -150,6 +150,9 @@ impl Consortium {
         let (config, policy) = (folder.join("client.toml"), folder.join("policy.toml"));
         let file = ConfigFile {
             coordinator: coordinator.to_string(),
+            link: "auto".to_owned(),
+            tcp_port: None,
+            proxy: Some(ProxySetting::new("off")),
             identity: self.identity(name),
             state: folder.join("state"),
             data: site.folders.clone(),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::ConfigFile;
+use consilium_client::{ConfigFile, ProxySetting};
 use consilium_coordinator::{Notice, Progress, Report};
 use consilium_data::CachePrecision;
 use consilium_simulator::SimulationReport;
@@ -95,6 +95,9 @@ impl ByHand {
     pub(crate) fn client_arguments(&self, site: &str, coordinator: SocketAddr) -> [OsString; 4] {
         let config = ConfigFile {
             coordinator: coordinator.to_string(),
+            link: "auto".to_owned(),
+            tcp_port: None,
+            proxy: Some(ProxySetting::new("off")),
             identity: "kit".into(),
             state: "state".into(),
             data: vec![self.simulated.join("phantoms").join(site)],

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::ConfigFile;
+use consilium_client::{ConfigFile, ProxySetting};
 use consilium_coordinator::Notice;
 use consilium_data::CachePrecision;
 use consilium_data::phantom::{Grid, PhantomCohort};
@@ -84,6 +84,11 @@ impl Consortium {
 
     /// Starts the coordinator, at any port or at the one it had.
     pub(crate) fn serve(&self, listen: Option<SocketAddr>) -> Serving {
+        self.serve_with(listen, &[])
+    }
+
+    /// The same, with `options`.
+    pub(crate) fn serve_with(&self, listen: Option<SocketAddr>, options: &[&str]) -> Serving {
         let listen = listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))).to_string();
         let mut arguments: Vec<OsString> = vec!["serve".into(), "--notices".into(), "json".into()];
         for (option, path) in [("--state", self.path("state")), ("--identity", self.kit("coordinator"))] {
@@ -94,6 +99,7 @@ impl Consortium {
         {
             arguments.extend([option.into(), value.into()]);
         }
+        arguments.extend(options.iter().map(OsString::from));
         let mut process = Process::coordinator(arguments);
         process.wait_until("it listens", |process| listening(&process.stdout()).is_some());
         let address = listening(&process.stdout()).unwrap();
@@ -120,6 +126,9 @@ impl Consortium {
     ) -> Process {
         let file = ConfigFile {
             coordinator: coordinator.to_string(),
+            link: "auto".to_owned(),
+            tcp_port: None,
+            proxy: Some(ProxySetting::new("off")),
             identity: self.kit(kit),
             state: self.path(&format!("{site}-state")),
             data: vec![self.path(site)],

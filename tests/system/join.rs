@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::ConfigFile;
+use consilium_client::{ConfigFile, ProxySetting};
 use consilium_coordinator::registry::{SiteRecord, SiteState};
 use consilium_coordinator::{Notice, read_study};
 use consilium_data::CachePrecision;
@@ -113,6 +113,9 @@ impl Consortium {
             cache_precision: CachePrecision::F32,
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
+            link: "auto".to_owned(),
+            tcp_port: None,
+            proxy: Some(ProxySetting::new("off")),
             policy: Some("policy.toml".into()),
         };
         fs::write(self.path("policy.toml"), AGREES).unwrap();

@@ -16,6 +16,7 @@ mod glioma;
 mod hostile_coordinator;
 mod identifiers;
 mod join;
+mod links;
 mod membership;
 mod policy;
 mod prediction;

@@ -71,7 +71,7 @@ fn a_site_gives_no_orders_and_an_admin_is_no_site() {
         assert!(words.contains("control frame"), "{words}");
     });
     let list = consortium.list(at);
-    assert_eq!(list.refused.get("malformed"), Some(&1));
+    assert_eq!(list.refused.get("malformed-frame"), Some(&2));
     let view = consortium.show(at, &study);
     assert!(!view.summary.state.is_over() && view.sites.iter().all(|site| site.cohort.is_none()));
 }
@@ -106,5 +106,5 @@ fn whoever_does_not_keep_to_the_conversation_is_shown_out() {
         let words = site.hung_up_on(&ToCoordinator::Ready).await;
         assert!(words.contains("before a study needs the site"), "{words}");
     });
-    assert_eq!(consortium.list(at).refused.get("malformed"), Some(&2));
+    assert_eq!(consortium.list(at).refused.get("malformed-frame"), Some(&2));
 }

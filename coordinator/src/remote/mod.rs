@@ -6,16 +6,18 @@ pub(crate) mod site_command;
 mod study_command;
 mod table;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use consilium_domain::Role;
 use consilium_protocol::admin::{AdminRefusal, AdminReply, AdminRequest, MAX_DOCUMENT_BYTES};
 use consilium_protocol::{Features, ToCoordinator, VersionRange};
-use consilium_transport::{CloseCode, Connection, ControlReceiver, ControlSender, Identity, Tuning, connect};
+use consilium_transport::{
+    CloseCode, Connection, ControlReceiver, ControlSender, Dialler, Identity, LinkChoice, LinkMemory,
+    ProxyChoice, Tuning,
+};
 
 pub(crate) use study_command::StudyCommand;
 pub(crate) use study_command::report;
@@ -80,19 +82,21 @@ impl RemoteArgs {
                 identity.role()
             );
         }
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(name)
-            .await
-            .with_context(|| format!("`{name}` cannot be resolved: give HOST:PORT"))?
-            .collect();
-        let mut failures = Vec::new();
-        for address in addresses {
-            match connect(address, &identity, Tuning::default()).await {
-                Ok(connection) => return greet(connection).await,
-                Err(error) => failures.push(error.to_string()),
-            }
-        }
-        bail!("{}", failures.join("; "))
+        // One command is one connection: nothing is worth remembering.
+        let memory = LinkMemory::of_this_process();
+        greet(dialler(name)?.connect(&identity, &memory).await?).await
     }
+}
+
+/// The ways to the coordinator at `name`, as a site has them: QUIC, then TCP at the same port, then a proxy of the
+/// environment.
+fn dialler(name: &str) -> anyhow::Result<Dialler> {
+    let place = name.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    let Some((host, port)) = place.and_then(|(host, port)| Some((host, port.parse().ok()?))) else {
+        bail!("`{name}` is no HOST:PORT");
+    };
+    let (link, proxy, tuning) = (LinkChoice::Auto, ProxyChoice::Environment, Tuning::default());
+    Ok(Dialler { host: host.to_owned(), port, tcp_port: port, link, proxy, tuning })
 }
 
 /// Says hello and hears who we are; the inner error is the coordinator's refusal.

@@ -34,7 +34,7 @@ pub(super) fn list(list: &StudyList) -> String {
     if !list.refused.is_empty() {
         let counts: Vec<String> =
             list.refused.iter().map(|(code, count)| format!("{count} {code}")).collect();
-        let _ = writeln!(text, "requests refused since the coordinator started: {}", counts.join(", "));
+        let _ = writeln!(text, "refused since the coordinator started: {}", counts.join(", "));
     }
     text
 }

@@ -13,7 +13,7 @@ use consilium_protocol::Rejection;
 use consilium_protocol::admin::{
     AdminRefusal, AdminReply, AdminRequest, MAX_DOCUMENT_BYTES, MAX_STUDY_BYTES, OLDEST_ADMIN_VERSION, pages,
 };
-use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, RefusalCause};
 
 use super::Service;
 use super::caller::Caller;
@@ -31,6 +31,8 @@ const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a page may take to leave: long on the slowest line, short for somebody who does not read.
 const PAGE_PATIENCE: Duration = Duration::from_secs(30);
+/// Counted where one more admin finds no room.
+const TOO_MANY_ADMINS: RefusalCause = RefusalCause::new("too-many-admins");
 
 #[derive(Debug, thiserror::Error)]
 enum AdminSessionError {
@@ -66,13 +68,10 @@ impl Service {
         caller: Caller,
     ) {
         let Ok(_place) = self.admins.try_acquire() else {
-            self.refusals.count("too-many-admins");
+            self.refusals.count(TOO_MANY_ADMINS);
             return connection.close(CloseCode::DONE, "too many admins are connected: try again in a minute");
         };
         let ended = self.converse(&connection, audit, &caller).await;
-        if let Err(AdminSessionError::Control(ControlError::Frame(_))) = &ended {
-            self.refusals.count("malformed");
-        }
         let reason = ended.map_or_else(|error| error.to_string(), |()| "good-bye".to_owned());
         tracing::info!(admin = %caller.name, reason, "an admin's session ended");
         connection.close(CloseCode::DONE, &reason);
@@ -118,7 +117,7 @@ impl Service {
             Err(Rejection::Version { ours }) => AdminRefusal::Version { ours },
             Err(rejection) => AdminRefusal::OutOfTurn(rejection.to_string()),
         };
-        self.refusals.count(refusal.code());
+        self.refusals.count(RefusalCause::new(refusal.code()));
         say(&mut outgoing, &AdminReply::Refused(refusal.clone())).await?;
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, connection.closed()).await;
         Err(AdminSessionError::Refused(refusal))
@@ -139,7 +138,7 @@ impl Service {
         let outcome = match &answer {
             Ok(_) => "done",
             Err(refusal) => {
-                self.refusals.count(refusal.code());
+                self.refusals.count(RefusalCause::new(refusal.code()));
                 tracing::warn!(admin = %caller.name, command, %refusal, "refused");
                 refusal.code()
             }

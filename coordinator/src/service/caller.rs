@@ -1,7 +1,4 @@
-//! Who asks, what they may, and how often somebody was refused.
-
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+//! Who asks, and what they may.
 
 use consilium_domain::{Role, SiteId};
 use consilium_protocol::admin::{AdminRefusal, AdminRequest};
@@ -29,21 +26,6 @@ impl Caller {
     }
 }
 
-/// Refusals since the start, by their code.
-#[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<BTreeMap<String, u64>>);
-
-impl Refusals {
-    pub(super) fn count(&self, code: &str) {
-        let mut counts = self.0.lock().expect("no panic while the lock is held");
-        *counts.entry(code.to_owned()).or_default() += 1;
-    }
-
-    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
-        self.0.lock().expect("no panic while the lock is held").clone()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,13 +41,5 @@ mod tests {
         assert_eq!(admin.admit(&pause), Ok(()));
         assert_eq!(observer.admit(&pause), Err(AdminRefusal::ReadOnly));
         assert_eq!(observer.admit(&AdminRequest::ListStudies), Ok(()));
-    }
-
-    #[test]
-    fn refusals_are_counted_by_their_code() {
-        let refusals = Refusals::default();
-        refusals.count("read-only");
-        refusals.count("read-only");
-        assert_eq!(refusals.counts(), [("read-only".to_owned(), 2)].into());
     }
 }

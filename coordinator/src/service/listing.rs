@@ -30,7 +30,8 @@ impl Service {
     pub(super) async fn list(&self) -> StudyList {
         let entries = self.entries.lock().await;
         let studies = (0..entries.len()).map(|index| summary(&entries, index)).collect();
-        StudyList { studies, refused: self.refusals.counts() }
+        let counts = self.refusals.snapshot().into_iter();
+        StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_string(), count)).collect() }
     }
 
     pub(super) async fn show(&self, study: &str) -> Result<StudyView, AdminRefusal> {

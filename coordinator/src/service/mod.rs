@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use consilium_pki::Lifetime;
-use consilium_transport::{Identity, IdentityError, Tuning};
+use consilium_transport::{Identity, IdentityError, Refusals, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::auditing::{Audit, AuditError};
@@ -40,7 +40,6 @@ use crate::weights::WeightsStore;
 
 pub use shelf::ShelfError;
 
-use caller::Refusals;
 use carrying::Entry;
 use shelf::Shelf;
 
@@ -58,6 +57,8 @@ pub struct ServiceConfig {
     pub identity_dir: PathBuf,
     /// The UDP address to listen on.
     pub listen: SocketAddr,
+    /// The TCP address to listen on, if any.
+    pub listen_tcp: Option<SocketAddr>,
     /// Imported weights: the only ones a study can name.
     pub weights_store: WeightsStore,
     /// How progress is told.
@@ -104,6 +105,7 @@ struct Service {
     submitting: Mutex<()>,
     /// Grows whenever a study begins or ends: sites that wait look again.
     turns: watch::Sender<u64>,
+    /// Callers that the door refused and requests that were: one count for the log and the admins.
     refusals: Refusals,
     admins: Semaphore,
     /// Who may connect at all.
@@ -125,7 +127,13 @@ pub async fn serve(
     let (shelf, found) = Shelf::open(&config.state_dir)?;
     let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
     let registry = Registry::open(&state.registry(), Some(identity.clone()), terms).await?;
-    let mut door = Door::open(config.listen, &identity, registry.clone(), config.tuning, audit.clone())?;
+    let mut door = Door::open(
+        (config.listen, config.listen_tcp),
+        &identity,
+        registry.clone(),
+        config.tuning,
+        audit.clone(),
+    )?;
     let teller = Teller::new(config.notices);
     let service = Arc::new(Service {
         shelf,
@@ -135,7 +143,7 @@ pub async fn serve(
         entries: Mutex::default(),
         submitting: Mutex::default(),
         turns: watch::Sender::new(0),
-        refusals: Refusals::default(),
+        refusals: door.refusals().clone(),
         admins: Semaphore::new(MAX_ADMINS),
         registry,
     });

@@ -1,11 +1,13 @@
 //! Why a connection ended, in words for the person who has to mend it.
 
 use std::fmt;
+use std::io;
 
 use quinn::{ConnectionError, VarInt};
+use rustls::AlertDescription;
 
 /// Close reasons come from the peer: longer ones are cut, so that a log line stays a line.
-const MAX_REASON_CHARS: usize = 300;
+pub(crate) const MAX_REASON_CHARS: usize = 300;
 
 /// QUIC carries a TLS alert as this number plus the alert (RFC 9001, section 4.8).
 const TLS_ALERT_BASE: u64 = 0x100;
@@ -28,6 +30,10 @@ impl CloseCode {
     pub const REVOKED: Self = Self(3);
     /// Whoever wants to join was answered, or asked for something else.
     pub const JOIN_OVER: Self = Self(4);
+    /// The other side has more connections than one party needs.
+    pub const TOO_MANY: Self = Self(5);
+    /// The other side measures the network too often.
+    pub const PROBED_TOO_OFTEN: Self = Self(6);
     /// The first number free for the layers above.
     pub const FIRST_FREE: u32 = 16;
 
@@ -71,6 +77,44 @@ impl Closed {
     pub fn reason(&self) -> &str {
         &self.reason
     }
+
+    fn because(reason: impl Into<String>) -> Self {
+        Self { code: None, revoked: false, reason: reason.into() }
+    }
+
+    /// We closed it.
+    pub(crate) fn by_us() -> Self {
+        Self::because("closed by this side")
+    }
+
+    /// The other side closed it, with words of its own.
+    pub(crate) fn by_them(code: u64, reason: &[u8]) -> Self {
+        let said = match printable(reason) {
+            text if text.is_empty() => format!("closed by the other side (code {code})"),
+            text => format!("closed by the other side: {text}"),
+        };
+        let code = u32::try_from(code).ok().map(CloseCode);
+        Self { code, revoked: code == Some(CloseCode::REVOKED), reason: said }
+    }
+
+    /// TCP: the other end of the line is gone, and said nothing.
+    pub(crate) fn without_a_word() -> Self {
+        Self::because(
+            "the line was cut without a word: the other side was stopped, or something between us hung up",
+        )
+    }
+
+    /// TCP: the idle timeout.
+    pub(crate) fn silent() -> Self {
+        Self::because(
+            "nothing was heard from the other side in time: is it running, and is the network between us up?",
+        )
+    }
+
+    /// TCP: the other side does not keep to the protocol.
+    pub(crate) fn for_breaking(rule: &str) -> Self {
+        Self::because(format!("we refused the other side: {}", printable(rule.as_bytes())))
+    }
 }
 
 impl fmt::Display for Closed {
@@ -81,18 +125,10 @@ impl fmt::Display for Closed {
 
 impl From<ConnectionError> for Closed {
     fn from(error: ConnectionError) -> Self {
-        let mut code = None;
         let mut revoked = false;
         let reason = match error {
             ConnectionError::ApplicationClosed(close) => {
-                code = u32::try_from(close.error_code.into_inner()).ok().map(CloseCode);
-                revoked = code == Some(CloseCode::REVOKED);
-                match printable(&close.reason) {
-                    text if text.is_empty() => {
-                        format!("closed by the other side (code {})", close.error_code)
-                    }
-                    text => format!("closed by the other side: {text}"),
-                }
+                return Self::by_them(close.error_code.into_inner(), &close.reason);
             }
             ConnectionError::ConnectionClosed(close) => {
                 let what = printable(&close.reason);
@@ -114,7 +150,7 @@ impl From<ConnectionError> for Closed {
             ConnectionError::Reset => {
                 "the other side no longer knows this connection: it was restarted".to_owned()
             }
-            ConnectionError::LocallyClosed => "closed by this side".to_owned(),
+            ConnectionError::LocallyClosed => return Self::by_us(),
             ConnectionError::VersionMismatch => {
                 "the other side speaks another QUIC version: is it a Consilium coordinator?".to_owned()
             }
@@ -122,8 +158,72 @@ impl From<ConnectionError> for Closed {
                 "too many connections on this socket: restart this program".to_owned()
             }
         };
-        Self { code, revoked, reason }
+        Self { revoked, ..Self::because(reason) }
     }
+}
+
+impl From<yamux::ConnectionError> for Closed {
+    fn from(error: yamux::ConnectionError) -> Self {
+        use yamux::{ConnectionError, FrameDecodeError};
+        match error {
+            ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)) => error.into(),
+            ConnectionError::Closed => Self::without_a_word(),
+            other => Self::for_breaking(&other.to_string()),
+        }
+    }
+}
+
+/// Of TLS over TCP, which gives its own errors as those of the socket.
+impl From<io::Error> for Closed {
+    fn from(error: io::Error) -> Self {
+        match tls_error(&error) {
+            Some(rustls::Error::AlertReceived(alert)) => Self {
+                revoked: *alert == AlertDescription::CertificateRevoked,
+                ..Self::because(format!(
+                    "the other side refused the connection: {}",
+                    explained(alert_code(*alert), &format!("{alert:?}"))
+                ))
+            },
+            Some(error) => {
+                let code = alert_of(error).map_or(0, alert_code);
+                Self::because(format!(
+                    "we refused the other side: {}",
+                    explained(code, &printable(error.to_string().as_bytes()))
+                ))
+            }
+            None if is_end(&error) => Self::without_a_word(),
+            None => Self::because(printable(error.to_string().as_bytes())),
+        }
+    }
+}
+
+/// What TLS has to say, where it is TLS that failed.
+pub(crate) fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The alert with which `error` is told to the other side, for the errors that a hospital can meet.
+pub(crate) fn alert_of(error: &rustls::Error) -> Option<AlertDescription> {
+    match error {
+        rustls::Error::InvalidCertificate(error) => Some(error.clone().into()),
+        rustls::Error::NoCertificatesPresented => Some(AlertDescription::CertificateRequired),
+        rustls::Error::NoApplicationProtocol => Some(AlertDescription::NoApplicationProtocol),
+        _ => None,
+    }
+}
+
+fn alert_code(alert: AlertDescription) -> u64 {
+    TLS_ALERT_BASE + u64::from(u8::from(alert))
+}
+
+/// The TLS alert in a code of QUIC, where it is one.
+pub(crate) fn alert_in(code: u64) -> Option<AlertDescription> {
+    code.checked_sub(TLS_ALERT_BASE).and_then(|alert| u8::try_from(alert).ok()).map(AlertDescription::from)
+}
+
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero};
+    [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof, WriteZero].contains(&error.kind())
 }
 
 /// The library's words, and what to do about them where the number tells.
@@ -150,7 +250,7 @@ fn advice(code: u64) -> Option<&'static str> {
 }
 
 /// Text from outside, safe to print: control characters (terminal escapes, line breaks) become spaces.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON_CHARS);
     clean.collect::<String>().trim().to_owned()

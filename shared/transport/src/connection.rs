@@ -11,9 +11,13 @@ use tokio::sync::Semaphore;
 
 use crate::blobs::TRANSFERS_AT_ONCE;
 use crate::closed::{CloseCode, Closed};
+use crate::door::Place;
+use crate::link::{BINDING_BYTES, Link, LinkKind};
 use crate::peer::Peer;
+use crate::refusals::Refusals;
 
-/// Bytes in UDP datagrams, headers and retransmissions included, since the connection began.
+/// Bytes since the connection began: over QUIC those of UDP datagrams, headers and retransmissions included, over TCP
+/// those of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Bytes we sent.
@@ -22,23 +26,45 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
-/// A QUIC connection to a peer whose certificate has been checked. Clones share it; the last one dropped closes it.
+/// A connection to a peer whose certificate has been checked. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
 
 struct Shared {
-    quic: quinn::Connection,
+    link: Link,
     peer: Peer,
-    /// A client's own socket, which lives as long as its one connection.
-    endpoint: Option<quinn::Endpoint>,
     control_taken: AtomicBool,
     transfers: Semaphore,
+    /// Where the coordinator counts what this peer does wrong; on a client nobody looks.
+    refusals: Refusals,
+    /// The coordinator's room for this connection.
+    _place: Option<Place>,
 }
 
 impl Connection {
-    pub(crate) fn new(quic: quinn::Connection, peer: Peer, endpoint: Option<quinn::Endpoint>) -> Self {
+    pub(crate) fn to_coordinator(link: Link, peer: Peer) -> Self {
+        Self::new(link, peer, Refusals::default(), None)
+    }
+
+    pub(crate) fn from_caller(link: Link, peer: Peer, refusals: Refusals, place: Place) -> Self {
+        Self::new(link, peer, refusals, Some(place))
+    }
+
+    fn new(link: Link, peer: Peer, refusals: Refusals, place: Option<Place>) -> Self {
         let transfers = Semaphore::new(TRANSFERS_AT_ONCE);
-        Self(Arc::new(Shared { quic, peer, endpoint, control_taken: AtomicBool::new(false), transfers }))
+        let control_taken = AtomicBool::new(false);
+        Self(Arc::new(Shared { link, peer, control_taken, transfers, refusals, _place: place }))
+    }
+
+    /// What carries it.
+    pub fn kind(&self) -> LinkKind {
+        self.0.link.kind()
+    }
+
+    /// Bytes that both ends of this very TLS session have and nobody else can (RFC 9266, `tls-exporter`): a proof that
+    /// covers them cannot be carried to another connection.
+    pub fn channel_binding(&self) -> [u8; BINDING_BYTES] {
+        self.0.link.binding()
     }
 
     /// Whom the other side's certificate speaks for.
@@ -56,47 +82,49 @@ impl Connection {
         self.0.peer.expires
     }
 
-    /// The other side's present address; it may change as its network does.
+    /// The other side's present address; over QUIC it may change as its network does. Through a proxy it is the
+    /// proxy's.
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.quic.remote_address()
+        self.0.link.remote_address()
     }
 
     /// The bytes this connection has cost so far.
     pub fn traffic(&self) -> Traffic {
-        let stats = self.0.quic.stats();
-        Traffic { bytes_sent: stats.udp_tx.bytes, bytes_received: stats.udp_rx.bytes }
+        self.0.link.traffic()
     }
 
     /// Ends the connection at once; undelivered messages are lost. The other side is shown `reason`.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.0.quic.close(code.into(), reason.as_bytes());
+        self.0.link.close(code, reason);
     }
 
     /// Waits until the connection has ended, and says why.
     pub async fn closed(&self) -> Closed {
-        self.0.quic.closed().await.into()
+        self.0.link.closed().await
     }
 
     /// Why the connection ended, if it has.
     pub fn close_reason(&self) -> Option<Closed> {
-        self.0.quic.close_reason().map(Closed::from)
+        self.0.link.close_reason()
     }
 
     /// On a client: waits until the goodbye of [`Connection::close`] has left. A program that ends without this
     /// leaves the coordinator waiting for a minute. Does nothing on the coordinator's side: see
     /// [`crate::Listener::drained`].
     pub async fn drained(&self) {
-        if let Some(endpoint) = &self.0.endpoint {
-            endpoint.wait_idle().await;
-        }
+        self.0.link.drained().await;
     }
 
-    pub(crate) fn quic(&self) -> &quinn::Connection {
-        &self.0.quic
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.0.refusals
     }
 
     pub(crate) fn is_client(&self) -> bool {
-        self.0.quic.side().is_client()
+        self.0.link.is_client()
     }
 
     pub(crate) fn control_taken(&self) -> &AtomicBool {
@@ -111,6 +139,7 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
+            .field("link", &self.kind())
             .field("peer", &self.0.peer)
             .field("address", &self.remote_address())
             .finish()

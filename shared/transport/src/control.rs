@@ -5,13 +5,14 @@
 
 use std::sync::atomic::Ordering;
 
-use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::closed::Closed;
 use crate::connection::Connection;
 use crate::frame::{self, FrameError, MAX_FRAME, PREFIX_BYTES};
+use crate::link::{RecvHalf, SendHalf, StreamFailure};
+use crate::refusals::{RefusalCause, Refusals};
 use crate::tuning::HANDSHAKE_TIMEOUT;
 
 /// The first byte of the control stream.
@@ -54,8 +55,8 @@ pub enum ControlError {
 /// The sending half of the control stream.
 #[derive(Debug)]
 pub struct ControlSender {
-    stream: SendStream,
-    /// Encoded frames, and how much of them has gone to QUIC already.
+    stream: SendHalf,
+    /// Encoded frames, and how much of them has gone to the link already.
     unsent: Vec<u8>,
     gone: usize,
 }
@@ -63,9 +64,11 @@ pub struct ControlSender {
 /// The receiving half of the control stream.
 #[derive(Debug)]
 pub struct ControlReceiver {
-    stream: RecvStream,
+    stream: RecvHalf,
     /// The bytes of at most one unfinished frame and what came with it.
     arrived: Vec<u8>,
+    /// Where broken frames are counted.
+    refusals: Refusals,
 }
 
 impl Connection {
@@ -78,10 +81,9 @@ impl Connection {
             return Err(ControlError::WrongSide);
         }
         self.take_control()?;
-        let (mut send, recv) =
-            self.quic().open_bi().await.map_err(|error| ControlError::Lost(error.into()))?;
+        let (mut send, recv) = self.link().open().await.map_err(ControlError::Lost)?;
         send.write_all(&[CONTROL_TAG]).await?;
-        Ok(halves(send, recv))
+        Ok(self.halves(send, recv))
     }
 
     /// On the coordinator: accepts the control stream the client opened.
@@ -94,31 +96,38 @@ impl Connection {
         }
         self.take_control()?;
         let opened = async {
-            let (send, mut recv) =
-                self.quic().accept_bi().await.map_err(|error| ControlError::Lost(error.into()))?;
+            let (send, mut recv) = self.link().accept().await.map_err(ControlError::Lost)?;
             let mut tag = [0];
             recv.read_exact(&mut tag).await?;
-            if tag[0] == CONTROL_TAG { Ok(halves(send, recv)) } else { Err(ControlError::NotControl(tag[0])) }
+            if tag[0] == CONTROL_TAG {
+                Ok(self.halves(send, recv))
+            } else {
+                Err(ControlError::NotControl(tag[0]))
+            }
         };
-        tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await.map_err(|_| ControlError::Silent)?
+        let opened = tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await;
+        opened.map_err(|_| ControlError::Silent).flatten().inspect_err(|error| match error {
+            ControlError::Silent => self.refusals().count(RefusalCause::SLOW_FIRST_FRAME),
+            ControlError::NotControl(_) => self.refusals().count(RefusalCause::BAD_FIRST_STREAM),
+            _ => {}
+        })
     }
 
     fn take_control(&self) -> Result<(), ControlError> {
         if self.control_taken().swap(true, Ordering::AcqRel) { Err(ControlError::Taken) } else { Ok(()) }
     }
-}
 
-fn halves(send: SendStream, recv: RecvStream) -> (ControlSender, ControlReceiver) {
-    // Only a stream that was finished or reset cannot be given a priority; this one is new.
-    send.set_priority(CONTROL_PRIORITY).ok();
-    (
-        ControlSender { stream: send, unsent: Vec::new(), gone: 0 },
-        ControlReceiver { stream: recv, arrived: Vec::new() },
-    )
+    fn halves(&self, send: SendHalf, recv: RecvHalf) -> (ControlSender, ControlReceiver) {
+        send.hasten(CONTROL_PRIORITY);
+        (
+            ControlSender { stream: send, unsent: Vec::new(), gone: 0 },
+            ControlReceiver { stream: recv, arrived: Vec::new(), refusals: self.refusals().clone() },
+        )
+    }
 }
 
 impl ControlSender {
-    /// Sends one message; returns when QUIC has taken all of it. Cancel safe in this sense: a message whose sending
+    /// Sends one message; returns when the link has taken all of it. Cancel safe in this sense: a message whose sending
     /// was cancelled is completed by the next call, never repeated or torn.
     ///
     /// # Errors
@@ -137,7 +146,8 @@ impl ControlSender {
     /// Where the connection has ended.
     pub async fn finish(mut self) -> Result<(), ControlError> {
         self.flush().await?;
-        self.stream.finish().map_err(|_| ControlError::CutShort)
+        self.stream.finish().await;
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), ControlError> {
@@ -158,52 +168,25 @@ impl ControlReceiver {
             if let Some(message) = self.take_frame()? {
                 return Ok(Some(message));
             }
-            match self.stream.read_chunk(PREFIX_BYTES + MAX_FRAME, true).await? {
-                Some(chunk) => self.arrived.extend_from_slice(&chunk.bytes),
-                None if self.arrived.is_empty() => return Ok(None),
-                None => return Err(ControlError::CutShort),
+            if !self.stream.read_into(&mut self.arrived, PREFIX_BYTES + MAX_FRAME).await? {
+                return if self.arrived.is_empty() { Ok(None) } else { Err(ControlError::CutShort) };
             }
         }
     }
 
     /// The first frame of what has arrived, if all of it has.
-    fn take_frame<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ControlError> {
-        let Some((prefix, rest)) = self.arrived.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
-        let length = frame::body_length(*prefix)?;
-        let Some(body) = rest.get(..length) else { return Ok(None) };
-        let message = frame::decode(body)?;
-        self.arrived.drain(..PREFIX_BYTES + length);
-        Ok(Some(message))
+    fn take_frame<M: DeserializeOwned>(&mut self) -> Result<Option<M>, FrameError> {
+        frame::take(&mut self.arrived, MAX_FRAME)
+            .inspect_err(|error| self.refusals.count(RefusalCause::of_frame(error)))
     }
 }
 
-impl From<WriteError> for ControlError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::ConnectionLost(error) => Self::Lost(error.into()),
-            WriteError::Stopped(code) => Self::Stopped(code.into_inner()),
-            WriteError::ClosedStream | WriteError::ZeroRttRejected => Self::CutShort,
-        }
-    }
-}
-
-impl From<ReadError> for ControlError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::ConnectionLost(error) => Self::Lost(error.into()),
-            ReadError::Reset(code) => Self::Stopped(code.into_inner()),
-            ReadError::ClosedStream | ReadError::IllegalOrderedRead | ReadError::ZeroRttRejected => {
-                Self::CutShort
-            }
-        }
-    }
-}
-
-impl From<ReadExactError> for ControlError {
-    fn from(error: ReadExactError) -> Self {
-        match error {
-            ReadExactError::FinishedEarly(_) => Self::CutShort,
-            ReadExactError::ReadError(error) => error.into(),
+impl From<StreamFailure> for ControlError {
+    fn from(failure: StreamFailure) -> Self {
+        match failure {
+            StreamFailure::Lost(closed) => Self::Lost(closed),
+            StreamFailure::Stopped(code) => Self::Stopped(code),
+            StreamFailure::Ended => Self::CutShort,
         }
     }
 }

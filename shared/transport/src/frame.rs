@@ -95,6 +95,23 @@ pub fn body_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, FrameError> {
     Ok(bytes)
 }
 
+/// The message of the whole frame that `arrived` begins with, if it is all there: then it is taken away from
+/// `arrived`. This is the frame reader of every stream.
+///
+/// # Errors
+/// As [`body_length`] and [`decode`], and where the body is longer than `most`: known from its length alone.
+pub fn take<M: DeserializeOwned>(arrived: &mut Vec<u8>, most: usize) -> Result<Option<M>, FrameError> {
+    let Some((prefix, rest)) = arrived.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let length = body_length(*prefix)?;
+    if length > most {
+        return Err(FrameError::TooLarge { bytes: length });
+    }
+    let Some(body) = rest.get(..length) else { return Ok(None) };
+    let message = decode(body)?;
+    arrived.drain(..PREFIX_BYTES + length);
+    Ok(Some(message))
+}
+
 fn check_length(bytes: usize) -> Result<(), FrameError> {
     match bytes {
         0 => Err(FrameError::Empty),

@@ -141,6 +141,11 @@ impl Identity {
         public_key_sha256(self.root()).expect("the root was read as a certificate before")
     }
 
+    /// The certificates that this side shows, its own first.
+    pub(crate) fn own_chain(&self) -> Vec<CertificateDer<'static>> {
+        self.shown().certified.cert.clone()
+    }
+
     fn shown(&self) -> Shown {
         self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

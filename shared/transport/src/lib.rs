@@ -1,4 +1,5 @@
-//! QUIC with mutual TLS: who is on the other side, framed control messages, and blobs by digest.
+//! Mutual TLS over QUIC, or over TCP where UDP is blocked: who is on the other side, framed control messages, and blobs
+//! by digest.
 //!
 //! One connection has two planes: one control stream (frames of at most 64 KiB, any serde message) and one data
 //! stream for every chunk of at most 1 MiB of a blob. The client opens every stream; the coordinator only answers.
@@ -13,14 +14,24 @@ mod closed;
 mod connect;
 mod connection;
 mod control;
+mod dial;
+mod door;
 mod endpoint;
 mod entrance;
 pub mod frame;
 mod identity;
 mod join;
+mod link;
 mod listener;
+#[doc(hidden)]
+pub mod parsers;
 mod peer;
+mod probe;
+mod proxy;
+mod reception;
+mod refusals;
 mod renewal;
+mod shown;
 mod tls;
 mod tuning;
 
@@ -29,9 +40,10 @@ pub use blobs::{
     ServeError, StoreError, TransferError, Transferred, serve_blobs,
 };
 pub use closed::{CloseCode, Closed};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_tcp};
 pub use connection::{Connection, Traffic};
 pub use control::{ControlError, ControlReceiver, ControlSender};
+pub use dial::{Attempt, DialError, Dialler, LinkChoice, LinkMemory, QUIC_PATIENCE, UnknownLink, Way};
 pub use entrance::{Doorkeeper, Entrance};
 pub use frame::FrameError;
 pub use identity::{Identity, IdentityError};
@@ -39,8 +51,13 @@ pub use join::{
     Applicant, JOIN_ALPN, JoinClaim, JoinError, JoinRefusal, JoinToken, Joined, TokenError, TokenId,
     TokenSecret, join,
 };
+pub use link::LinkKind;
 pub use listener::{AcceptError, BindError, Listener};
 pub use peer::CertificateNameError;
+pub use probe::{Probe, ProbeError, Rate};
+pub use proxy::{NoProxyAddress, Proxy, ProxyChoice, ProxyError};
+pub use refusals::{RefusalCause, Refusals};
 pub use renewal::RenewalError;
+pub use shown::ShownCertificate;
 pub use tls::TlsError;
 pub use tuning::{Congestion, Tuning, UnknownCongestion};

@@ -3,38 +3,53 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consilium_domain::Role;
-use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
+use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, Incoming, ServerConfig};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
+use crate::door::{Door, Knock, MAX_HANDSHAKES};
 use crate::endpoint;
 use crate::entrance::Entrance;
 use crate::identity::Identity;
-use crate::join::{self, Applicant, JOIN_ALPN};
-use crate::peer::{CertificateNameError, Peer};
+use crate::join::Applicant;
+use crate::link::quic::{self, QuicLink};
+use crate::link::{Greeting, Link, tcp};
+use crate::peer::CertificateNameError;
+use crate::probe::ProbeDesk;
+use crate::reception::{Reception, Unmet};
+use crate::refusals::{RefusalCause, Refusals};
 use crate::tls::{self, TlsError};
-use crate::tuning::{self, HANDSHAKE_TIMEOUT, Side, Tuning};
+use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 
-/// Handshakes at once. A consortium has at most some fifty sites; the rest is slack for their reconnecting together.
-const MAX_HANDSHAKES: usize = 128;
+/// After the system could give no socket for a caller (there are too many open), how long until the next try.
+const NO_SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
-/// From here on, callers must first prove that they own their address, so that forged ones cannot fill the slots.
-const PROVE_ADDRESS_FROM: usize = 16;
+/// Where both ports shall be one number of the system's choice: how many numbers are tried.
+const PORT_TRIES: u32 = 16;
 
 /// Applicants that wait for an answer at once. Sites join once in their life; more is somebody guessing.
 const MAX_APPLICANTS: usize = 8;
 
-/// The coordinator's listening socket. Dropping it stops new connections and leaves the present ones alone.
+/// Callers who are being heard at once: each may take its time, and none of them the places of sites.
+const MAX_HEARD: usize = 8;
+
+/// The coordinator's listening sockets. Dropping it stops new connections and leaves the present ones alone.
 pub struct Listener {
     endpoint: Endpoint,
+    tcp: Option<SocketAddr>,
     arrivals: mpsc::Receiver<Result<Connection, AcceptError>>,
     applicants: Option<mpsc::Receiver<Applicant>>,
-    door: AbortHandle,
+    doors: Vec<AbortHandle>,
+    /// The goodbye to all connections over TCP, each of which has a receiver as long as it lives.
+    closing: Arc<watch::Sender<Option<tcp::Farewell>>>,
+    refusals: Refusals,
 }
 
 /// Why the coordinator cannot listen.
@@ -53,6 +68,17 @@ pub enum BindError {
         "cannot listen on UDP {address}: {source}; is another coordinator running, or the address another machine's?"
     )]
     Socket {
+        /// The address asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The same for TCP.
+    #[error(
+        "cannot listen on TCP {address}: {source}; is another program listening there? Name another port with \
+         --listen-tcp, or serve UDP alone with --listen-tcp off"
+    )]
+    TcpSocket {
         /// The address asked for.
         address: SocketAddr,
         /// What the system said.
@@ -103,6 +129,14 @@ pub enum AcceptError {
         /// Whose certificate it is.
         role: Role,
     },
+    /// Its holder, or its address, has more connections than anybody needs.
+    #[error("{address} was not let in: `{role}`, or this address, has too many connections already")]
+    TooMany {
+        /// The caller.
+        address: SocketAddr,
+        /// Whose certificate it is.
+        role: Role,
+    },
 }
 
 impl AcceptError {
@@ -114,26 +148,41 @@ impl AcceptError {
             Self::Certificate { .. } => "certificate-without-role",
             Self::Join { .. } => "join",
             Self::WrongRole { .. } => "wrong-role",
+            Self::TooMany { .. } => "too-many",
         }
     }
 }
 
 impl Listener {
-    /// Listens on UDP `address`; port 0 takes any. Lets in whoever has a certificate. Must be called inside a tokio
-    /// runtime.
+    /// Listens on UDP `address` alone; port 0 takes any. Lets in whoever has a certificate. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// Where the kit is not the coordinator's or the address cannot be had.
     pub fn bind(address: SocketAddr, identity: &Identity, tuning: Tuning) -> Result<Self, BindError> {
-        Self::bind_with(address, identity, &Entrance::default(), tuning)
+        Self::bind_with(address, None, identity, &Entrance::default(), tuning)
     }
 
-    /// As [`Listener::bind`], with a door that knows more than certificates.
+    /// As [`Listener::bind`], and, for sites whose network drops UDP, on TCP `tcp`. Port 0 takes any; where it is 0 in
+    /// both, both get the same.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_both(
+        udp: SocketAddr,
+        tcp: Option<SocketAddr>,
+        identity: &Identity,
+        tuning: Tuning,
+    ) -> Result<Self, BindError> {
+        Self::bind_with(udp, tcp, identity, &Entrance::default(), tuning)
+    }
+
+    /// As [`Listener::bind_both`], with a door that knows more than certificates. Joining works over QUIC alone.
     ///
     /// # Errors
     /// As [`Listener::bind`].
     pub fn bind_with(
-        address: SocketAddr,
+        udp: SocketAddr,
+        tcp: Option<SocketAddr>,
         identity: &Identity,
         entrance: &Entrance,
         tuning: Tuning,
@@ -143,15 +192,27 @@ impl Listener {
         }
         let quic = QuicServerConfig::try_from(tls::server(identity, entrance)?)
             .expect("our provider has AES-128-GCM for QUIC");
+        let strict = Entrance { joins: false, ..entrance.clone() };
+        let tls = Arc::new(tls::server(identity, &strict)?);
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(tuning.transport(Side::Coordinator)).max_incoming(MAX_HANDSHAKES);
-        let endpoint =
-            endpoint::open(address, Some(config)).map_err(|source| BindError::Socket { address, source })?;
+        let (endpoint, tcp) = sockets(udp, tcp, &config)?;
+        let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+
         let (ready, arrivals) = mpsc::channel(MAX_HANDSHAKES);
+        let refusals = Refusals::default();
         let (asking, applicants) = mpsc::channel(MAX_APPLICANTS);
-        let hall = Hall { ready, asking, hearing: Arc::new(Semaphore::new(MAX_HEARD)) };
-        let door = tokio::spawn(admit_all(endpoint.clone(), hall)).abort_handle();
-        Ok(Self { endpoint, arrivals, applicants: Some(applicants), door })
+        let hearing = Arc::new(Semaphore::new(MAX_HEARD));
+        let closing = Arc::new(watch::Sender::new(None));
+        let probes = ProbeDesk::default();
+        let reception =
+            Reception { door: Door::default(), refusals: refusals.clone(), probes, ready, asking, hearing };
+        let mut doors = vec![tokio::spawn(receive_quic(endpoint.clone(), reception.clone())).abort_handle()];
+        if let Some(listener) = tcp {
+            let entrance = TcpEntrance { tls, tuning, closing: closing.clone(), reception };
+            doors.push(tokio::spawn(entrance.receive_all(listener)).abort_handle());
+        }
+        Ok(Self { endpoint, tcp: address, arrivals, applicants: Some(applicants), doors, closing, refusals })
     }
 
     /// Those who want to join, from a listener whose [`Entrance`] hears them. They can be taken once; while nobody
@@ -160,7 +221,17 @@ impl Listener {
         self.applicants.take()
     }
 
-    /// The address really listened on.
+    /// The TCP address really listened on, if any.
+    pub const fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.tcp
+    }
+
+    /// Who was refused, counted by reason, since this listener was bound. Layers above count their refusals here too.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// The UDP address really listened on.
     ///
     /// # Errors
     /// Where the system has lost the socket.
@@ -173,99 +244,157 @@ impl Listener {
         self.arrivals.recv().await
     }
 
-    /// Closes the socket and every connection on it, telling each peer `reason`.
+    /// Closes the sockets and every connection on them, telling each peer `reason`.
     pub fn close(&self, code: CloseCode, reason: &str) {
+        self.closing.send_replace(Some((code, reason.to_owned())));
         self.endpoint.close(code.into(), reason.as_bytes());
     }
 
     /// After [`Listener::close`]: waits until every goodbye has left.
     pub async fn drained(&self) {
         self.endpoint.wait_idle().await;
+        self.closing.closed().await;
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.door.abort();
-    }
-}
-
-/// Callers who are being heard at once: each may take its time, and none of them the places of sites.
-const MAX_HEARD: usize = 8;
-
-/// Where callers go once it is known what they want.
-#[derive(Clone)]
-struct Hall {
-    ready: mpsc::Sender<Result<Connection, AcceptError>>,
-    asking: mpsc::Sender<Applicant>,
-    hearing: Arc<Semaphore>,
-}
-
-async fn admit_all(endpoint: Endpoint, hall: Hall) {
-    let mut handshakes = JoinSet::new();
-    while let Some(incoming) = endpoint.accept().await {
-        while handshakes.try_join_next().is_some() {}
-        let address = incoming.remote_address();
-        if handshakes.len() >= MAX_HANDSHAKES {
-            tracing::warn!(%address, "too many handshakes at once: caller refused");
-            incoming.refuse();
-        } else if handshakes.len() >= PROVE_ADDRESS_FROM && !incoming.remote_address_validated() {
-            incoming.retry().expect("an address not yet proven may be asked to");
-        } else {
-            let hall = hall.clone();
-            handshakes.spawn(async move {
-                if let Some(outcome) = admit(incoming, address, &hall).await.transpose() {
-                    // Nobody accepts any more: dropping the outcome closes the connection.
-                    hall.ready.send(outcome).await.ok();
-                }
-            });
+        for door in &self.doors {
+            door.abort();
         }
     }
 }
 
-/// The connection of a site; none where the caller wants to join and waits elsewhere.
-async fn admit(
-    incoming: Incoming,
-    address: SocketAddr,
-    hall: &Hall,
-) -> Result<Option<Connection>, AcceptError> {
-    let quic = tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming)
-        .await
-        .map_err(|_| AcceptError::Slow { address })?
-        .map_err(|error| AcceptError::Handshake { address, reason: error.into() })?;
-    if wants_to_join(&quic) {
-        return hear(quic, address, hall).await.map(|()| None);
-    }
-    let peer = caller(&quic, address).inspect_err(|error| {
-        quic.close(CloseCode::WRONG_ROLE.into(), error.to_string().as_bytes());
-    })?;
-    tuning::trust(&quic);
-    Ok(Some(Connection::new(quic, peer, None)))
-}
-
-fn wants_to_join(quic: &quinn::Connection) -> bool {
-    let data = quic.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
-    data.is_some_and(|data| data.protocol.as_deref() == Some(JOIN_ALPN))
-}
-
-async fn hear(quic: quinn::Connection, address: SocketAddr, hall: &Hall) -> Result<(), AcceptError> {
-    let too_many = || {
-        let problem =
-            "too many want to join at once, or this coordinator takes nobody: try again in a minute";
-        quic.close(CloseCode::JOIN_OVER.into(), problem.as_bytes());
-        AcceptError::Join { address, problem: problem.to_owned() }
+/// The sockets for UDP `udp` and TCP `tcp`.
+fn sockets(
+    udp: SocketAddr,
+    tcp: Option<SocketAddr>,
+    config: &ServerConfig,
+) -> Result<(Endpoint, Option<TcpListener>), BindError> {
+    let open_udp = || {
+        endpoint::open(udp, Some(config.clone())).map_err(|source| BindError::Socket { address: udp, source })
     };
-    let Ok(_place) = hall.hearing.try_acquire() else { return Err(too_many()) };
-    let applicant = join::hear(quic.clone(), address)
-        .await
-        .map_err(|error| AcceptError::Join { address, problem: error.to_string() })?;
-    hall.asking.try_send(applicant).map_err(|_| too_many())
+    let endpoint = open_udp()?;
+    let Some(tcp) = tcp else { return Ok((endpoint, None)) };
+    let same = tcp.port() == 0 && udp.port() == 0;
+    let beside = |endpoint: &Endpoint| {
+        let mut address = tcp;
+        if same {
+            address.set_port(endpoint.local_addr()?.port());
+        }
+        endpoint::listen(address)
+    };
+    let mut last = beside(&endpoint).map(|listener| (endpoint, listener));
+    // Another program may have the number that the system chose, for TCP.
+    for _ in 1..PORT_TRIES {
+        if last.is_ok() || !same {
+            break;
+        }
+        let endpoint = open_udp()?;
+        last = beside(&endpoint).map(|listener| (endpoint, listener));
+    }
+    let (endpoint, listener) = last.map_err(|source| BindError::TcpSocket { address: tcp, source })?;
+    Ok((endpoint, Some(listener)))
 }
 
-fn caller(quic: &quinn::Connection, address: SocketAddr) -> Result<Peer, AcceptError> {
-    let peer = Peer::of(quic).map_err(|source| AcceptError::Certificate { address, source })?;
-    match peer.role {
-        Role::Site(_) | Role::Admin(_) | Role::Observer(_) => Ok(peer),
-        role @ Role::Coordinator => Err(AcceptError::WrongRole { address, role }),
+async fn receive_quic(endpoint: Endpoint, reception: Reception) {
+    let mut handshakes = JoinSet::new();
+    while let Some(incoming) = endpoint.accept().await {
+        while handshakes.try_join_next().is_some() {}
+        let address = incoming.remote_address();
+        match reception.door.knock(address.ip(), incoming.remote_address_validated()) {
+            Knock::Full(cause) => {
+                tracing::debug!(%address, %cause, "caller refused");
+                reception.refusals.count(cause);
+                incoming.refuse();
+            }
+            Knock::Prove => incoming.retry().expect("an address not yet proven may be asked to"),
+            Knock::Come(place) => {
+                let reception = reception.clone();
+                handshakes.spawn(async move {
+                    let outcome = shake_hands(incoming, address).await;
+                    drop(place);
+                    reception.judge(address, outcome).await;
+                });
+            }
+        }
+    }
+}
+
+async fn shake_hands(incoming: Incoming, address: SocketAddr) -> Result<(Link, Greeting), Unmet> {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
+        Ok(Ok(connection)) => {
+            let greeting = quic::greeting(&connection);
+            Ok((Link::Quic(QuicLink::new(connection, None)), greeting))
+        }
+        Ok(Err(error)) => {
+            let cause = RefusalCause::of_quic(&error);
+            Err(Unmet { error: AcceptError::Handshake { address, reason: error.into() }, cause })
+        }
+        Err(_) => Err(slow(address)),
+    }
+}
+
+fn slow(address: SocketAddr) -> Unmet {
+    Unmet { error: AcceptError::Slow { address }, cause: RefusalCause::SLOW_HANDSHAKE }
+}
+
+/// What handshakes over TCP need.
+#[derive(Clone)]
+struct TcpEntrance {
+    tls: Arc<rustls::ServerConfig>,
+    tuning: Tuning,
+    closing: Arc<watch::Sender<Option<tcp::Farewell>>>,
+    reception: Reception,
+}
+
+impl TcpEntrance {
+    async fn receive_all(self, listener: TcpListener) {
+        let mut handshakes = JoinSet::new();
+        let mut closing = self.closing.subscribe();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = closing.wait_for(Option::is_some) => return,
+            };
+            while handshakes.try_join_next().is_some() {}
+            let (socket, address) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "the system gives no socket for a caller");
+                    tokio::time::sleep(NO_SOCKET_PAUSE).await;
+                    continue;
+                }
+            };
+            match self.reception.door.knock(address.ip(), true) {
+                Knock::Come(place) => {
+                    let this = self.clone();
+                    handshakes.spawn(async move {
+                        let outcome = this.shake_hands(socket, address).await;
+                        drop(place);
+                        this.reception.judge(address, outcome).await;
+                    });
+                }
+                Knock::Full(cause) => {
+                    tracing::debug!(%address, %cause, "caller refused");
+                    self.reception.refusals.count(cause);
+                }
+                Knock::Prove => unreachable!("over TCP every address is proven"),
+            }
+        }
+    }
+
+    async fn shake_hands(&self, socket: TcpStream, address: SocketAddr) -> Result<(Link, Greeting), Unmet> {
+        if let Err(error) = endpoint::prompt(&socket) {
+            tracing::debug!(%error, "the system delays small messages");
+        }
+        let received = tcp::receive(socket, address, self.tls.clone(), self.tuning, self.closing.subscribe());
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, received).await {
+            Ok(Ok((link, greeting))) => Ok((Link::Tcp(link), greeting)),
+            Ok(Err(tcp::Failed { reason, cause })) => {
+                Err(Unmet { error: AcceptError::Handshake { address, reason }, cause })
+            }
+            Err(_) => Err(slow(address)),
+        }
     }
 }

@@ -47,12 +47,9 @@ impl Peer {
         }
     }
 
-    /// The holder of the certificate shown on `connection`.
-    pub(crate) fn of(connection: &quinn::Connection) -> Result<Self, CertificateNameError> {
-        let chain =
-            connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-        let leaf = chain.as_deref().and_then(|chain| chain.first()).ok_or(CertificateNameError::Absent)?;
-        Self::from_certificate(leaf)
+    /// The holder of the first certificate of `chain`.
+    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Result<Self, CertificateNameError> {
+        Self::from_certificate(chain.first().ok_or(CertificateNameError::Absent)?)
     }
 }
 

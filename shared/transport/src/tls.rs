@@ -19,6 +19,9 @@ use crate::join::JOIN_ALPN;
 /// Names this protocol and its version in the handshake, so that versions never meet by accident.
 pub(crate) const ALPN: &[u8] = b"consilium/1";
 
+/// The same for connections that only measure the network.
+pub(crate) const PROBE_ALPN: &[u8] = b"consilium-probe/1";
+
 /// Why TLS could not be configured from an identity that loaded well.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be configured from this kit: {0}; issue a new one")]
@@ -62,7 +65,7 @@ pub(crate) fn server(identity: &Identity, entrance: &Entrance) -> Result<ServerC
         .map_err(refused)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(identity.clone()));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), PROBE_ALPN.to_vec()];
     if entrance.joins {
         config.alpn_protocols.push(JOIN_ALPN.to_vec());
     }

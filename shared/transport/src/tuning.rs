@@ -1,4 +1,4 @@
-//! How a QUIC connection is tuned: windows, timers, stream limits, congestion control.
+//! How a connection is tuned: windows, timers, stream limits, congestion control (QUIC's alone).
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -104,6 +104,16 @@ pub(crate) enum Side {
 }
 
 impl Tuning {
+    /// The idle timeout, within its limits.
+    pub(crate) fn silence(self) -> Duration {
+        self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end())
+    }
+
+    /// How often to give a sign of life.
+    pub(crate) fn keep_alive(self) -> Duration {
+        KEEP_ALIVE.min(self.silence() / KEEP_ALIVES)
+    }
+
     pub(crate) fn transport(self, side: Side) -> Arc<TransportConfig> {
         let mut config = TransportConfig::default();
         // Only the client opens streams, and the coordinator lets it open more once it knows who it is.
@@ -111,8 +121,7 @@ impl Tuning {
             Side::Coordinator => (STRANGER_STREAMS, STRANGER_WINDOW),
             Side::Client => (0, CONNECTION_WINDOW),
         };
-        let silence = self.idle_timeout.clamp(*IDLE_TIMEOUTS.start(), *IDLE_TIMEOUTS.end());
-        let idle = IdleTimeout::try_from(silence).expect("ten minutes fit QUIC's idle timeout");
+        let idle = IdleTimeout::try_from(self.silence()).expect("ten minutes fit QUIC's idle timeout");
         config
             .receive_window(VarInt::from_u32(window))
             .send_window(u64::from(CONNECTION_WINDOW))
@@ -120,7 +129,7 @@ impl Tuning {
             .max_concurrent_bidi_streams(VarInt::from_u32(streams))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
-            .keep_alive_interval(Some(KEEP_ALIVE.min(silence / KEEP_ALIVES)))
+            .keep_alive_interval(Some(self.keep_alive()))
             .max_idle_timeout(Some(idle))
             // Chunks leave one after the other, not interleaved: on a thin link some chunk finishes every few
             // seconds, which is how progress is told from a stall.

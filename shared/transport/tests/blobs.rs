@@ -7,10 +7,21 @@ use std::sync::Arc;
 
 use consilium_domain::{BlobRef, Digest, Seed, SiteId};
 use consilium_transport::{
-    BlobAccess, BlobStore, CHUNK_BYTES, CloseCode, MAX_BLOB_BYTES, Refusal, ServeError, StoreError,
+    BlobAccess, BlobStore, CHUNK_BYTES, CloseCode, LinkKind, MAX_BLOB_BYTES, Refusal, ServeError, StoreError,
     TransferError, Transferred, serve_blobs,
 };
-use consortium::{Pair, pair, soon, store};
+use consortium::{Pair, over_both_links, pair, soon, store};
+
+over_both_links!(
+    blobs_travel_both_ways_and_only_once,
+    many_transfers_take_turns,
+    a_corrupted_upload_is_refused_and_nothing_is_kept,
+    a_corrupted_fetch_is_noticed_and_nothing_is_kept,
+    access_is_asked_for_both_directions,
+    a_blob_beyond_the_limit_is_refused_on_its_offer,
+    only_the_coordinator_serves_and_only_after_control,
+    an_ended_connection_fails_the_transfer_with_its_reason,
+);
 
 /// Lets exactly one blob pass, in either direction.
 struct Only(BlobRef);
@@ -40,9 +51,8 @@ fn files(dir: &Path) -> usize {
     entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn blobs_travel_both_ways_and_only_once() {
-    let pair = pair().await;
+async fn blobs_travel_both_ways_and_only_once(link: LinkKind) {
+    let pair = pair(link).await;
     for bytes in [0, 1, CHUNK_BYTES as usize, 5 * CHUNK_BYTES as usize + 17] {
         let ((_a, theirs), (_b, ours), (_c, third)) = (store(), store(), store());
         let content = content(bytes);
@@ -65,9 +75,8 @@ async fn blobs_travel_both_ways_and_only_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_transfers_take_turns() {
-    let pair = pair().await;
+async fn many_transfers_take_turns(link: LinkKind) {
+    let pair = pair(link).await;
     let ((_a, theirs), (_b, ours)) = (store(), store());
     let blob = ours.insert(content(3 * CHUNK_BYTES as usize)).await.unwrap();
     serve(&pair, &theirs, blob);
@@ -80,9 +89,8 @@ async fn many_transfers_take_turns() {
     assert_eq!(soon(fetches.join_all()).await, [Transferred::Moved; 12]);
 }
 
-#[tokio::test]
-async fn a_corrupted_upload_is_refused_and_nothing_is_kept() {
-    let pair = pair().await;
+async fn a_corrupted_upload_is_refused_and_nothing_is_kept(link: LinkKind) {
+    let pair = pair(link).await;
     let ((their_dir, theirs), (our_dir, ours)) = (store(), store());
     let blob = ours.insert(content(2 * CHUNK_BYTES as usize)).await.unwrap();
     serve(&pair, &theirs, blob);
@@ -97,9 +105,8 @@ async fn a_corrupted_upload_is_refused_and_nothing_is_kept() {
     assert_eq!(files(their_dir.path()), 0);
 }
 
-#[tokio::test]
-async fn a_corrupted_fetch_is_noticed_and_nothing_is_kept() {
-    let pair = pair().await;
+async fn a_corrupted_fetch_is_noticed_and_nothing_is_kept(link: LinkKind) {
+    let pair = pair(link).await;
     let ((their_dir, theirs), (our_dir, ours)) = (store(), store());
     let blob = theirs.insert(content(100)).await.unwrap();
     serve(&pair, &theirs, blob);
@@ -114,9 +121,8 @@ async fn a_corrupted_fetch_is_noticed_and_nothing_is_kept() {
     assert_eq!(files(our_dir.path()), 0);
 }
 
-#[tokio::test]
-async fn access_is_asked_for_both_directions() {
-    let pair = pair().await;
+async fn access_is_asked_for_both_directions(link: LinkKind) {
+    let pair = pair(link).await;
     let ((their_dir, theirs), (_b, ours)) = (store(), store());
     let allowed = BlobRef::of(b"something else");
     serve(&pair, &theirs, allowed);
@@ -131,9 +137,8 @@ async fn access_is_asked_for_both_directions() {
     assert!(matches!(absent, TransferError::Refused { refusal: Refusal::NotFound, .. }), "{absent}");
 }
 
-#[tokio::test]
-async fn a_blob_beyond_the_limit_is_refused_on_its_offer() {
-    let pair = pair().await;
+async fn a_blob_beyond_the_limit_is_refused_on_its_offer(link: LinkKind) {
+    let pair = pair(link).await;
     let ((their_dir, theirs), (_b, ours)) = (store(), store());
     let giant = BlobRef { digest: Digest::of(b"giant"), bytes: MAX_BLOB_BYTES + 1 };
     serve(&pair, &theirs, giant);
@@ -142,9 +147,8 @@ async fn a_blob_beyond_the_limit_is_refused_on_its_offer() {
     assert_eq!(files(their_dir.path()), 0);
 }
 
-#[tokio::test]
-async fn only_the_coordinator_serves_and_only_after_control() {
-    let pair = pair().await;
+async fn only_the_coordinator_serves_and_only_after_control(link: LinkKind) {
+    let pair = pair(link).await;
     let (_dir, store) = store();
     let access = Arc::new(Only(BlobRef::of(b"")));
     let refused = serve_blobs(pair.client.clone(), store.clone(), access).await;
@@ -153,9 +157,8 @@ async fn only_the_coordinator_serves_and_only_after_control() {
     assert!(matches!(refused, Err(TransferError::WrongSide)));
 }
 
-#[tokio::test]
-async fn an_ended_connection_fails_the_transfer_with_its_reason() {
-    let pair = pair().await;
+async fn an_ended_connection_fails_the_transfer_with_its_reason(link: LinkKind) {
+    let pair = pair(link).await;
     let (_dir, store) = store();
     pair.server.close(CloseCode::new(17), "the site was revoked");
     let lost = soon(pair.client.fetch(BlobRef::of(b"x"), &store)).await.unwrap_err();

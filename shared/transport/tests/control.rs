@@ -5,15 +5,23 @@ mod consortium;
 use std::time::Duration;
 
 use consilium_transport::frame::MAX_FRAME;
-use consilium_transport::{ControlError, FrameError};
-use consortium::{pair, soon};
+use consilium_transport::{ControlError, FrameError, LinkKind};
+use consortium::{over_both_links, pair, soon};
+
+over_both_links!(
+    messages_of_every_size_arrive_in_order,
+    an_oversized_message_is_refused_before_it_is_sent,
+    a_message_of_another_kind_is_an_error,
+    a_cancelled_receive_loses_nothing,
+    there_is_one_control_stream_and_the_client_opens_it,
+    losing_the_connection_says_why,
+);
 
 /// A `Vec<u8>` has eight bytes of length in front.
 const LARGEST: usize = MAX_FRAME - 8;
 
-#[tokio::test]
-async fn messages_of_every_size_arrive_in_order() {
-    let pair = pair().await;
+async fn messages_of_every_size_arrive_in_order(link: LinkKind) {
+    let pair = pair(link).await;
     let (mut send, _) = pair.client_control;
     let (_, mut receive) = pair.server_control;
     let sizes = [0, 1, 100, LARGEST, 3, LARGEST, LARGEST];
@@ -30,9 +38,8 @@ async fn messages_of_every_size_arrive_in_order() {
     sender.await.unwrap();
 }
 
-#[tokio::test]
-async fn an_oversized_message_is_refused_before_it_is_sent() {
-    let pair = pair().await;
+async fn an_oversized_message_is_refused_before_it_is_sent(link: LinkKind) {
+    let pair = pair(link).await;
     let (mut send, _) = pair.server_control;
     let (_, mut receive) = pair.client_control;
     let refused = send.send(&vec![0u8; LARGEST + 1]).await;
@@ -41,9 +48,8 @@ async fn an_oversized_message_is_refused_before_it_is_sent() {
     assert_eq!(soon(receive.receive::<String>()).await.unwrap().unwrap(), "still usable");
 }
 
-#[tokio::test]
-async fn a_message_of_another_kind_is_an_error() {
-    let pair = pair().await;
+async fn a_message_of_another_kind_is_an_error(link: LinkKind) {
+    let pair = pair(link).await;
     let (mut send, _) = pair.server_control;
     let (_, mut receive) = pair.client_control;
     send.send(&0xdead_beef_u32).await.unwrap();
@@ -52,9 +58,8 @@ async fn a_message_of_another_kind_is_an_error() {
 }
 
 /// `receive` sits in `select!` loops: giving up on it must lose nothing.
-#[tokio::test]
-async fn a_cancelled_receive_loses_nothing() {
-    let pair = pair().await;
+async fn a_cancelled_receive_loses_nothing(link: LinkKind) {
+    let pair = pair(link).await;
     let (mut send, _) = pair.client_control;
     let (_, mut receive) = pair.server_control;
     let sender = tokio::spawn(async move {
@@ -77,18 +82,16 @@ async fn a_cancelled_receive_loses_nothing() {
     sender.await.unwrap();
 }
 
-#[tokio::test]
-async fn there_is_one_control_stream_and_the_client_opens_it() {
-    let pair = pair().await;
+async fn there_is_one_control_stream_and_the_client_opens_it(link: LinkKind) {
+    let pair = pair(link).await;
     assert_eq!(pair.client.open_control().await.err(), Some(ControlError::Taken));
     assert_eq!(pair.server.accept_control().await.err(), Some(ControlError::Taken));
     assert_eq!(pair.server.open_control().await.err(), Some(ControlError::WrongSide));
     assert_eq!(pair.client.accept_control().await.err(), Some(ControlError::WrongSide));
 }
 
-#[tokio::test]
-async fn losing_the_connection_says_why() {
-    let pair = pair().await;
+async fn losing_the_connection_says_why(link: LinkKind) {
+    let pair = pair(link).await;
     let (_, mut receive) = pair.client_control;
     pair.server.close(consilium_transport::CloseCode::new(16), "the study is halted");
     let lost = soon(receive.receive::<String>()).await.unwrap_err();

@@ -34,7 +34,8 @@ fn desk() -> Desk {
     let kit = Authority::create("North").unwrap().issue_coordinator::<&str>(&[]).unwrap();
     let identity = identity(&kit);
     let entrance = Entrance::default().with_joins();
-    let mut listener = Listener::bind_with(loopback(), &identity, &entrance, Tuning::default()).unwrap();
+    let mut listener =
+        Listener::bind_with(loopback(), None, &identity, &entrance, Tuning::default()).unwrap();
     let applicants = listener.applicants().unwrap();
     let address = listener.local_addr().unwrap();
     Desk { kit, identity, listener, applicants, address }

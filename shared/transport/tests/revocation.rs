@@ -41,7 +41,7 @@ fn door() -> Door {
     let (authority, strict) = (Authority::create("North").unwrap(), Arc::new(Strict::default()));
     let entrance = Entrance::default().guarded_by(strict.clone()).with_joins();
     let identity = coordinator(&authority);
-    let listener = Listener::bind_with(loopback(), &identity, &entrance, Tuning::default()).unwrap();
+    let listener = Listener::bind_with(loopback(), None, &identity, &entrance, Tuning::default()).unwrap();
     let address = listener.local_addr().unwrap();
     Door { authority, strict, listener, address, identity }
 }

@@ -3,14 +3,27 @@
 mod consortium;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use consilium_certs::Authority;
 use consilium_domain::{BlobRef, Digest, SiteId};
 use consilium_transport::{
-    BlobAccess, BlobStore, CHUNK_BYTES, CloseCode, Connection, ControlError, FrameError, Listener,
-    ServeError, serve_blobs,
+    BlobAccess, BlobStore, CHUNK_BYTES, CloseCode, Connection, ControlError, FrameError, LinkKind, Listener,
+    RefusalCause, ServeError, serve_blobs,
 };
-use consortium::{client_tls, dial, listen, soon, store};
+use consortium::raw::{RawLine, RawStream};
+use consortium::{counted, listen, over_both_links, soon, store};
+
+over_both_links!(
+    control_frames_that_break_the_rules,
+    a_first_stream_of_another_kind_is_no_control_stream,
+    a_later_stream_of_another_kind_ends_the_connection,
+    an_upload_nobody_asked_for_never_touches_the_disk,
+    chunks_that_do_not_fit_are_refused_and_those_that_do_still_count,
+    unfinished_uploads_are_counted,
+    garbage_requests_are_given_up_and_the_desk_stays_open,
+    more_streams_than_allowed_starve_nobody,
+);
 
 const CONTROL_TAG: u8 = 0xC0;
 const BLOB_TAG: u8 = 0xB1;
@@ -33,36 +46,33 @@ impl BlobAccess for Everything {
     }
 }
 
-/// The cheat's raw connection and what the coordinator has of it.
-async fn rogue() -> (quinn::Connection, Connection, Listener) {
+/// The cheat's raw line and what the coordinator has of it.
+async fn rogue(link: LinkKind) -> (RawLine, Connection, Listener) {
     let authority = Authority::create("North").unwrap();
     let (mut listener, address) = listen(&authority);
     let kit = authority.issue_site(&"mallory".parse().unwrap()).unwrap();
-    let raw = soon(dial(address, client_tls(&kit, "consilium/1"))).await.unwrap();
+    let raw = soon(RawLine::dial(link, address, &kit, "consilium/1")).await;
     let server = soon(listener.accept()).await.unwrap().unwrap();
     (raw, server, listener)
 }
 
 /// As [`rogue`], with the control stream opened well and blobs served.
-async fn rogue_at_the_desk(store: &BlobStore) -> (quinn::Connection, Listener) {
-    let (raw, server, listener) = rogue().await;
-    let (mut send, _recv) = raw.open_bi().await.unwrap();
-    send.write_all(&[CONTROL_TAG]).await.unwrap();
+async fn rogue_at_the_desk(link: LinkKind, store: &BlobStore) -> (RawLine, Listener) {
+    let (raw, server, listener) = rogue(link).await;
+    let mut stream = raw.open().await;
+    stream.write(&[CONTROL_TAG]).await;
     let control = soon(server.accept_control()).await.unwrap();
     let store = store.clone();
     tokio::spawn(async move {
-        let _control = (control, send, _recv);
+        let _control = (control, stream);
         serve_blobs(server, store, Arc::new(Everything)).await
     });
     (raw, listener)
 }
 
 /// Sends `bytes` on a new stream and returns everything that comes back.
-async fn ask(raw: &quinn::Connection, bytes: &[u8]) -> Vec<u8> {
-    let (mut send, mut recv) = raw.open_bi().await.unwrap();
-    send.write_all(bytes).await.unwrap();
-    send.finish().unwrap();
-    soon(recv.read_to_end(1_000)).await.unwrap()
+async fn ask(raw: &RawLine, bytes: &[u8]) -> Vec<u8> {
+    soon(raw.ask(bytes)).await
 }
 
 fn offer(blob: BlobRef) -> Vec<u8> {
@@ -89,8 +99,7 @@ fn partials(dir: &tempfile::TempDir) -> usize {
     std::fs::read_dir(dir.path().join("incoming")).unwrap().count()
 }
 
-#[tokio::test]
-async fn control_frames_that_break_the_rules() {
+async fn control_frames_that_break_the_rules(link: LinkKind) {
     let cases: [(&[u8], ControlError); 4] = [
         (&[0, 0, 0, 0], FrameError::Empty.into()),
         (&[1, 0, 1, 0], FrameError::TooLarge { bytes: 65_537 }.into()),
@@ -98,56 +107,56 @@ async fn control_frames_that_break_the_rules() {
         (&[5, 0, 0, 0, 1, 2], ControlError::CutShort),
     ];
     for (bytes, expected) in cases {
-        let (raw, server, _listener) = rogue().await;
-        let (mut send, _recv) = raw.open_bi().await.unwrap();
-        send.write_all(&[CONTROL_TAG]).await.unwrap();
-        send.write_all(bytes).await.unwrap();
-        send.finish().unwrap();
+        let (raw, server, listener) = rogue(link).await;
+        let mut stream = raw.open().await;
+        stream.write(&[CONTROL_TAG]).await;
+        stream.write(bytes).await;
+        stream.finish().await;
         let (_, mut receive) = soon(server.accept_control()).await.unwrap();
-        assert_eq!(soon(receive.receive::<String>()).await, Err(expected));
+        assert_eq!(soon(receive.receive::<String>()).await, Err(expected.clone()));
+        match expected {
+            ControlError::Frame(FrameError::TooLarge { .. }) => {
+                assert_eq!(counted(&listener, RefusalCause::FRAME_TOO_LARGE).await, 1);
+            }
+            ControlError::Frame(_) => assert_eq!(counted(&listener, RefusalCause::MALFORMED_FRAME).await, 1),
+            _ => {}
+        }
     }
 }
 
-#[tokio::test]
-async fn a_first_stream_of_another_kind_is_no_control_stream() {
-    let (raw, server, _listener) = rogue().await;
-    let (mut send, _recv) = raw.open_bi().await.unwrap();
-    send.write_all(&offer(BlobRef::of(b"x"))).await.unwrap();
+async fn a_first_stream_of_another_kind_is_no_control_stream(link: LinkKind) {
+    let (raw, server, _listener) = rogue(link).await;
+    let mut stream = raw.open().await;
+    stream.write(&offer(BlobRef::of(b"x"))).await;
     let (_dir, store) = store();
     let early = serve_blobs(server.clone(), store, Arc::new(Everything)).await;
     assert_eq!(early, Err(ServeError::ControlFirst));
     assert_eq!(soon(server.accept_control()).await.err(), Some(ControlError::NotControl(BLOB_TAG)));
 }
 
-#[tokio::test]
-async fn a_later_stream_of_another_kind_ends_the_connection() {
+async fn a_later_stream_of_another_kind_ends_the_connection(link: LinkKind) {
     let (_dir, store) = store();
-    let (raw, _listener) = rogue_at_the_desk(&store).await;
-    let (mut send, _recv) = raw.open_bi().await.unwrap();
-    send.write_all(&[CONTROL_TAG]).await.unwrap();
-    match soon(raw.closed()).await {
-        quinn::ConnectionError::ApplicationClosed(close) => {
-            assert_eq!(close.error_code, CloseCode::PROTOCOL.into());
-            assert!(String::from_utf8_lossy(&close.reason).contains("0xc0"));
-        }
-        other => panic!("{other}"),
-    }
+    let (mut raw, listener) = rogue_at_the_desk(link, &store).await;
+    let mut stream = raw.open().await;
+    stream.write(&[CONTROL_TAG]).await;
+    let (code, reason) = soon(raw.closed()).await;
+    assert_eq!(code, CloseCode::PROTOCOL.number());
+    assert!(reason.contains("0xc0"), "{reason}");
+    assert_eq!(counted(&listener, RefusalCause::UNKNOWN_STREAM).await, 1);
 }
 
-#[tokio::test]
-async fn an_upload_nobody_asked_for_never_touches_the_disk() {
+async fn an_upload_nobody_asked_for_never_touches_the_disk(link: LinkKind) {
     let (dir, store) = store();
-    let (raw, _listener) = rogue_at_the_desk(&store).await;
+    let (raw, _listener) = rogue_at_the_desk(link, &store).await;
     let blob = BlobRef::of(b"surprise");
     assert_eq!(ask(&raw, &put(blob, 0, b"surprise")).await, REFUSED_NOT_OFFERED);
     assert!(!store.contains(&blob.digest).await);
     assert_eq!(partials(&dir), 0);
 }
 
-#[tokio::test]
-async fn chunks_that_do_not_fit_are_refused_and_those_that_do_still_count() {
+async fn chunks_that_do_not_fit_are_refused_and_those_that_do_still_count(link: LinkKind) {
     let (dir, store) = store();
-    let (raw, _listener) = rogue_at_the_desk(&store).await;
+    let (raw, _listener) = rogue_at_the_desk(link, &store).await;
     let content = b"as promised";
     let blob = BlobRef::of(content);
     assert_eq!(ask(&raw, &offer(blob)).await, WANTED);
@@ -161,10 +170,9 @@ async fn chunks_that_do_not_fit_are_refused_and_those_that_do_still_count() {
     assert_eq!(ask(&raw, &put(blob, 0, content)).await, REFUSED_NOT_OFFERED);
 }
 
-#[tokio::test]
-async fn unfinished_uploads_are_counted() {
+async fn unfinished_uploads_are_counted(link: LinkKind) {
     let (dir, store) = store();
-    let (raw, _listener) = rogue_at_the_desk(&store).await;
+    let (raw, _listener) = rogue_at_the_desk(link, &store).await;
     let blob = |n: u64| BlobRef { digest: Digest::of(&n.to_le_bytes()), bytes: CHUNK_BYTES };
     for n in 0..4 {
         assert_eq!(ask(&raw, &offer(blob(n))).await, WANTED);
@@ -172,20 +180,19 @@ async fn unfinished_uploads_are_counted() {
     assert_eq!(ask(&raw, &offer(blob(0))).await, WANTED, "offering again starts over");
     assert_eq!(ask(&raw, &offer(blob(4))).await, [8, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0]);
     assert_eq!(partials(&dir), 4);
-    raw.close(0u32.into(), b"");
+    raw.hang_up();
     for _ in 0..200 {
         if partials(&dir) == 0 {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("partial files outlived their connection");
 }
 
-#[tokio::test]
-async fn garbage_requests_are_given_up_and_the_desk_stays_open() {
+async fn garbage_requests_are_given_up_and_the_desk_stays_open(link: LinkKind) {
     let (_dir, store) = store();
-    let (raw, _listener) = rogue_at_the_desk(&store).await;
+    let (raw, listener) = rogue_at_the_desk(link, &store).await;
     for garbage in [
         &[BLOB_TAG, 0, 0, 0, 0][..],
         &[BLOB_TAG, 200, 0, 0, 0],
@@ -195,4 +202,23 @@ async fn garbage_requests_are_given_up_and_the_desk_stays_open() {
         assert!(ask(&raw, garbage).await.is_empty());
     }
     assert_eq!(ask(&raw, &offer(BlobRef::of(b"x"))).await, WANTED);
+    assert_eq!(counted(&listener, RefusalCause::MALFORMED_FRAME).await, 2);
+    assert_eq!(counted(&listener, RefusalCause::FRAME_TOO_LARGE).await, 1);
+}
+
+/// More than a client may have open: what they hold is bounded over either link.
+async fn more_streams_than_allowed_starve_nobody(link: LinkKind) {
+    let (raw, server, _listener) = rogue(link).await;
+    let mut held: Vec<RawStream> = Vec::new();
+    while held.len() < 200 {
+        let opened = tokio::time::timeout(Duration::from_millis(200), raw.try_open()).await;
+        let Ok(Some(mut stream)) = opened else { break };
+        stream.write(&[BLOB_TAG]).await;
+        held.push(stream);
+    }
+    match link {
+        LinkKind::Quic => assert_eq!(held.len(), 17, "as many as are allowed"),
+        // yamux knows no credit for streams: whoever takes too many is shown the door.
+        LinkKind::Tcp => drop(soon(server.closed()).await),
+    }
 }

@@ -78,12 +78,12 @@ pub struct StudySummary {
     pub invited: u32,
 }
 
-/// All studies, in the order of submission, and the requests that were refused since the coordinator started.
+/// All studies, in the order of submission, and who was refused since the coordinator started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StudyList {
     /// The studies.
     pub studies: Vec<StudySummary>,
-    /// How often a request was refused, by the refusal's code.
+    /// How often a caller or a request was refused, by the code of the refusal.
     pub refused: BTreeMap<String, u64>,
 }
 

@@ -13,6 +13,7 @@ pub use store::{BlobStore, StoreError};
 pub use streamed::{BlobReader, BlobWriter};
 pub use transfer::{TransferError, Transferred};
 pub use wire::Refusal;
+pub(crate) use wire::{BLOB_TAG, Reply, Request, StreamError, header_in, read_header, write_header};
 
 use std::time::Duration;
 

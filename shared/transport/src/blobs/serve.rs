@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use consilium_domain::{BlobRef, Digest, SiteId};
-use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -18,6 +17,8 @@ use super::wire::{BLOB_TAG, Refusal, Reply, Request, StreamError, read_header, w
 use super::{MAX_BLOB_BYTES, MAX_UPLOADS, SETTLE, STALL, chunk_extent};
 use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
+use crate::link::{RecvHalf, SendHalf};
+use crate::refusals::RefusalCause;
 
 /// Who may see and bring which blob. Asked for every chunk, so that a permission can end at any time.
 pub trait BlobAccess: Send + Sync + 'static {
@@ -55,10 +56,10 @@ pub async fn serve_blobs(
     let desk = Arc::new(Desk { site, store, access, uploads: Mutex::default() });
     let mut requests = JoinSet::new();
     loop {
-        // QUIC itself bounds the streams, hence the tasks.
-        match connection.quic().accept_bi().await {
+        // The link itself bounds the streams, hence the tasks.
+        match connection.link().accept().await {
             Ok((send, recv)) => requests.spawn(answer(desk.clone(), connection.clone(), send, recv)),
-            Err(error) => return Ok(error.into()),
+            Err(closed) => return Ok(closed),
         };
         while requests.try_join_next().is_some() {}
     }
@@ -83,22 +84,26 @@ enum Unserved {
     Stream(StreamError),
 }
 
-async fn answer(desk: Arc<Desk>, connection: Connection, mut send: SendStream, mut recv: RecvStream) {
+async fn answer(desk: Arc<Desk>, connection: Connection, mut send: SendHalf, mut recv: RecvHalf) {
     let outcome = match timeout(STALL, read_request(&connection, &mut recv)).await {
         Err(_) => Err(stalled()),
         Ok(Err(error)) => Err(error),
         Ok(Ok(request)) => desk.serve(request, &mut send, &mut recv).await,
     };
     if let Err(error) = outcome {
+        if let StreamError::Frame(error) = &error {
+            connection.refusals().count(RefusalCause::of_frame(error));
+        }
         tracing::debug!(site = %desk.site, %error, "a request for a blob was given up");
     }
 }
 
-async fn read_request(connection: &Connection, recv: &mut RecvStream) -> Result<Request, StreamError> {
+async fn read_request(connection: &Connection, recv: &mut RecvHalf) -> Result<Request, StreamError> {
     let mut tag = [0];
     recv.read_exact(&mut tag).await?;
     if tag[0] != BLOB_TAG {
         let problem = format!("a stream began with {:#04x}, not as a request for a blob", tag[0]);
+        connection.refusals().count(RefusalCause::UNKNOWN_STREAM);
         connection.close(CloseCode::PROTOCOL, &problem);
         return Err(StreamError::Broken(problem));
     }
@@ -109,8 +114,8 @@ impl Desk {
     async fn serve(
         &self,
         request: Request,
-        send: &mut SendStream,
-        recv: &mut RecvStream,
+        send: &mut SendHalf,
+        recv: &mut RecvHalf,
     ) -> Result<(), StreamError> {
         let served = match request {
             Request::Get { digest, chunk } => self.get(digest, chunk).await,
@@ -125,7 +130,7 @@ impl Desk {
             Err(Unserved::Refused(refusal)) => {
                 tracing::debug!(site = %self.site, ?request, %refusal, "refused");
                 // Whatever is still coming is not wanted.
-                recv.stop(VarInt::from_u32(0)).ok();
+                recv.stop();
                 (Reply::Refused(refusal), Vec::new())
             }
         };
@@ -135,7 +140,7 @@ impl Desk {
             Ok(())
         };
         timeout(SETTLE, write).await.unwrap_or_else(|_| Err(stalled()))?;
-        send.finish().ok();
+        send.finish().await;
         Ok(())
     }
 
@@ -171,7 +176,7 @@ impl Desk {
         Ok(Reply::Wanted)
     }
 
-    async fn put(&self, blob: BlobRef, chunk: u32, recv: &mut RecvStream) -> Result<Reply, Unserved> {
+    async fn put(&self, blob: BlobRef, chunk: u32, recv: &mut RecvHalf) -> Result<Reply, Unserved> {
         if !self.access.may_write(&self.site, &blob) {
             self.uploads.lock().await.remove(&blob);
             return Err(Refusal::NotAllowed.into());
@@ -199,14 +204,15 @@ impl Desk {
 }
 
 /// Exactly `length` bytes, and not one more, as long as some keep coming.
-async fn read_steadily(recv: &mut RecvStream, length: usize) -> Result<Vec<u8>, Unserved> {
-    let mut data = Vec::with_capacity(length);
+async fn read_steadily(recv: &mut RecvHalf, length: usize) -> Result<Vec<u8>, Unserved> {
+    let mut data = Vec::with_capacity(length + 1);
     loop {
-        let piece = timeout(STALL, recv.read_chunk(length + 1 - data.len(), true)).await;
-        let piece = piece.map_err(|_| Unserved::Stream(stalled()))?;
-        match piece.map_err(|error| Unserved::Stream(quinn::ReadExactError::from(error).into()))? {
-            Some(piece) if data.len() + piece.bytes.len() <= length => data.extend_from_slice(&piece.bytes),
-            None if data.len() == length => return Ok(data),
+        let room = length + 1 - data.len();
+        let more = timeout(STALL, recv.read_into(&mut data, room)).await;
+        let more = more.map_err(|_| Unserved::Stream(stalled()))?;
+        match more.map_err(|failure| Unserved::Stream(failure.into()))? {
+            true if data.len() <= length => {}
+            false if data.len() == length => return Ok(data),
             _ => return Err(Refusal::BadChunk.into()),
         }
     }

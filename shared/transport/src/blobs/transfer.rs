@@ -6,7 +6,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use consilium_domain::{BlobRef, Digest};
-use quinn::{RecvStream, SendStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -16,6 +15,7 @@ use super::wire::{BLOB_TAG, Refusal, Reply, Request, StreamError, read_header, w
 use super::{CHUNKS_IN_FLIGHT, SETTLE, STALL, chunk_count, chunk_extent};
 use crate::closed::Closed;
 use crate::connection::Connection;
+use crate::link::{RecvHalf, SendHalf};
 
 /// What a successful transfer did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ async fn fetch_chunk(
     let broken = failed(blob.digest);
     let (mut send, mut recv) =
         request(&connection, Request::Get { digest: blob.digest, chunk }).await.map_err(broken)?;
-    send.finish().ok();
+    send.end_request();
     match read_header(&mut recv).await.map_err(broken)? {
         Reply::Sending { bytes } => check_length(blob, bytes)?,
         other => return Err(unexpected(blob.digest, other)),
@@ -168,7 +168,7 @@ async fn fetch_chunk(
 async fn offer(connection: &Connection, blob: BlobRef) -> Result<Reply, TransferError> {
     let broken = failed(blob.digest);
     let (mut send, mut recv) = request(connection, Request::Offer { blob }).await.map_err(broken)?;
-    send.finish().ok();
+    send.end_request();
     read_header(&mut recv).await.map_err(broken)
 }
 
@@ -185,7 +185,7 @@ async fn put_chunk(
     // A refusal may come before we have sent everything, and stops our sending: the reply says why, so it is read
     // whether or not the data went out. A lost connection fails the reading too.
     if send.write_all(&data).await.is_ok() {
-        send.finish().ok();
+        send.finish().await;
     }
     match read_header(&mut recv).await.map_err(broken)? {
         reply @ (Reply::Accepted | Reply::Stored) => Ok(reply),
@@ -194,8 +194,8 @@ async fn put_chunk(
 }
 
 /// Opens a data stream and asks for something.
-async fn request(connection: &Connection, request: Request) -> Result<(SendStream, RecvStream), StreamError> {
-    let (mut send, recv) = connection.quic().open_bi().await?;
+async fn request(connection: &Connection, request: Request) -> Result<(SendHalf, RecvHalf), StreamError> {
+    let (mut send, recv) = connection.link().open().await.map_err(StreamError::Lost)?;
     send.write_all(&[BLOB_TAG]).await?;
     write_header(&mut send, &request).await?;
     Ok((send, recv))
@@ -212,6 +212,7 @@ fn check_length(blob: BlobRef, actual: u64) -> Result<(), StoreError> {
 fn failed(digest: Digest) -> impl Fn(StreamError) -> TransferError + Copy {
     move |error| match error {
         StreamError::Lost(reason) => TransferError::Lost(reason),
+        StreamError::Frame(error) => TransferError::Garbled { digest, problem: error.to_string() },
         StreamError::Broken(problem) => TransferError::Garbled { digest, problem },
     }
 }

@@ -4,12 +4,12 @@
 //! follows the request; the reply is `Accepted`, or `Stored` to the chunk that completed the blob.
 
 use consilium_domain::{BlobRef, Digest};
-use quinn::{ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::closed::Closed;
 use crate::frame::{self, FrameError, PREFIX_BYTES};
+use crate::link::{RecvHalf, SendHalf, StreamFailure};
 
 /// The first byte of every data stream.
 pub(crate) const BLOB_TAG: u8 = 0xB1;
@@ -19,7 +19,7 @@ const MAX_HEADER: usize = 128;
 
 /// What a client asks of the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Request {
+pub(crate) enum Request {
     /// Send me this chunk.
     Get { digest: Digest, chunk: u32 },
     /// May I send you this blob?
@@ -30,7 +30,7 @@ pub(super) enum Request {
 
 /// What the coordinator answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// The chunk follows; the whole blob has this many bytes.
     Sending { bytes: u64 },
     /// Send it.
@@ -76,58 +76,46 @@ pub enum Refusal {
 
 /// Why a data stream failed, on either side.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StreamError {
+pub(crate) enum StreamError {
     #[error("the connection ended: {0}")]
     Lost(Closed),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     #[error("{0}")]
     Broken(String),
 }
 
-pub(super) async fn write_header<M: Serialize>(
-    stream: &mut SendStream,
-    header: &M,
-) -> Result<(), StreamError> {
+pub(crate) async fn write_header<M: Serialize>(stream: &mut SendHalf, header: &M) -> Result<(), StreamError> {
     stream.write_all(&frame::encode_framed(header)?).await?;
     Ok(())
 }
 
-pub(super) async fn read_header<M: DeserializeOwned>(stream: &mut RecvStream) -> Result<M, StreamError> {
+pub(crate) async fn read_header<M: DeserializeOwned>(stream: &mut RecvHalf) -> Result<M, StreamError> {
     let mut prefix = [0; PREFIX_BYTES];
     stream.read_exact(&mut prefix).await?;
-    let length = frame::body_length(prefix)?;
-    if length > MAX_HEADER {
-        return Err(FrameError::TooLarge { bytes: length }.into());
-    }
+    let length = header_length(prefix)?;
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
     Ok(frame::decode(&body)?)
 }
 
-impl From<FrameError> for StreamError {
-    fn from(error: FrameError) -> Self {
-        Self::Broken(error.to_string())
+fn header_length(prefix: [u8; PREFIX_BYTES]) -> Result<usize, FrameError> {
+    match frame::body_length(prefix)? {
+        length @ 0..=MAX_HEADER => Ok(length),
+        bytes => Err(FrameError::TooLarge { bytes }),
     }
 }
 
-impl From<ConnectionError> for StreamError {
-    fn from(error: ConnectionError) -> Self {
-        Self::Lost(error.into())
-    }
+/// The header that `bytes` begin with, if all of it is there: what [`read_header`] does to a stream.
+pub(crate) fn header_in<M: DeserializeOwned>(bytes: &[u8]) -> Result<Option<M>, FrameError> {
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    rest.get(..header_length(*prefix)?).map(frame::decode).transpose()
 }
 
-impl From<ReadExactError> for StreamError {
-    fn from(error: ReadExactError) -> Self {
-        match error {
-            ReadExactError::ReadError(ReadError::ConnectionLost(error)) => error.into(),
-            other => Self::Broken(other.to_string()),
-        }
-    }
-}
-
-impl From<WriteError> for StreamError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            WriteError::ConnectionLost(error) => error.into(),
+impl From<StreamFailure> for StreamError {
+    fn from(failure: StreamFailure) -> Self {
+        match failure {
+            StreamFailure::Lost(closed) => Self::Lost(closed),
             other => Self::Broken(other.to_string()),
         }
     }

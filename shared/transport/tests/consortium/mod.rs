@@ -1,5 +1,7 @@
 //! A consortium on the loopback: one authority, a listening coordinator, and sites that dial it.
-#![allow(dead_code, reason = "each test binary uses its share of this module")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses its share of this module")]
+
+pub(crate) mod raw;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +10,8 @@ use std::time::Duration;
 use consilium_certs::{Authority, Kit};
 use consilium_domain::Role;
 use consilium_transport::{
-    BlobStore, Connection, ControlReceiver, ControlSender, Identity, Listener, Tuning, connect,
+    BlobStore, ConnectError, Connection, ControlReceiver, ControlSender, Identity, LinkKind, Listener,
+    RefusalCause, Tuning, connect, connect_tcp,
 };
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;
@@ -37,10 +40,70 @@ pub(crate) fn site(authority: &Authority, name: &str) -> Identity {
     identity(&authority.issue_site(&name.parse().unwrap()).unwrap())
 }
 
+/// A coordinator on UDP and TCP of one port.
 pub(crate) fn listen(authority: &Authority) -> (Listener, SocketAddr) {
-    let listener = Listener::bind(loopback(), &coordinator(authority), Tuning::default()).unwrap();
+    listen_with(authority, Tuning::default())
+}
+
+pub(crate) fn listen_with(authority: &Authority, tuning: Tuning) -> (Listener, SocketAddr) {
+    let listener =
+        Listener::bind_both(loopback(), Some(loopback()), &coordinator(authority), tuning).unwrap();
     let address = listener.local_addr().unwrap();
+    assert_eq!(listener.tcp_addr(), Some(address));
     (listener, address)
+}
+
+/// Makes of each function two tests: over QUIC and over TCP.
+macro_rules! over_both_links {
+    ($($name:ident),+ $(,)?) => {
+        mod quic {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(consilium_transport::LinkKind::Quic).await;
+            })+
+        }
+        mod tcp {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(consilium_transport::LinkKind::Tcp).await;
+            })+
+        }
+    };
+}
+
+pub(crate) use over_both_links;
+
+pub(crate) async fn connect_over(
+    link: LinkKind,
+    address: SocketAddr,
+    identity: &Identity,
+) -> Result<Connection, ConnectError> {
+    connect_with(link, address, identity, Tuning::default()).await
+}
+
+pub(crate) async fn connect_with(
+    link: LinkKind,
+    address: SocketAddr,
+    identity: &Identity,
+    tuning: Tuning,
+) -> Result<Connection, ConnectError> {
+    match link {
+        LinkKind::Quic => connect(address, identity, tuning).await,
+        LinkKind::Tcp => connect_tcp(address, identity, tuning).await,
+    }
+}
+
+/// Waits until the listener has counted `cause`.
+pub(crate) async fn counted(listener: &Listener, cause: RefusalCause) -> u64 {
+    soon(async {
+        loop {
+            if let Some(&count) = listener.refusals().snapshot().get(&cause) {
+                return count;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
 }
 
 /// Fails the test where `future` does not finish soon.
@@ -57,10 +120,16 @@ pub(crate) struct Pair {
     pub(crate) listener: Listener,
 }
 
-pub(crate) async fn pair() -> Pair {
+pub(crate) async fn pair(link: LinkKind) -> Pair {
+    pair_with(link, Tuning::default()).await
+}
+
+pub(crate) async fn pair_with(link: LinkKind, tuning: Tuning) -> Pair {
     let authority = Authority::create("North").unwrap();
-    let (mut listener, address) = listen(&authority);
-    let client = soon(connect(address, &site(&authority, "st-elsewhere"), Tuning::default())).await.unwrap();
+    let (mut listener, address) = listen_with(&authority, tuning);
+    let site = site(&authority, "st-elsewhere");
+    let client = soon(connect_with(link, address, &site, tuning)).await.unwrap();
+    assert_eq!(client.kind(), link);
     let server = soon(listener.accept()).await.unwrap().unwrap();
     let client_control = client.open_control().await.unwrap();
     let server_control = soon(server.accept_control()).await.unwrap();

@@ -12,14 +12,14 @@ use crate::conductor::Stopped;
 /// Shortest time between two looks at the counters: 144 lines a day for each reason.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// Refusals that are not in the log yet, by reason.
+/// AuditedRefusals that are not in the log yet, by reason.
 #[derive(Default)]
-pub(crate) struct Refusals {
+pub(crate) struct AuditedRefusals {
     counts: BTreeMap<&'static str, u64>,
     written: Option<Instant>,
 }
 
-impl Refusals {
+impl AuditedRefusals {
     /// One more. It is written down at once or with those that follow.
     pub(crate) async fn count(&mut self, error: &AcceptError, audit: &Audit) -> Result<(), Stopped> {
         *self.counts.entry(error.code()).or_default() += 1;
