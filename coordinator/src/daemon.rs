@@ -135,6 +135,7 @@ pub async fn run(
     };
     let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
     let registry = Registry::open(&state_dir.registry(), Some(identity.clone()), terms).await?;
+    registry.recorded_in(audit.clone());
     tokio::select! {
         Ok(()) = audit.study(state.hash(), step, log.head()) => {}
         error = audit.failed() => return Err(AuditError::Append(error).into()),

@@ -38,6 +38,14 @@ fn a_site_is_invited_joins_and_is_put_out_from_another_machine() {
     north.signal("TERM");
     let refused = consortium.client(SITES[0], at).end();
     assert!(refused.code == Some(3) && refused.stderr.contains("revoked"), "{}", refused.stderr);
+    let audit =
+        std::fs::read_to_string(consortium.path("state/audit").join(consilium_audit::LOG_FILE)).unwrap();
+    for (change, holder) in [("joined", "consilium:site:east"), ("revoked", "consilium:site:north")] {
+        let written = audit
+            .lines()
+            .any(|line| line.contains(r#""certificate""#) && line.contains(change) && line.contains(holder));
+        assert!(written, "{change} {holder} is missing from the audit log");
+    }
     let table = consortium.ask("olga", at, &["site", "list"]).successfully().stdout;
     assert!(table.lines().any(|line| line.starts_with(SITES[0]) && line.contains("revoked")), "{table}");
 }

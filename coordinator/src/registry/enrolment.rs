@@ -6,8 +6,11 @@ use std::net::IpAddr;
 use std::sync::PoisonError;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use consilium_audit::CertificateChange;
 use consilium_domain::{Role, SiteId};
-use consilium_pki::{Issued, Issuer, IssuerError, PublicKey, RequestError, certificates_of, pem_of};
+use consilium_pki::{
+    CertificateFacts, Issued, Issuer, IssuerError, PublicKey, RequestError, certificates_of, pem_of,
+};
 use consilium_protocol::Timestamp;
 use consilium_transport::{JoinClaim, JoinRefusal};
 use rustls_pki_types::CertificateDer;
@@ -81,10 +84,15 @@ impl Registry {
         match &outcome {
             Ok(enrolled) => {
                 tracing::info!(site = %enrolled.site, token = %claim.token, %from, "site joined");
+                let serial = enrolled.chain.first().and_then(|der| CertificateFacts::of(der).ok());
+                let serial = serial.map(|facts| facts.serial);
+                let holder = Role::Site(enrolled.site.clone());
+                self.record(holder, serial.as_deref(), CertificateChange::Joined).await;
             }
             Err(refusal) => {
                 self.count(refusal.code());
                 tracing::warn!(token = %claim.token, %from, reason = refusal.code(), "nobody joined: {refusal}");
+                self.record_refusal(None, refusal.code()).await;
             }
         }
         outcome
@@ -143,10 +151,13 @@ impl Registry {
         match &outcome {
             Ok(issued) => {
                 tracing::info!(%site, serial = issued.facts.serial, "certificate renewed");
+                let holder = Role::Site(site.clone());
+                self.record(holder, Some(&issued.facts.serial), CertificateChange::Renewed).await;
             }
             Err(refusal) => {
                 self.count(refusal.code());
                 tracing::warn!(%site, reason = refusal.code(), "certificate not renewed: {refusal}");
+                self.record_refusal(Some(site), refusal.code()).await;
             }
         }
         outcome.map(|issued| pem_of(&issued.chain))

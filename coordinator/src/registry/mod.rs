@@ -16,6 +16,7 @@ mod enrolment;
 mod live;
 mod reception;
 mod record;
+mod recording;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -23,13 +24,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use consilium_audit::CertificateChange;
 use consilium_domain::{Role, SiteId};
 use consilium_pki::Lifetime;
 use consilium_protocol::Timestamp;
 use consilium_transport::{Connection, Doorkeeper, Identity, JoinToken, TokenError};
 
+use crate::auditing::Audit;
 use attempts::Attempts;
 use database::Database;
 use live::Live;
@@ -105,6 +108,7 @@ struct Shared {
     live: Live,
     attempts: Mutex<Attempts>,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
+    audit: OnceLock<Audit>,
 }
 
 impl Registry {
@@ -125,6 +129,7 @@ impl Registry {
             live: Live::default(),
             attempts: Mutex::default(),
             refusals: Mutex::default(),
+            audit: OnceLock::new(),
         })))
     }
 
@@ -171,6 +176,7 @@ impl Registry {
         self.0.database.revoke(site, at).await?;
         self.standing_mut(|standing| standing.revoke(site));
         let closed = self.0.live.close(|role, _| role.site() == Some(site));
+        self.record(Role::Site(site.clone()), None, CertificateChange::Revoked).await;
         tracing::warn!(%site, connections = closed, "site revoked");
         Ok(closed)
     }

@@ -127,6 +127,7 @@ pub async fn serve(
     let (shelf, found) = Shelf::open(&config.state_dir)?;
     let terms = Terms { certificate_life: config.certificate_life, ..Terms::default() };
     let registry = Registry::open(&state.registry(), Some(identity.clone()), terms).await?;
+    registry.recorded_in(audit.clone());
     let mut door = Door::open(
         (config.listen, config.listen_tcp),
         &identity,

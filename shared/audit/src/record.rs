@@ -98,8 +98,8 @@ pub enum Record {
     Certificate {
         /// Whose.
         holder: Party,
-        /// Which.
-        serial: Serial,
+        /// Which; all that the holder has where none is named.
+        serial: Option<Serial>,
         /// What happened.
         change: CertificateChange,
     },
