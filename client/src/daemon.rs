@@ -136,7 +136,12 @@ impl House {
             if once || ending == Ending::Interrupted {
                 return Ok(ending);
             }
-            tracing::info!(?ending, ?rest, "the study is over for this site; the next one is waited for");
+            match &ending {
+                Ending::Stopped { reason } => {
+                    tracing::warn!(reason, ?rest, "stopped; trying again after a rest");
+                }
+                _ => tracing::info!(?ending, "the study is over for this site; the next one is waited for"),
+            }
             if self.rest(rest, shutdown.as_mut()).await? {
                 return Ok(Ending::Interrupted);
             }

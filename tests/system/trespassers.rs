@@ -90,13 +90,14 @@ fn whoever_does_not_keep_to_the_conversation_is_shown_out() {
             let words = admin.hung_up_on(&Raw(body)).await;
             assert!(words.contains("control frame"), "{words}");
         }
-        // A registry of sites that this coordinator does not keep.
+        // A site cannot be invited to a coordinator that is nowhere.
         let mut admin = Caller::greet(at, &consortium.kit("alice")).await;
         let _: Option<AdminReply> = admin.receiver.receive().await.unwrap();
-        admin.sender.send(&AdminRequest::ListSites).await.unwrap();
+        let nowhere = AdminRequest::AddSite { site: "east".parse().unwrap(), addresses: Vec::new() };
+        admin.sender.send(&nowhere).await.unwrap();
         let reply = admin.receiver.receive().await.unwrap();
         let Some(AdminReply::Refused(AdminRefusal::Site(reason))) = reply else { panic!("{reply:?}") };
-        assert!(reason.contains("no registry"), "{reason}");
+        assert!(reason.contains("addresses of this coordinator"), "{reason}");
         // The same connection goes on after a refusal.
         admin.sender.send(&AdminRequest::ListStudies).await.unwrap();
         assert!(matches!(admin.receiver.receive().await, Ok(Some(AdminReply::Page { last: true, .. }))));
