@@ -33,9 +33,12 @@ impl SitePolicy {
 
     fn objections(&self, study: &Study) -> Vec<String> {
         let (limits, training, federation) = (&self.study, &study.training, &study.federation);
+        let wires: Option<Vec<&str>> =
+            limits.wires.as_ref().map(|wires| wires.iter().map(|wire| wire.name()).collect());
         let not_listed = [
             not_listed("arm", &study.arms, limits.arms.as_deref()),
             not_listed("modality", &study.modalities, limits.modalities.as_deref()),
+            not_listed("wire", &[federation.wire.name()], wires.as_deref()),
             limits.depths.as_ref().filter(|depths| !depths.contains(&study.network.depth)).map(|depths| {
                 let allowed: Vec<String> = depths.iter().map(|depth| depth.layers().to_string()).collect();
                 format!(

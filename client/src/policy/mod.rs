@@ -11,7 +11,7 @@ mod leaving;
 pub(crate) mod tests;
 
 use consilium_domain::network::Depth;
-use consilium_domain::{Arm, Modality};
+use consilium_domain::{Arm, Modality, Wire};
 use serde::{Deserialize, Serialize};
 
 pub use file::{PolicyError, PolicyFile};
@@ -74,6 +74,9 @@ pub struct StudyLimits {
     /// Finest resolution of an update, in binary digits after the point.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub most_fraction_bits: Option<u8>,
+    /// How exactly updates may be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wires: Option<Vec<Wire>>,
 }
 
 /// On the site's own cases.

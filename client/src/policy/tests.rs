@@ -45,7 +45,7 @@ fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() 
     let keys = |table: &toml::Table| {
         table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
     };
-    assert_eq!((complete.len(), keys(&complete)), (6, 18), "the sample must show every key");
+    assert_eq!((complete.len(), keys(&complete)), (6, 19), "the sample must show every key");
     assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
 }
 
@@ -68,6 +68,7 @@ fn every_limit_declines_with_its_own_words() {
     declined("[study]\nfewest_contributions = 3", "contributions to a model: 2, at least 3");
     declined("[study]\nmost_clip = 32", "clip: 64, at most 32");
     declined("[study]\nmost_fraction_bits = 20", "fraction bits: 24, at most 20");
+    declined("[study]\nwires = ['bf16', 'int8']", "wire f32 is not allowed, allowed are bf16, int8");
     declined("[histograms]\nmost_bins = 32", "histogram bins: 64, at most 32");
     declined(
         "[require]\nsecure_aggregation = true",
