@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use consilium_domain::{BlobRef, OrderId, Study};
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{ToCoordinator, ToSite};
+use consilium_protocol::{DETAILS_SINCE, ToCoordinator, ToSite};
 use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
 use tokio::sync::mpsc;
 
@@ -53,6 +53,8 @@ pub(crate) struct Client<'a> {
     uploaded: Option<(OrderId, BlobRef)>,
     /// Whether the coordinator reads packed updates.
     packs: bool,
+    /// Whether it reads sums beyond histograms.
+    reads_details: bool,
     /// Something was to leave at the wrong moment: it is said again over the next connection.
     cut: bool,
     ending: Option<Ending>,
@@ -99,6 +101,7 @@ impl<'a> Client<'a> {
             base: None,
             uploaded: None,
             packs: false,
+            reads_details: false,
             cut: false,
             ending: None,
             house,
@@ -476,6 +479,13 @@ impl<'a> Client<'a> {
         message: ToCoordinator,
         link: &mut Link<'_>,
     ) -> Result<Result<(), LinkError>, DaemonError> {
+        let message = match message {
+            // Asked here, for an answer can wait for a connection to a coordinator of another release.
+            ToCoordinator::Answer { order, outcome } if !self.reads_details => {
+                ToCoordinator::Answer { order, outcome: outcome.without_detail() }
+            }
+            message => message,
+        };
         let House { steward, auditor, .. } = &mut *self.house;
         match self.gate.send(message, steward, auditor, link).await? {
             Ok(Passage::Gone) => {}
@@ -515,19 +525,24 @@ impl<'a> Client<'a> {
             Done::Prepared(Err(reason)) => Input::Prepared(Err(reason)),
             Done::Executed { order, result } => {
                 let result = match result {
-                    Ok((outcome, payload)) => match self.gate.check_outcome(&outcome, policy) {
-                        Ok(()) => {
-                            self.house.auditor.worked(order, &outcome);
-                            if let Some(payload) = payload {
-                                self.house.store.insert(payload).await?;
+                    Ok((outcome, payload)) => {
+                        let outcome = policy.withhold(outcome);
+                        match self.gate.check_outcome(&outcome, policy) {
+                            Ok(()) => {
+                                self.house.auditor.worked(order, &outcome);
+                                if let Some(payload) = payload {
+                                    self.house.store.insert(payload).await?;
+                                }
+                                Ok(outcome)
                             }
-                            Ok(outcome)
+                            Err(objection) => {
+                                self.house
+                                    .steward
+                                    .held_back(self.offered.as_ref().map(Study::hash), "answer");
+                                Err(objection)
+                            }
                         }
-                        Err(objection) => {
-                            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
-                            Err(objection)
-                        }
-                    },
+                    }
                     Err(reason) => Err(reason),
                 };
                 Input::WorkDone { order, result }
@@ -541,6 +556,7 @@ impl<'a> Client<'a> {
     async fn settle(&mut self, message: &ToSite) {
         if let ToSite::Welcome { version, .. } = message {
             self.packs = *version >= PACKED_UPDATES_VERSION;
+            self.reads_details = *version >= DETAILS_SINCE;
         }
         let settled = match message {
             ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
