@@ -18,7 +18,7 @@ use crate::greeting::greet_site;
 use crate::notice::{Notice, Teller};
 use crate::own_certificate::keep_fresh;
 use crate::registry::{Registry, RegistryError, Terms};
-use crate::report::{Report, ReportError, StudyOutcome};
+use crate::report::{RenderError, Report, ReportError, StudyOutcome, page_beside, write_page};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::taking_up::{self, ReportOfLogError, TakeUpError};
@@ -86,6 +86,9 @@ pub enum DaemonError {
     /// The report cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The report's page cannot be written; the report is.
+    #[error("the report's page: {0}")]
+    Page(RenderError),
     /// The report cannot be written.
     #[error(
         "the report {path} cannot be written: {source}; nothing is lost: mend it and give the same command again"
@@ -96,6 +99,12 @@ pub enum DaemonError {
         /// What the system says.
         source: std::io::Error,
     },
+}
+
+impl From<RenderError> for DaemonError {
+    fn from(error: RenderError) -> Self {
+        Self::Page(error)
+    }
 }
 
 impl From<ReportOfLogError> for DaemonError {
@@ -255,6 +264,7 @@ async fn conclude(
     let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
     let path = config.report.clone();
     std::fs::write(&path, text).map_err(|source| DaemonError::WriteReport { path: path.clone(), source })?;
+    write_page(&report, &page_beside(&path))?;
     Teller::new(config.notices).tell(Notice::Report(path));
     Ok((report.outcome.clone(), Some(report)))
 }

@@ -14,6 +14,7 @@ use consilium_protocol::coordinator::FirstModels;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{StudyFileError, read_study};
+use crate::report::page_beside;
 
 /// Where a study is prepared. A crash leaves it behind; the next submission clears it.
 const PREPARING: &str = ".preparing";
@@ -78,9 +79,17 @@ impl StudyFolder {
 
     /// Writes the report whole or not at all.
     pub(super) fn write_report(&self, text: &str) -> Result<(), ShelfError> {
-        let temporary = self.0.join("report.json.new");
+        self.write_whole(text, self.report())
+    }
+
+    /// Writes the report's page whole or not at all.
+    pub(super) fn write_page(&self, page: &str) -> Result<(), ShelfError> {
+        self.write_whole(page, page_beside(&self.report()))
+    }
+
+    fn write_whole(&self, text: &str, path: PathBuf) -> Result<(), ShelfError> {
+        let temporary = path.with_extension("new");
         write_durably(&temporary, text)?;
-        let path = self.report();
         fs::rename(&temporary, &path).map_err(|source| ShelfError::Io { path, source })?;
         sync_folder(&self.0)
     }
