@@ -525,24 +525,19 @@ impl<'a> Client<'a> {
             Done::Prepared(Err(reason)) => Input::Prepared(Err(reason)),
             Done::Executed { order, result } => {
                 let result = match result {
-                    Ok((outcome, payload)) => {
-                        let outcome = policy.withhold(outcome);
-                        match self.gate.check_outcome(&outcome, policy) {
-                            Ok(()) => {
-                                self.house.auditor.worked(order, &outcome);
-                                if let Some(payload) = payload {
-                                    self.house.store.insert(payload).await?;
-                                }
-                                Ok(outcome)
+                    Ok((outcome, payload)) => match self.gate.lets_out(outcome, policy) {
+                        Ok(outcome) => {
+                            self.house.auditor.worked(order, &outcome);
+                            if let Some(payload) = payload {
+                                self.house.store.insert(payload).await?;
                             }
-                            Err(objection) => {
-                                self.house
-                                    .steward
-                                    .held_back(self.offered.as_ref().map(Study::hash), "answer");
-                                Err(objection)
-                            }
+                            Ok(outcome)
                         }
-                    }
+                        Err(objection) => {
+                            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
+                            Err(objection)
+                        }
+                    },
                     Err(reason) => Err(reason),
                 };
                 Input::WorkDone { order, result }

@@ -112,6 +112,7 @@ impl From<ReportOfLogError> for DaemonError {
         match error {
             ReportOfLogError::Log(error) => error.into(),
             ReportOfLogError::Report(error) => error.into(),
+            ReportOfLogError::Interrupted(error) => ConductorError::from(error).into(),
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod build;
 mod comparison;
+#[cfg(test)]
+mod details;
 mod health;
 mod page;
 mod published;

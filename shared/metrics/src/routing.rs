@@ -153,7 +153,9 @@ impl RoutingCounts {
         };
         let all = of(positives + negatives, |block| block.positives + block.negatives)?;
         let entropy = all.iter().copied().map(entropy).sum::<f64>() / all.len() as f64;
-        let collapsed = all.iter().all(|share| share.min(1.0 - share) <= Self::SETTLED);
+        // A share of exactly 2 % may be a rounding above it.
+        let settled = |share: &f64| share.min(1.0 - share) <= Self::SETTLED + 1e-9;
+        let collapsed = all.iter().all(settled);
         Some(RoutingShares {
             positives: of(positives, |block| block.positives),
             negatives: of(negatives, |block| block.negatives),

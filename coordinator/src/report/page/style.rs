@@ -18,12 +18,13 @@ caption{text-align:left;font-weight:600;padding:.2rem 0 .4rem;max-width:46rem}
 th,td{border:1px solid #8a8a8a;padding:.22rem .5rem;text-align:left;vertical-align:top}
 thead th{background:#eeeeee}
 td.number{text-align:right;white-space:nowrap}
-td.blank{background:#fff6d6}
+td.blank{background:#fff6d6;min-width:16rem}
 code{font:.82rem/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 figure{display:inline-block;margin:.5rem 1rem .5rem 0;max-width:100%;vertical-align:top;break-inside:avoid}
 figcaption{font-size:.86rem;max-width:30rem}
 svg{max-width:100%;height:auto;background:#fff}
 svg text{font:12px system-ui,sans-serif;fill:#1a1a1a}
+@page{size:A4 landscape;margin:12mm}
 @media print{body{font-size:10.5pt;padding:0;max-width:none}.scroll{overflow-x:visible}nav{display:none}
 h2,h3,caption{break-after:avoid}tr{break-inside:avoid}thead{display:table-header-group}
 *{print-color-adjust:exact}table{font-size:8.5pt}th,td{padding:.1rem .3rem;overflow-wrap:anywhere}}

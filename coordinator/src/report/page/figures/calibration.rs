@@ -35,10 +35,8 @@ pub(super) fn figure(fused: &Fused<'_>) -> Figure {
     figure.description = if words.is_empty() {
         "The hold-out has no patients.".into()
     } else {
-        format!(
-            "Pooled hold-out in groups of equal width, with Wilson's 95 % intervals; the dashed diagonal is perfect. {}.",
-            words.join("; ")
-        )
+        "Pooled hold-out in groups of equal width, with Wilson's 95 % intervals; the dashed diagonal is perfect.".into()
     };
+    figure.values = words.join("; ");
     figure
 }

@@ -65,12 +65,11 @@ pub(super) fn figure(fused: &Fused<'_>) -> Figure {
     figure.description = if words.is_empty() {
         "No site has both classes in its hold-out.".into()
     } else {
-        format!(
-            "Squares are sites, larger with more weight; the diamond is the random-effects mean; the thin line below it is where \
-             further sites' AUC are expected; the dashed line is chance. {}.",
-            words.join("; ")
-        )
+        "Squares are sites, larger with more weight; the diamond is the random-effects mean; the thin line below it is \
+         where further sites' AUC are expected; the dashed line is chance."
+            .into()
     };
+    figure.values = words.join("; ");
     figure
 }
 

@@ -20,8 +20,10 @@ pub(super) struct Figure {
     /// Names it in the page.
     id: String,
     title: String,
-    /// What is to be seen, in words and numbers.
+    /// How to read it.
     description: String,
+    /// What is to be seen, in numbers, for those who do not see it: the picture shows them.
+    values: String,
     width: f64,
     height: f64,
     marks: Vec<Element>,
@@ -29,7 +31,15 @@ pub(super) struct Figure {
 
 impl Figure {
     fn new(id: String, title: String, width: f64, height: f64) -> Self {
-        Self { id, title, description: String::new(), width, height, marks: Vec::new() }
+        Self {
+            id,
+            title,
+            description: String::new(),
+            values: String::new(),
+            width,
+            height,
+            marks: Vec::new(),
+        }
     }
 
     /// As an element of the page.
@@ -42,7 +52,7 @@ impl Figure {
             .with("width", self.width)
             .with("height", self.height)
             .child(tag("title").with("id", &title).text(&self.title))
-            .child(tag("desc").with("id", &description).text(&self.description))
+            .child(tag("desc").with("id", &description).text(format!("{} {}", self.description, self.values)))
             .children(self.marks);
         let caption =
             tag("figcaption").child(tag("strong").text(format!("{}. ", self.title))).text(self.description);

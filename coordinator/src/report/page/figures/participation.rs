@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consilium_domain::SiteId;
 
 use super::Figure;
-use super::plot::{label, line, round};
+use super::plot::{label, line, round, ticks};
 use crate::report::Report;
 use crate::report::page::markup::tag;
 
@@ -45,10 +45,9 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
             figure.marks.push(tag("path").with("d", cross).with("stroke", "#a20000").with("stroke-width", 2));
         }
     }
-    for part in 0..=4 {
-        let seconds = total * f64::from(part) / 4.0;
+    for seconds in ticks([0.0, total]) {
         figure.marks.push(line([at(seconds), bottom], [at(seconds), bottom + 4.0], "#1a1a1a"));
-        figure.marks.push(label([at(seconds), bottom + 18.0], "middle", &format!("{seconds:.0}")));
+        figure.marks.push(label([at(seconds), bottom + 18.0], "middle", &seconds.to_string()));
     }
     figure.marks.push(line([NAMES, bottom], [WIDTH - 20.0, bottom], "#1a1a1a"));
     figure.marks.push(label(
@@ -59,10 +58,9 @@ pub(super) fn figure(report: &Report) -> Option<Figure> {
     let words = parts.iter().map(|(site, part)| {
         format!("{site}: {} contributions, {} rounds without it", part.came.len(), part.missed.len())
     });
-    figure.description = format!(
-        "A stroke is an admitted update, a cross a round that closed without the site. {}.",
-        words.collect::<Vec<_>>().join("; ")
-    );
+    figure.description =
+        "A stroke is an admitted update, a cross a round that closed without the site.".into();
+    figure.values = words.collect::<Vec<_>>().join("; ");
     Some(figure)
 }
 

@@ -163,7 +163,7 @@ pub(super) fn range(values: impl IntoIterator<Item = f64>) -> [f64; 2] {
 }
 
 /// Four to ten round numbers within a range.
-fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
+pub(super) fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
     let raw = (high - low) / 5.0;
     let magnitude = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * magnitude).into_iter().find(|step| *step >= raw);

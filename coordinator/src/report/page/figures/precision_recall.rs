@@ -26,22 +26,22 @@ pub(super) fn figure(fused: &Fused<'_>) -> Figure {
             points.push([point.recall, point.precision]);
         }
         figure.marks.push(plot.curve(&points, arm_pen(*arm)));
-        let text = format!(
-            "{arm}: AP {:.3} ({:.3} to {:.3} by the bins)",
-            bracket.value, bracket.lower, bracket.upper
-        );
+        let text = format!("{arm}: AP {:.3} ({:.3} to {:.3})", bracket.value, bracket.lower, bracket.upper);
         words.push(text.clone());
         entries.push((text, arm_pen(*arm)));
     }
     if let Some(share) = prevalence {
         figure.marks.push(plot.reference([0.0, share], [1.0, share]));
-        words.push(format!("the dashed line is the share of methylated patients, {share:.3}"));
+        words.push(format!("share of methylated patients {share:.3}"));
     }
     figure.marks.extend(legend([56.0, plot.size[1] + 16.0], &entries));
     figure.description = if words.is_empty() {
         "The hold-out has no methylated patient.".into()
     } else {
-        format!("Pooled hold-out. {}.", words.join("; "))
+        "Pooled hold-out; average precision with the bracket that bins leave. The dashed line is the share of methylated \
+         patients."
+            .into()
     };
+    figure.values = words.join("; ");
     figure
 }

@@ -25,7 +25,8 @@ pub(super) fn figure(fused: &Fused<'_>) -> Figure {
     figure.description = if words.is_empty() {
         "No arm has both classes in the hold-out.".into()
     } else {
-        format!("Pooled hold-out; the dashed diagonal is chance. {}.", words.join("; "))
+        "Pooled hold-out; the dashed diagonal is chance.".into()
     };
+    figure.values = words.join("; ");
     figure
 }

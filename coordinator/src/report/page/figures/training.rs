@@ -70,8 +70,8 @@ fn figure(arm: Arm, modality: Modality, lanes: &[&LaneReport]) -> Figure {
         figure.marks.extend(legend(at, &[(format!("fold {}", lane.fold), pen(place))]));
     }
     let words = lanes.iter().map(|lane| said(lane));
-    figure.description =
-        format!("One line a fold; the dot is the chosen round. {}.", words.collect::<Vec<_>>().join("; "));
+    figure.description = "One line a fold; the dot is the chosen round.".into();
+    figure.values = words.collect::<Vec<_>>().join("; ");
     figure
 }
 
