@@ -78,7 +78,7 @@ fn figure(arm: Arm, modality: Modality, lanes: &[&LaneReport]) -> Figure {
 fn said(lane: &LaneReport) -> String {
     let ends = |shows: Shows| {
         let mut shown = lane.rounds.iter().filter_map(shows);
-        shown.next().map(|first| format!("{first:.3} to {:.3}", shown.last().unwrap_or(first)))
+        shown.next().map(|first| format!("{first:.3} to {:.3}", shown.next_back().unwrap_or(first)))
     };
     let mut words = format!("fold {}, {} rounds", lane.fold, lane.rounds.len());
     for (name, shows) in PANELS {
