@@ -223,6 +223,8 @@ pub enum CertificateChange {
     Renewed,
     /// It is not taken any more.
     Revoked,
+    /// A daemon has begun to use it: its holder joined with it, or somebody put it there.
+    TakenUp,
 }
 
 /// How a head of the other side's log fits the one that it stated before.
