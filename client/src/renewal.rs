@@ -120,7 +120,7 @@ impl Renewal {
                 self.not_before = SystemTime::UNIX_EPOCH;
                 tracing::info!(serial = self.identity.certificate().serial, "the certificate was renewed");
                 let (holder, serial) =
-                    (self.identity.role().clone().into(), Some(own_serial(&self.identity)));
+                    (Some(self.identity.role().clone().into()), Some(own_serial(&self.identity)));
                 self.unwritten.push(Record::Certificate {
                     holder,
                     serial,
@@ -219,7 +219,7 @@ mod tests {
         assert_ne!(scene.serial(), before);
         assert_eq!(scene.serial_on_disk(), scene.serial());
         let serial = Some(scene.serial().parse().unwrap());
-        let (holder, change) = (Role::Site(site("a")).into(), CertificateChange::Renewed);
+        let (holder, change) = (Some(Role::Site(site("a")).into()), CertificateChange::Renewed);
         assert_eq!(scene.renewal.take_unwritten(), [Record::Certificate { holder, serial, change }]);
         assert_eq!(scene.renewal.take_unwritten(), []);
     }

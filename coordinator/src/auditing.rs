@@ -71,7 +71,7 @@ impl Audit {
 
     /// The coordinator's own certificate is a new one.
     pub(crate) async fn renewed(&self) -> Result<(), Stopped> {
-        let (holder, serial) = (self.identity.role().clone().into(), Some(own_serial(&self.identity)));
+        let (holder, serial) = (Some(self.identity.role().clone().into()), Some(own_serial(&self.identity)));
         self.write(Record::Certificate { holder, serial, change: CertificateChange::Renewed }).await
     }
 

@@ -25,6 +25,7 @@ use crate::greeting::{FAREWELL_TIMEOUT, Greeting, GreetingError, greet};
 use crate::notice::Notice;
 use crate::outgoing::{Outgoing, SendError};
 use crate::pace::TooOften;
+use crate::registry::serial_of;
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION"));
@@ -179,7 +180,8 @@ impl Service {
             AdminRequest::ListStudies
             | AdminRequest::AddSite { .. }
             | AdminRequest::ListSites
-            | AdminRequest::RevokeSite { .. } => None,
+            | AdminRequest::RevokeSite { .. }
+            | AdminRequest::RevokeCertificate { .. } => None,
         };
         let subject = match request {
             AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.clone()),
@@ -219,6 +221,7 @@ fn about(request: &AdminRequest) -> Option<String> {
             Some(study.chars().take(16).filter(char::is_ascii_alphanumeric).collect())
         }
         AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.to_string()),
+        AdminRequest::RevokeCertificate { serial, .. } => serial_of(serial),
         AdminRequest::SubmitStudy { .. } | AdminRequest::ListStudies | AdminRequest::ListSites => None,
     }
 }

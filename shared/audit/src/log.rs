@@ -266,7 +266,9 @@ impl Open {
             Record::CertificateChain { certificate_sha256, .. } => {
                 self.chains.insert(*certificate_sha256);
             }
-            Record::Certificate { holder, serial: Some(serial), .. } if holder.0 == self.owner => {
+            Record::Certificate { holder: Some(holder), serial: Some(serial), .. }
+                if holder.0 == self.owner =>
+            {
                 self.certificates.insert(serial.clone());
             }
             _ => {}

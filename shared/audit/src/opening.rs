@@ -57,7 +57,7 @@ pub fn begin(
     Witness::new(log.clone(), authorities.clone(), signer.clone(), signer.role().clone()).try_out()?;
     let mut records = vec![Record::ProcessStarted { release }];
     if !log.tells_of(&serial) {
-        let (holder, serial) = (signer.role().clone().into(), Some(serial));
+        let (holder, serial) = (Some(signer.role().clone().into()), Some(serial));
         records.push(Record::Certificate { holder, serial, change: CertificateChange::TakenUp });
     }
     log.append_all(&records)?;

@@ -96,8 +96,8 @@ pub enum Record {
     },
     /// A certificate was made, renewed or made worthless.
     Certificate {
-        /// Whose.
-        holder: Party,
+        /// Whose; none where it was revoked by its number, which does not say.
+        holder: Option<Party>,
         /// Which; all that the holder has where none is named.
         serial: Option<Serial>,
         /// What happened.

@@ -405,7 +405,8 @@ impl TcpEntrance {
         if let Err(error) = endpoint::prompt(&socket) {
             tracing::debug!(%error, "the system delays small messages");
         }
-        let received = tcp::receive(socket, address, &self.faces, self.tuning, self.closing.subscribe());
+        let (closing, refusals) = (self.closing.subscribe(), &self.reception.refusals);
+        let received = tcp::receive(socket, address, &self.faces, self.tuning, closing, refusals);
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, received).await {
             Ok(Ok(tcp::Arrival::Caller(link, greeting))) => Ok(Met::Caller(Link::Tcp(link), greeting)),
             Ok(Ok(tcp::Arrival::Applicant(line))) => Ok(Met::Applicant(line)),

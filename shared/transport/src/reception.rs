@@ -12,7 +12,7 @@ use crate::door::Door;
 use crate::join::{self, Applicant, JoinLine, JoinRefusal};
 use crate::link::{Greeting, Link};
 use crate::listener::AcceptError;
-use crate::peer::Peer;
+use crate::peer::{CertificateNameError, Peer};
 use crate::probe::ProbeDesk;
 use crate::refusals::{RefusalCause, Refusals};
 use crate::{tls, tuning};
@@ -81,6 +81,10 @@ impl Reception {
         let measures = greeting.protocol == tls::PROBE_ALPN;
         let peer = match holder(&greeting.chain, address) {
             Ok(peer) => peer,
+            // Where sites may join, the handshake over QUIC lets callers without a certificate come as far as this.
+            Err(error @ AcceptError::Certificate { source: CertificateNameError::Absent, .. }) => {
+                return Err(refuse(CloseCode::WRONG_ROLE, RefusalCause::NO_CERTIFICATE, error));
+            }
             Err(error @ AcceptError::Certificate { .. }) => {
                 return Err(refuse(CloseCode::WRONG_ROLE, RefusalCause::BAD_CERTIFICATE, error));
             }

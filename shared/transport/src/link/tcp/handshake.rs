@@ -23,7 +23,7 @@ use super::{BINDING_BYTES, Farewell, Fate, Handle, MUX_STREAMS, TcpLink};
 use crate::closed::Closed;
 use crate::join::{JOIN_ALPN, JoinLine};
 use crate::link::{BINDING_LABEL, Greeting};
-use crate::refusals::RefusalCause;
+use crate::refusals::{RefusalCause, Refusals};
 use crate::tuning::{CLIENT_STREAMS, Side, Tuning};
 
 /// How long a refused caller may take to read why.
@@ -62,7 +62,7 @@ pub(crate) async fn dial(
     let mut mux = mux(ForYamux(TlsStream::from(tls)), Side::Client);
     let (early, inbound) = mpsc::channel(1);
     let stream = std::future::poll_fn(|cx| mux.poll_new_outbound(cx)).await.map_err(Closed::from)?;
-    let mut link = LinkStream::new(stream);
+    let mut link = LinkStream::new(stream, Refusals::default());
     let announce = async { link.announce().await.map_err(Closed::from) };
     beside(&mut mux, Side::Client, &early, announce).await?;
     // A client belongs to no listener: nobody says goodbye for all.
@@ -88,13 +88,15 @@ pub(crate) enum Arrival {
     Applicant(JoinLine),
 }
 
-/// On the coordinator: TLS with a caller, and the link. `closing` is the listener's.
+/// On the coordinator: TLS with a caller, and the link. `closing` is the listener's, and so are `refusals`, where is
+/// counted what the caller says wrong on the link's own stream.
 pub(crate) async fn receive(
     socket: impl Socket,
     address: SocketAddr,
     faces: &Faces,
     tuning: Tuning,
     closing: watch::Receiver<Option<Farewell>>,
+    refusals: &Refusals,
 ) -> Result<Arrival, Failed> {
     let metered = Metered::new(socket);
     let meter = metered.meter();
@@ -114,7 +116,7 @@ pub(crate) async fn receive(
         Some(Err(error)) => return Err(broken(error.into())),
         None => return Err(Failed { reason: Closed::without_a_word(), cause: RefusalCause::HUNG_UP }),
     };
-    let mut link = LinkStream::new(stream);
+    let mut link = LinkStream::new(stream, refusals.clone());
     let recognise = async { link.recognise().await.map_err(|problem| Closed::for_breaking(&problem)) };
     beside(&mut mux, Side::Coordinator, &early, recognise).await.map_err(broken)?;
     let parts = Parts { address, binding, side: Side::Coordinator, tuning, meter };
