@@ -128,6 +128,14 @@ impl From<io::Error> for Unheard {
     }
 }
 
+/// What is written again of the question, and of the answer, that `body` is read as.
+pub(crate) fn read_and_written(body: &[u8]) -> Vec<Vec<u8>> {
+    let question = frame::decode::<JoinRequest>(body).map(|question| frame::encode(&question));
+    let answer = frame::decode::<JoinReply>(body).map(|answer| frame::encode(&answer));
+    let written = [question, answer].into_iter().flatten();
+    written.map(|written| written.expect("what was read can be written")).collect()
+}
+
 /// Writes `message`, and does not say that nothing follows it.
 pub(super) async fn send(
     stream: &mut (impl AsyncWrite + Unpin),

@@ -24,6 +24,7 @@ pub(crate) use applicant::hear;
 pub(crate) use apply::ask;
 pub(crate) use caller::JoinCaller;
 pub(crate) use line::JoinLine;
+pub(crate) use message::read_and_written;
 
 /// The protocol's name in the handshake. Its number changes when old and new cannot talk at all.
 pub const JOIN_ALPN: &[u8] = b"consilium-join/1";
