@@ -115,7 +115,7 @@ impl Door {
                         let served = serve(connection.clone());
                         let (pace, refusals) = (self.pace.clone(), self.listener.refusals().clone());
                         self.within.spawn(async move {
-                            if pace.wait(&connection, &refusals).await.is_ok() {
+                            if pace.wait_to_enter(&connection, &refusals).await.is_ok() {
                                 drop(connection);
                                 served.await;
                             }
