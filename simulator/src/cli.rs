@@ -90,7 +90,7 @@ pub(crate) struct SimulateArgs {
     /// What trains: cpu, auto, or in a build with the feature gpu also wgpu and wgpu:INDEX.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Precision of the factors in training: f32 or bf16.
+    /// Precision of the factors in training: f32, or bf16 for 16 bits.
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
     /// What is done where one class has more patients: none, pos-weight or undersample.

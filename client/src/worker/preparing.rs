@@ -36,7 +36,7 @@ impl Bench {
         let summary = data.summary().clone();
         let device = &self.workplace.device;
         if !device.honours(study.training.precision) {
-            tracing::warn!(%device, "the study asks for bf16; this device computes in 32 bits");
+            tracing::warn!(%device, "the study allows 16-bit factors; this device has none and computes in 32 bits");
         }
         self.prepared = Some(Prepared { study, data, predictions });
         Ok(summary)
