@@ -108,6 +108,10 @@ pub(crate) struct SimulateArgs {
     /// Train with less memory and more time; the result is the same.
     #[arg(long)]
     pub(crate) checkpointing: bool,
+
+    /// Write where each process's time and memory go to profile/ of the output, for ui.perfetto.dev (docs/profiling.md)
+    #[arg(long)]
+    pub(crate) profile: bool,
     /// The number every random choice derives from.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,

@@ -24,11 +24,13 @@ pub(crate) enum PrepareError {
 }
 
 impl Bench {
+    #[tracing::instrument(level = "debug", skip_all)]
     pub(super) fn fingerprint(&mut self, study: &Study) -> Result<Vec<Fingerprint>, PrepareError> {
         let key = self.key()?.for_study(study.hash());
         Ok(self.intake(study)?.fingerprints(&key)?)
     }
 
+    #[tracing::instrument(level = "debug", skip_all)]
     pub(super) fn prepare(&mut self, study: Study, exclude: &[u32]) -> Result<CohortSummary, PrepareError> {
         let data = self.intake(&study)?.deal(&study, exclude);
         let folder = self.workplace.predictions.join(study.hash().digest().short());
