@@ -25,6 +25,7 @@ mod membership;
 mod policy;
 mod prediction;
 mod process;
+mod profile;
 mod recording;
 mod refusals;
 mod releases;
