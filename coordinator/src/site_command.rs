@@ -11,10 +11,10 @@ use consilium_protocol::Timestamp;
 use consilium_transport::Identity;
 use time::OffsetDateTime;
 
-use crate::conductor::now;
 use crate::registry::{Registry, SiteRecord, Terms};
 use crate::remote::{RemoteArgs, site_command};
 use crate::state_dir::{StateDir, StateDirError};
+use crate::surroundings::now;
 
 /// Inviting, listing and revoking sites.
 #[derive(Debug, Clone, Args)]

@@ -19,6 +19,7 @@ use crate::closed::{CloseCode, Closed};
 use crate::connect::any_port_for;
 use crate::endpoint;
 use crate::renewal::check_chain;
+use crate::sockets::Sockets;
 use crate::tls::{self, TlsError};
 use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 
@@ -130,7 +131,7 @@ async fn dial(address: SocketAddr, pinned: &Arc<PinnedRoot>) -> Result<quinn::Co
     let mut config = ClientConfig::new(Arc::new(quic));
     config.transport_config(Tuning::default().transport(Side::Client));
     let socket = |source| JoinError::Socket { address, source };
-    let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
+    let endpoint = endpoint::open(&Sockets::default(), any_port_for(address), None).map_err(socket)?;
     let dialling = endpoint.connect_with(config, address, Role::COORDINATOR_HOST).map_err(|error| {
         JoinError::NotTheCoordinator { address, problem: format!("it cannot be dialled: {error}") }
     })?;
