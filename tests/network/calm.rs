@@ -6,7 +6,7 @@ use consilium_client::{DRY_STUDY, Ending};
 use consilium_protocol::coordinator::Phase;
 use consilium_simulator::dry_run::{DryOutcome, Faults, Line};
 
-use crate::consortium::{Patience, check, finished, models, names, play, run, site, study};
+use crate::consortium::{Patience, check, everybody_knows, finished, models, names, play, run, site, study};
 
 /// DESIGN: one site of four three times slower, five folds. While it works on one lane the others work on the next, so
 /// the study takes hardly longer than that site alone.
@@ -26,6 +26,7 @@ fn a_slow_site_costs_its_own_time_once() {
     let played = play(&run).unwrap();
     let state = check(&run.study, &played.events).unwrap();
     finished(&state, &played).unwrap();
+    assert!(everybody_knows(&played));
     let (slow, makespan) = (played.sites[3].busy, played.makespan);
     assert!(slow > 2 * played.sites[0].busy, "it is the slow one");
     assert!(makespan <= slow.mul_f64(1.15), "{makespan:?} for {slow:?} of work");
@@ -38,6 +39,7 @@ fn a_calm_study_loses_nothing_and_its_plan_says_what_it_is() {
     let played = play(&run).unwrap();
     let state = check(&run.study, &played.events).unwrap();
     finished(&state, &played).unwrap();
+    assert!(everybody_knows(&played));
     assert_eq!(models(&played.events).len(), run.study.lanes().len() * 2);
     let outcome = DryOutcome::of(&run, &played);
     assert!(outcome.to_string().starts_with("DRY RUN: nothing was trained"), "{outcome}");

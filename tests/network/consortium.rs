@@ -118,7 +118,7 @@ pub(crate) fn check(study: &Study, events: &[(Timestamp, Event)]) -> Result<Coor
     };
     let mut state = Coordinator::open(*opened, (**opening).clone());
     let first = log_line(*opened, &events[0].1);
-    let mut checker = Checker::new(study.clone(), None, &first);
+    let mut checker = Checker::new(study.clone(), Box::new(|_| Ok(())), &first);
     for (number, (at, event)) in rest.iter().enumerate() {
         let refused = |rejection| format!("event {number} is in the log and not admitted: {rejection:?}");
         let effects = state.handle(*at, event.clone()).map_err(refused)?;
@@ -129,16 +129,22 @@ pub(crate) fn check(study: &Study, events: &[(Timestamp, Event)]) -> Result<Coor
     Ok(state)
 }
 
-/// The study is complete, and every client knows.
+/// The study is complete, and no client gave up. One that was away at the end may still look for the coordinator, whose
+/// process ends with its only study.
 pub(crate) fn finished(state: &Coordinator, played: &Played) -> Result<(), String> {
     if !matches!(state.phase(), Phase::Finished { .. }) {
         return Err(format!("the study ended as {:?}", state.phase()));
     }
-    let endings: Vec<_> = played.sites.iter().map(|site| &site.ending).collect();
-    match endings.iter().all(|ending| **ending == Some(Ending::Finished)) {
-        true => Ok(()),
-        false => Err(format!("the clients ended as {endings:?}")),
+    let gave_up = |ending: &&Option<Ending>| !matches!(ending, None | Some(Ending::Finished));
+    match played.sites.iter().map(|site| &site.ending).find(gave_up) {
+        None => Ok(()),
+        Some(ending) => Err(format!("a client ended as {ending:?}")),
     }
+}
+
+/// Every client heard that the study is complete.
+pub(crate) fn everybody_knows(played: &Played) -> bool {
+    played.sites.iter().all(|site| site.ending == Some(Ending::Finished))
 }
 
 /// The model of every round.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use consilium_domain::{Digest, Lane, RandomStream, Round, Seed};
 use consilium_simulator::dry_run::{DryRun, Fault, Faults, Line, Spell, Whom};
 
-use crate::consortium::{self, Patience, check, finished, models, names, site, study};
+use crate::consortium::{self, Patience, check, everybody_knows, finished, models, names, site, study};
 
 /// Sites of every schedule.
 const SITES: u16 = 3;
@@ -26,7 +26,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule of `seed`: the first half of all studies are patient.
+    /// The schedule of `seed`: every other study is patient.
     pub(crate) fn drawn(seed: u64) -> Self {
         let mut stream = Seed::from_number(seed).derive("faults").stream();
         let patience = if seed.is_multiple_of(2) { Patience::Long } else { Patience::Short };
@@ -56,6 +56,9 @@ impl Schedule {
             return Ok(());
         }
         finished(&state, &played)?;
+        if self.faults.0.is_empty() && !everybody_knows(&played) {
+            return Err("a client did not hear of the end".into());
+        }
         if models(&played.events) == *calm_models() {
             return Ok(());
         }

@@ -29,8 +29,8 @@ pub(crate) fn replayed(log: &[String]) -> Option<Coordinator> {
 /// Watches one study from its opening to its end.
 pub(crate) struct Checker {
     study: Study,
-    /// Looks for patients who are at several sites, where there can be any.
-    copies: Option<Box<dyn Fn(&Coordinator) -> Checked>>,
+    /// Looks for patients who are at several sites.
+    copies: Box<dyn Fn(&Coordinator) -> Checked>,
     shadow: Coordinator,
     aggregated: BTreeMap<Lane, Round>,
     pinned: Option<BTreeSet<SiteId>>,
@@ -43,11 +43,7 @@ pub(crate) struct Checker {
 
 impl Checker {
     /// For the agreed `study`; `first` is the log's first line. `copies` looks for patients who are at several sites.
-    pub(crate) fn new(
-        study: Study,
-        copies: Option<Box<dyn Fn(&Coordinator) -> Checked>>,
-        first: &str,
-    ) -> Self {
+    pub(crate) fn new(study: Study, copies: Box<dyn Fn(&Coordinator) -> Checked>, first: &str) -> Self {
         let shadow = replayed(&[first.to_owned()]).expect("a log begins with the opening");
         Self {
             study,
@@ -138,7 +134,7 @@ impl Checker {
         let enlisted: BTreeSet<SiteId> = state.roster().enlisted().map(|(site, _)| site.clone()).collect();
         let pinned = self.pinned.get_or_insert_with(|| enlisted.clone());
         must(*pinned == enlisted, || Violation::RosterChanged)?;
-        self.copies.as_ref().map_or(Ok(()), |copies| copies(state))
+        (self.copies)(state)
     }
 
     /// The effects of one event, in their order.

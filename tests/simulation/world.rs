@@ -212,9 +212,7 @@ impl World {
 }
 
 /// What is checked of patients that the sites of `scene` share.
-fn copies_of(scene: &Scene) -> Option<Box<dyn Fn(&Coordinator) -> Checked>> {
+fn copies_of(scene: &Scene) -> Box<dyn Fn(&Coordinator) -> Checked> {
     let scene = scene.clone();
-    scene
-        .duplicates
-        .then(|| -> Box<dyn Fn(&Coordinator) -> Checked> { Box::new(move |state| copies(&scene, state)) })
+    Box::new(move |state| if scene.duplicates { copies(&scene, state) } else { Ok(()) })
 }

@@ -282,7 +282,9 @@ impl fmt::Display for Fault {
         match self {
             Self::Cut(whom, spell) => write!(f, "cut:{whom}@{spell}"),
             Self::Loss(whom, spell, share) => {
-                write!(f, "loss:{whom}@{spell}={}.{:02}%", share / 100, share % 100)
+                let decimals = format!(".{:02}", share % 100);
+                let decimals = if share % 100 == 0 { "" } else { decimals.trim_end_matches('0') };
+                write!(f, "loss:{whom}@{spell}={}{decimals}%", share / 100)
             }
             Self::Delay(whom, spell, delay) => write!(f, "delay:{whom}@{spell}={}", Shown(*delay)),
             Self::StopSite(whom, spell) => write!(f, "stop:{whom}@{spell}"),

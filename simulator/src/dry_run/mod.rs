@@ -22,14 +22,14 @@ use consilium_certs::Authority;
 use consilium_client::{BusyMeter, Clock, DryTraining, Ending, PolicyFile, RunOptions};
 use consilium_coordinator::registry::Terms;
 use consilium_coordinator::weights::WeightsStore;
-use consilium_coordinator::{EventLog, NoticeFormat, Surroundings, WallClock};
+use consilium_coordinator::{DaemonError, EventLog, NoticeFormat, Surroundings, WallClock};
 use consilium_data::{CachePrecision, CacheSettings, Layout};
 use consilium_domain::{Seed, SiteId, Study};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::Event;
 use consilium_transport::{Dialler, LinkChoice, ProxyChoice, Tuning};
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 pub(crate) use command::{DryArgs, plan};
 pub use ether::Usage;
@@ -40,6 +40,9 @@ pub use outcome::{DryOutcome, SiteOutcome};
 
 /// When every dry run begins: a date that is easy to recognise in a log (15 January 2027, 8:00 UTC).
 const BEGINNING: Timestamp = Timestamp(1_800_000_000_000);
+/// How long the goodbyes of a stopped coordinator may take, and how often it is looked whether they are over.
+const HELD_LONGEST: Duration = Duration::from_mins(5);
+const HELD_LOOK: Duration = Duration::from_millis(100);
 /// How long clients may take to end after the coordinator has.
 const CLIENTS_END: Duration = Duration::from_mins(2);
 
@@ -178,8 +181,9 @@ impl DryRun {
         began: Instant,
     ) -> anyhow::Result<()> {
         let mut stops = self.faults.stops_of_coordinator().into_iter();
+        let (mut again, mut held_until) = (None, Instant::now());
         loop {
-            let stop = stops.next();
+            let stop = again.take().unwrap_or_else(|| stops.next());
             let shutdown = async move {
                 match stop {
                     Some(stop) => sleep_until(began + stop.from).await,
@@ -201,12 +205,20 @@ impl DryRun {
             };
             let clock = WallClock::new(move || wall_time(began));
             let surroundings = Surroundings { clock, sockets: ether.of_coordinator() };
-            let (_, report) = consilium_coordinator::run_in(surroundings, config, shutdown).await?;
-            match (report, stop) {
-                (Some(_), _) => return Ok(()),
-                (None, Some(stop)) => sleep_until(began + stop.end()).await,
-                (None, None) => bail!("the coordinator ended before the study did"),
+            match (consilium_coordinator::run_in(surroundings, config, shutdown).await, stop) {
+                (Ok((_, Some(_))), _) => return Ok(()),
+                (Ok((_, None)), Some(stop)) => sleep_until(began + stop.end()).await,
+                (Ok((_, None)), None) => bail!("the coordinator ended before the study did"),
+                // A stopped process is gone with all it held. Here the goodbyes that QUIC has still to say hold its socket
+                // and its log a little longer.
+                (Err(DaemonError::Audit(_) | DaemonError::Door(_)), _) if Instant::now() < held_until => {
+                    sleep(HELD_LOOK).await;
+                    again = Some(stop);
+                    continue;
+                }
+                (Err(error), _) => return Err(error.into()),
             }
+            held_until = Instant::now() + HELD_LONGEST;
         }
     }
 
