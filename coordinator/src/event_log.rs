@@ -114,6 +114,7 @@ impl EventLog {
     ///
     /// # Errors
     /// When the disk refuses: the event did not happen.
+    #[tracing::instrument(level = "debug", name = "write event", skip_all)]
     pub async fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), EventLogError> {
         let _still = still();
         let text = serde_json::to_string(event).expect("events have only text keys");

@@ -21,6 +21,7 @@ mod membership;
 mod policy;
 mod prediction;
 mod process;
+mod profile;
 mod recording;
 mod refusals;
 mod releases;

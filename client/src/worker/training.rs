@@ -41,6 +41,7 @@ impl Bench {
         };
         let cases = LaneCases::new(inputs, recipe, classes, seed.derive("augmentation"));
         let architecture = Architecture::of_study(study, lane.arm);
+        let training = tracing::debug_span!("train").entered();
         let mut classifier =
             Classifier::new(architecture, self.base.as_ref(), start, &self.workplace.device)?;
         let mut observe = |progress: TrainingProgress| {
@@ -51,6 +52,7 @@ impl Bench {
         let waiting = format!("{:.1} %", 100.0 * summary.waiting_share);
         tracing::info!(%lane, %round, loss = summary.loss, steps = summary.steps, waiting, "trained");
         let trained = classifier.trainable()?;
+        drop(training);
         let grid = Grid::new(study.federation.fixed_point)?;
         let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
         let sealed = seal(&self.workplace.residuals, study, work, update.clip(grid).quantise())?;
@@ -70,6 +72,7 @@ impl Bench {
 
 /// Packs the update as the study's wire says. What it cannot tell is durable in the folder `residuals` before the update
 /// can leave.
+#[tracing::instrument(level = "debug", name = "pack", skip_all)]
 pub(super) fn seal(
     residuals: &Path,
     study: &Study,
