@@ -30,8 +30,8 @@ mod transfers;
 mod verify;
 mod worker;
 
-pub use auditing::AuditError;
 pub use config::{Config, ConfigError, ConfigFile};
+pub use consilium_audit::AuditError;
 pub use control::ControlError;
 pub use daemon::{DaemonError, Ending, RunOptions, run};
 pub use dry_training::{BusyMeter, DRY_STUDY, DryTraining, Pace};
