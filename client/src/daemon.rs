@@ -3,13 +3,15 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use consilium_audit::AuditError;
 use consilium_domain::{Role, SiteId};
-use consilium_transport::{BlobStore, Identity, IdentityError, StoreError};
+use consilium_transport::{BlobStore, Identity, IdentityError, Sockets, StoreError};
 use tokio::sync::mpsc;
 
-use crate::auditing::{AuditError, Auditor};
+use crate::auditing::Auditor;
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
+use crate::dry_training::DryTraining;
 use crate::renewal::Renewal;
 use crate::session::Client;
 use crate::steward::{Clock, DecisionsError, Steward};
@@ -71,11 +73,15 @@ pub struct RunOptions {
     pub once: bool,
     /// What time it is.
     pub clock: Clock,
+    /// Where UDP sockets come from.
+    pub sockets: Sockets,
+    /// Pretends to work instead of working. For simulations: no file and no option of the client sets it.
+    pub dry_training: Option<DryTraining>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { once: false, clock: Clock::system() }
+        Self { once: false, clock: Clock::system(), sockets: Sockets::default(), dry_training: None }
     }
 }
 
@@ -96,11 +102,28 @@ pub async fn run(
     store.discard_partials()?;
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     let (socket, requests) = serve(&config.state)?;
-    tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
+    let RunOptions { once, sockets, dry_training, .. } = options;
+    match &dry_training {
+        None => {
+            tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
+        }
+        Some(_) => tracing::warn!("DRY TRAINING: this client only pretends to work"),
+    }
     let renewal = Renewal::new(identity.clone(), &site);
-    let mut house =
-        House { config, identity, renewal, site, store, steward, auditor, requests, _socket: socket };
-    let ending = house.take_part(options.once, std::pin::pin!(shutdown)).await?;
+    let mut house = House {
+        config,
+        identity,
+        renewal,
+        site,
+        store,
+        steward,
+        auditor,
+        sockets,
+        dry_training,
+        requests,
+        _socket: socket,
+    };
+    let ending = house.take_part(once, std::pin::pin!(shutdown)).await?;
     let reason = match &ending {
         Ending::Finished => "study-finished",
         Ending::Stopped { .. } => "cannot-take-part",
@@ -119,6 +142,8 @@ pub(crate) struct House {
     pub(crate) store: BlobStore,
     pub(crate) steward: Steward,
     pub(crate) auditor: Auditor,
+    pub(crate) sockets: Sockets,
+    pub(crate) dry_training: Option<DryTraining>,
     pub(crate) requests: mpsc::Receiver<Asked>,
     _socket: ControlSocket,
 }
@@ -159,9 +184,10 @@ impl House {
         Ok(())
     }
 
-    /// Writes down what was decided, before anything follows from it.
+    /// Writes down what was decided and what became of the certificate, before anything follows from it.
     pub(crate) async fn write_decisions(&mut self) -> Result<(), AuditError> {
-        self.auditor.decided(self.steward.take_unwritten()).await
+        let records = [self.steward.take_unwritten(), self.renewal.take_unwritten()].concat();
+        self.auditor.decided(records).await
     }
 
     /// Lets `pause` pass, and attends meanwhile; whether `shutdown` came first.

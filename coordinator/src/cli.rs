@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use consilium_audit::command::AuditCommand;
 use consilium_pki::Lifetime;
-use consilium_process::{describe, shutdown_signal, start_logging};
+use consilium_process::{describe, shutdown_signal, start_profiling};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
 
@@ -28,6 +28,7 @@ use crate::report::{Report, StudyOutcome};
 use crate::report_command::ReportCommand;
 use crate::service::{ServiceConfig, serve};
 use crate::site_command::SiteArgs;
+use crate::surroundings::now;
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{run, taking_up};
 
@@ -132,6 +133,9 @@ pub struct DaemonArgs {
     /// How long certificates of sites are valid, for instance 30d; they are renewed at two thirds.
     #[arg(long, default_value_t = Terms::default().certificate_life)]
     pub certificate_life: Lifetime,
+    /// Write where time and memory go to this file, for ui.perfetto.dev (docs/profiling.md).
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -231,7 +235,7 @@ fn block_on(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 }
 
 fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
-    start_logging();
+    let _profile = start_profiling(args.service.profile.as_deref())?;
     let DaemonArgs { listen, notices, stop_with_stdin, .. } = args.service;
     let (tuning, listen_tcp) = (args.service.tuning(), args.service.tcp());
     let config = Config {
@@ -257,7 +261,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    start_logging();
+    let _profile = start_profiling(args.service.profile.as_deref())?;
     let config = ServiceConfig {
         state_dir: args.state,
         identity_dir: args.identity,
@@ -308,7 +312,7 @@ async fn local_report(state: &Path) -> anyhow::Result<(Report, String)> {
     }
     let (log, events) = EventLog::open(&path).await?;
     let state = Coordinator::replay(events).context("the event log cannot be replayed by this release")?;
-    let report = taking_up::report(&state, &log).await?;
+    let report = taking_up::report(&state, &log, now()).await?;
     let text = serde_json::to_string_pretty(&report)?;
     Ok((report, text))
 }

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, Listener, Refusals, Tuning};
+use consilium_transport::{
+    BindError, CloseCode, Connection, Entrance, Identity, Listener, Refusals, Sockets, Tuning,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::audited_refusals::AuditedRefusals;
 use crate::auditing::Audit;
+use crate::pace::Pace;
 use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 
@@ -39,19 +42,21 @@ pub(crate) struct Door {
     _joining: JoinSet<()>,
     audit: Audit,
     audited: AuditedRefusals,
+    /// How often the same party comes.
+    pace: Pace,
 }
 
 impl Door {
-    /// Opens it at a UDP address and, if given, a TCP address with the coordinator's kit, guarded by `registry`. Who is
+    /// Opens it at a UDP address of `sockets` and, if given, a TCP address with the coordinator's kit, guarded by `registry`. Who is
     /// not let in is counted in `audit`.
     pub(crate) fn open(
-        (udp, tcp): (SocketAddr, Option<SocketAddr>),
+        (udp, tcp, sockets): (SocketAddr, Option<SocketAddr>, Sockets),
         identity: &Identity,
         registry: Registry,
         tuning: Tuning,
         audit: Audit,
     ) -> Result<Self, DoorError> {
-        let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
+        let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins().over(sockets);
         let mut listener = Listener::bind_with(udp, tcp, identity, &entrance, tuning)?;
         if let Some(tcp) = listener.tcp_addr() {
             tracing::info!(%tcp, "listening on TCP too");
@@ -64,7 +69,19 @@ impl Door {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let refused = RefusalLog::new(listener.refusals().clone());
         let (within, audited) = (JoinSet::new(), AuditedRefusals::default());
-        Ok(Self { listener, address, places, within, refused, registry, _joining: joining, audit, audited })
+        let pace = Pace::default();
+        Ok(Self {
+            listener,
+            address,
+            places,
+            within,
+            refused,
+            registry,
+            _joining: joining,
+            audit,
+            audited,
+            pace,
+        })
     }
 
     /// Who was refused at the door and, as those within count there too, behind it.
@@ -97,9 +114,13 @@ impl Door {
                             tracing::warn!(peer = %connection.peer(), "revoked: sent away");
                             continue;
                         };
-                        let served = serve(connection);
+                        let served = serve(connection.clone());
+                        let (pace, refusals) = (self.pace.clone(), self.listener.refusals().clone());
                         self.within.spawn(async move {
-                            served.await;
+                            if pace.wait_to_enter(&connection, &refusals).await.is_ok() {
+                                drop(connection);
+                                served.await;
+                            }
                             drop((attendance, place));
                         });
                     }

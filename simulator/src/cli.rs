@@ -9,6 +9,7 @@ use consilium_data::Layout;
 use consilium_domain::{Arm, ClassBalance, Modality, Precision, Wire};
 use consilium_process::describe;
 
+use crate::dry_run::DryArgs;
 use crate::preset::Preset;
 use crate::{phantom, simulate};
 
@@ -90,7 +91,7 @@ pub(crate) struct SimulateArgs {
     /// What trains: cpu, auto, or in a build with the feature gpu also wgpu and wgpu:INDEX.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Precision of the factors in training: f32 or bf16.
+    /// Precision of the factors in training: f32, or bf16 for 16 bits.
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
     /// What is done where one class has more patients: none, pos-weight or undersample.
@@ -108,6 +109,10 @@ pub(crate) struct SimulateArgs {
     /// Train with less memory and more time; the result is the same.
     #[arg(long)]
     pub(crate) checkpointing: bool,
+
+    /// Write where each process's time and memory go to profile/ of the output, for ui.perfetto.dev (docs/profiling.md)
+    #[arg(long)]
+    pub(crate) profile: bool,
     /// The number every random choice derives from.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,
@@ -117,6 +122,8 @@ pub(crate) struct SimulateArgs {
     /// Also train every site alone and all patients pooled, to see what federating bought.
     #[arg(long)]
     pub(crate) baselines: bool,
+    #[command(flatten)]
+    pub(crate) dry: DryArgs,
 }
 
 /// Options of `consilium phantom`.

@@ -68,6 +68,11 @@ impl ByHand {
     }
 
     pub(crate) fn coordinator(&self, listen: SocketAddr) -> Process {
+        Process::start_logging(self.log_level, self.coordinator_arguments(listen))
+    }
+
+    /// What the coordinator is started with.
+    pub(crate) fn coordinator_arguments(&self, listen: SocketAddr) -> Vec<OsString> {
         let paths = [
             ("--study", self.simulated.join("study.toml")),
             ("--state", self.folder.join("state")),
@@ -83,7 +88,7 @@ impl ByHand {
         ] {
             arguments.extend([option.into(), value.into()]);
         }
-        Process::start_logging(self.log_level, arguments)
+        arguments
     }
 
     /// Starts a site's client.

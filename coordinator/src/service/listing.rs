@@ -13,9 +13,9 @@ use super::Service;
 use super::carrying::{Entry, Life, reread};
 use super::overview;
 use super::shelf::StudyFolder;
-use crate::conductor::now;
 use crate::report::Report;
 use crate::session::Sessions;
+use crate::surroundings::now;
 use crate::taking_up;
 
 /// What is needed to look at a study, without holding up the others.
@@ -30,8 +30,10 @@ impl Service {
     pub(super) async fn list(&self) -> StudyList {
         let entries = self.entries.lock().await;
         let studies = (0..entries.len()).map(|index| summary(&entries, index)).collect();
-        let counts = self.refusals.snapshot().into_iter();
-        StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_string(), count)).collect() }
+        let at_the_door = self.refusals.snapshot().into_iter().map(|(cause, count)| (cause.word(), count));
+        // Of the registry: who was not let join, and whose certificate was not renewed.
+        let counts = at_the_door.chain(self.registry.refusals());
+        StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_owned(), count)).collect() }
     }
 
     pub(super) async fn show(&self, study: &str) -> Result<StudyView, AdminRefusal> {
@@ -77,7 +79,7 @@ impl Service {
             return text.map_err(|error| AdminRefusal::Failed(format!("{}: {error}", written.display())));
         }
         let (state, log) = reread(&folder).await.map_err(|error| AdminRefusal::Failed(describe(&error)))?;
-        let report = taking_up::report(&state, &log).await;
+        let report = taking_up::report(&state, &log, now()).await;
         let report = report.map_err(|error| AdminRefusal::Failed(describe(&error)))?;
         in_the_background(move || Ok(report)).await
     }

@@ -32,6 +32,7 @@ mod reception;
 mod refusals;
 mod renewal;
 mod shown;
+mod sockets;
 mod tls;
 mod tuning;
 
@@ -49,7 +50,7 @@ pub use frame::FrameError;
 pub use identity::{Identity, IdentityError};
 pub use join::{
     Applicant, JOIN_ALPN, JoinClaim, JoinError, JoinRefusal, JoinToken, Joined, TokenError, TokenId,
-    TokenSecret, join,
+    TokenSecret, join, join_tcp,
 };
 pub use link::LinkKind;
 pub use listener::{AcceptError, BindError, Listener};
@@ -59,5 +60,6 @@ pub use proxy::{NoProxyAddress, Proxy, ProxyChoice, ProxyError};
 pub use refusals::{RefusalCause, Refusals};
 pub use renewal::RenewalError;
 pub use shown::ShownCertificate;
+pub use sockets::{Inbox, MemoryNetwork, Sockets};
 pub use tls::TlsError;
 pub use tuning::{Congestion, Tuning, UnknownCongestion};
