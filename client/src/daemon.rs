@@ -1,5 +1,6 @@
 //! The client's life: one study after another, each with a participant, a worker and as many connections as it takes.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::auditing::{AuditError, Auditor};
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
+use crate::outbox::{Outbox, OutboxError};
 use crate::renewal::Renewal;
 use crate::session::Client;
 use crate::steward::{Clock, DecisionsError, Steward};
@@ -59,6 +61,9 @@ pub enum DaemonError {
     /// Nobody could stop the client.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The outbox: what was computed cannot be kept, so it is not sent either.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
     /// The worker thread died.
     #[error("the worker ended abnormally; see the log, and start the client again")]
     WorkerDied,
@@ -95,11 +100,13 @@ pub async fn run(
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
+    // After the audit log, which no second process of this site opens.
+    let outbox = Outbox::open(&config.state.join("outbox")).await?;
     let (socket, requests) = serve(&config.state)?;
     tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
     let renewal = Renewal::new(identity.clone(), &site);
     let mut house =
-        House { config, identity, renewal, site, store, steward, auditor, requests, _socket: socket };
+        House { config, identity, renewal, site, store, outbox, steward, auditor, requests, _socket: socket };
     let ending = house.take_part(options.once, std::pin::pin!(shutdown)).await?;
     let reason = match &ending {
         Ending::Finished => "study-finished",
@@ -116,7 +123,10 @@ pub(crate) struct House {
     pub(crate) identity: Identity,
     pub(crate) renewal: Renewal,
     pub(crate) site: SiteId,
+    /// Models that were fetched.
     pub(crate) store: BlobStore,
+    /// Answers that were not acknowledged yet.
+    pub(crate) outbox: Outbox,
     pub(crate) steward: Steward,
     pub(crate) auditor: Auditor,
     pub(crate) requests: mpsc::Receiver<Asked>,
@@ -124,6 +134,11 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Where trainings stand between two epochs.
+    pub(crate) fn half_trained(&self) -> PathBuf {
+        self.config.state.join("half-trained")
+    }
+
     /// One study after another, or one.
     async fn take_part(
         &mut self,

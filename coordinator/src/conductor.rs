@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use consilium_audit::StudyStep;
-use consilium_domain::{BlobRef, Lane, Round, SiteId};
+use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_protocol::{Rejection, Timestamp};
 use consilium_transport::{BlobStore, StoreError, Traffic};
@@ -168,7 +168,7 @@ impl Conductor {
     /// # Errors
     /// When the log, the store or a sum fails: the state folder then holds everything that happened before.
     pub(crate) async fn run(mut self) -> Result<EventLog, ConductorError> {
-        self.resume();
+        self.resume().await;
         loop {
             let timeout = self.until_timeout();
             tokio::select! {
@@ -202,11 +202,16 @@ impl Conductor {
         }
     }
 
-    /// After a restart: sites have to come back, and closed rounds without a model are summed again.
-    fn resume(&mut self) {
+    /// After a restart: sites have to come back, closed rounds without a model are summed again, and updates whose sum
+    /// is durable go, as they would have gone.
+    async fn resume(&mut self) {
         let waiting = self.read(Coordinator::pending_aggregations);
         for effect in waiting {
             self.carry_out(effect);
+        }
+        self.forget(self.read(summed)).await;
+        if self.read(Coordinator::is_over) {
+            self.keep_only_models().await;
         }
         self.show_progress();
     }
@@ -238,6 +243,9 @@ impl Conductor {
         }
         self.changes.send_modify(|version| *version += 1);
         self.show_progress();
+        if self.read(Coordinator::is_over) {
+            self.keep_only_models().await;
+        }
         Ok(Ok(()))
     }
 
@@ -278,6 +286,15 @@ impl Conductor {
         }
     }
 
+    /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too.
+    async fn keep_only_models(&self) {
+        let (state, store) = (self.state.clone(), self.store.clone());
+        let wanted = move |digest: &Digest| is_wanted(&state.read().expect(UNPOISONED), digest);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.retain(wanted)).await {
+            tracing::warn!(%error, "updates that nobody needs stay on the disk");
+        }
+    }
+
     fn show_progress(&mut self) {
         let progress = self.read(Progress::of);
         if self.shown.as_ref() != Some(&progress) {
@@ -290,6 +307,12 @@ impl Conductor {
         let due = self.read(Coordinator::next_timeout)?;
         Some(Duration::from_millis(due.0.saturating_sub(now().0)))
     }
+}
+
+/// The updates of rounds that have their model.
+fn summed(state: &Coordinator) -> Vec<BlobRef> {
+    let rounds = state.lanes().iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_some());
+    rounds.flat_map(|round| round.training.answers().values()).map(|answer| answer.value.update).collect()
 }
 
 /// What the audit log tells of an effect. Sums are told when they are there.

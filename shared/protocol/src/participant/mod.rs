@@ -76,6 +76,14 @@ pub struct Participant {
     order: Option<WorkOrder>,
     working: bool,
     outbox: Option<(OrderId, Reply)>,
+    uploaded: Option<Uploaded>,
+}
+
+/// The blob of the answer in the outbox is with the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Uploaded {
+    /// It was brought there over this connection.
+    now: bool,
 }
 
 impl Participant {
@@ -95,6 +103,7 @@ impl Participant {
             order: None,
             working: false,
             outbox: None,
+            uploaded: None,
         }
     }
 
@@ -154,6 +163,7 @@ impl Participant {
 
     fn greet(&mut self) -> Vec<Action> {
         self.step = Step::Greeting;
+        self.uploaded = self.uploaded.map(|_| Uploaded { now: false });
         let software = self.software.clone();
         vec![Action::Send(ToCoordinator::Hello {
             versions: VersionRange::OURS,
@@ -266,11 +276,12 @@ impl Participant {
             (Some((order, reply)), _) => {
                 let order = *order;
                 match reply.as_ref().ok().and_then(Outcome::blob) {
-                    Some(blob) => {
+                    // What was uploaded once is there, or counts already and is not needed any more.
+                    Some(blob) if self.uploaded.is_none() => {
                         self.step = Step::Uploading;
                         vec![Action::Upload { order, blob }]
                     }
-                    None => self.report(),
+                    _ => self.report(),
                 }
             }
             (None, Some(_)) if self.working => {
@@ -349,14 +360,18 @@ impl Participant {
 
     fn finished(&mut self, order: OrderId, result: Reply) -> Vec<Action> {
         self.working = false;
-        self.order = None;
+        (self.order, self.uploaded) = (None, None);
         self.outbox = Some((order, result.map_err(|reason| bounded_reason(&reason))));
         self.go_on()
     }
 
     fn uploaded(&mut self, order: OrderId) -> Vec<Action> {
         let current = self.outbox.as_ref().is_some_and(|(waiting, _)| *waiting == order);
-        if self.step == Step::Uploading && current { self.report() } else { Vec::new() }
+        if !(self.step == Step::Uploading && current) {
+            return Vec::new();
+        }
+        self.uploaded = Some(Uploaded { now: true });
+        self.report()
     }
 
     /// A refused upload means the order is closed: the answer is replaced by the reason, so that it is told.
@@ -387,7 +402,7 @@ impl Participant {
         if self.outbox.as_ref().is_none_or(|(waiting, _)| *waiting != order) {
             return Vec::new();
         }
-        self.outbox = None;
+        (self.outbox, self.uploaded) = (None, None);
         self.go_on()
     }
 
@@ -395,6 +410,15 @@ impl Participant {
     /// would bring the same order again, and with it the same answer, until its deadline.
     fn answer_refused(&mut self, order: OrderId, rejection: &Rejection) -> Vec<Action> {
         match &mut self.outbox {
+            // It was with a coordinator that has lost it since.
+            Some((waiting, Ok(_)))
+                if *waiting == order
+                    && matches!(rejection, Rejection::Update(_))
+                    && self.uploaded == Some(Uploaded { now: false }) =>
+            {
+                self.uploaded = None;
+                self.go_on()
+            }
             Some((waiting, reply @ Ok(_))) if *waiting == order && rejection.blames_the_answer() => {
                 *reply = Err(bounded_reason(&format!("the coordinator refused the answer: {rejection}")));
                 self.report()

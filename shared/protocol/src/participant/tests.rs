@@ -81,7 +81,28 @@ fn work_survives_the_connection_and_is_reported_after_it() {
     assert_eq!(site.handle(welcome(true)), std::slice::from_ref(&upload));
     site.handle(Input::Disconnected);
     site.handle(Input::Connected);
-    assert_eq!(site.handle(welcome(true)), [upload], "until it is accepted, it is sent again");
+    assert_eq!(site.handle(welcome(true)), [upload], "until it is there, it is sent again");
+}
+
+#[test]
+fn an_update_that_was_uploaded_is_answered_with_over_the_next_connection() {
+    let mut site = at_work();
+    let id = order().id;
+    let upload = Action::Upload { order: id, blob: BlobRef::of(b"update") };
+    let answer = Action::Send(ToCoordinator::Answer { order: id, outcome: outcome() });
+    site.handle(Input::WorkDone { order: id, result: Ok(outcome()) });
+    site.handle(Input::Uploaded(id));
+    site.handle(Input::Disconnected);
+    site.handle(Input::Connected);
+    assert_eq!(site.handle(welcome(true)), std::slice::from_ref(&answer), "its bytes do not go twice");
+    let lost = ToSite::Rejected { order: Some(id), rejection: Rejection::Update("it is not here".into()) };
+    let actions = site.handle(Input::Received(lost.clone()));
+    assert!(matches!(&actions[..], [Action::Note(_), again] if *again == upload), "{actions:?}");
+    assert_eq!(site.handle(Input::Uploaded(id)), [answer]);
+    let actions = site.handle(Input::Received(lost));
+    let [Action::Note(_), Action::Send(ToCoordinator::Failed { .. })] = &actions[..] else {
+        panic!("it was there, and is no good: {actions:?}")
+    };
 }
 
 #[test]
