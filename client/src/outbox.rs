@@ -2,14 +2,13 @@
 //! happens to the process or the power.
 //!
 //! An answer is kept here before anything of it leaves, and deleted once the coordinator has accepted or refused it.
-//! After a restart nothing is sent from here by itself: the coordinator asks for what it still misses, and an order
-//! that was answered before is answered with what lies here. One that it does not ask for was counted, or closed.
-//! Sealed updates lie in a store of their own, so that whatever nobody names any more can be deleted from it.
+//! After a restart the participant reports what lies here before it asks for new work; the coordinator counts each
+//! order once, and says so. Sealed updates lie in a store of their own, so that whatever nobody names any more can be deleted from it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use consilium_domain::{BlobRef, OrderId, StudyHash, Task, WorkOrder};
+use consilium_domain::{BlobRef, OrderId, StudyHash, WorkOrder};
 use consilium_protocol::Outcome;
 use consilium_transport::{BlobStore, StoreError};
 use serde::{Deserialize, Serialize};
@@ -104,22 +103,37 @@ impl Outbox {
         Ok(())
     }
 
-    /// The answer that waits for `order`, with its update whole.
-    pub(crate) async fn find(&mut self, order: OrderId) -> Result<Option<Outcome>, OutboxError> {
-        let Some(answer) = self.answers.iter().find(|answer| answer.order.id == order) else {
-            return Ok(None);
-        };
-        let outcome = answer.outcome.clone();
-        let Some(blob) = outcome.blob() else { return Ok(Some(outcome)) };
-        match self.is_whole(blob).await {
-            Ok(()) => Ok(Some(outcome)),
-            Err(StoreError::Io { action, path, source }) => Err(OutboxError::Io { action, path, source }),
-            Err(problem) => {
-                tracing::warn!(%order, %problem, "a sealed update that waited here is damaged; the work is done again");
-                self.settle(order).await?;
-                Ok(None)
+    /// The answers that wait for the coordinator of `study`, each with its update whole. What waited for another is of no
+    /// use any more: a site serves one study at a time.
+    pub(crate) async fn of_study(
+        &mut self,
+        study: StudyHash,
+    ) -> Result<Vec<(OrderId, Outcome)>, OutboxError> {
+        self.forget(|answer| answer.order.study != study).await?;
+        let mut whole = Vec::new();
+        for Answer { order, outcome } in self.answers.clone() {
+            let update = match outcome.blob() {
+                Some(blob) => self.is_whole(blob).await,
+                None => Ok(()),
+            };
+            match update {
+                Ok(()) => whole.push((order.id, outcome)),
+                Err(StoreError::Io { action, path, source }) => {
+                    return Err(OutboxError::Io { action, path, source });
+                }
+                Err(problem) => {
+                    tracing::warn!(order = %order.task, %problem, "a sealed update is damaged; its work is done again");
+                    self.settle(order.id).await?;
+                }
             }
         }
+        Ok(whole)
+    }
+
+    /// The answer to `order` that waits here, and all of the order.
+    pub(crate) fn waiting(&self, order: OrderId) -> Option<(&WorkOrder, &Outcome)> {
+        let answer = self.answers.iter().find(|answer| answer.order.id == order)?;
+        Some((&answer.order, &answer.outcome))
     }
 
     async fn is_whole(&self, blob: BlobRef) -> Result<(), StoreError> {
@@ -129,11 +143,6 @@ impl Outbox {
     /// `order` was accepted or refused: its answer is not kept any longer.
     pub(crate) async fn settle(&mut self, order: OrderId) -> Result<(), OutboxError> {
         self.forget(|answer| answer.order.id == order).await
-    }
-
-    /// `order` came: answers to earlier work of its kind and lane are of no use to anybody.
-    pub(crate) async fn superseded_by(&mut self, order: &WorkOrder) -> Result<(), OutboxError> {
-        self.forget(|answer| answer.order.id != order.id && is_superseded(&answer.order, order)).await
     }
 
     /// The study is over: none of its answers is of use to anybody.
@@ -163,19 +172,6 @@ impl Outbox {
     }
 }
 
-/// Whether `before` is of no use once `now` was handed out: of another study, or of the same lane and kind.
-fn is_superseded(before: &WorkOrder, now: &WorkOrder) -> bool {
-    let lane = |task: &Task| match task {
-        Task::Train { lane, .. } | Task::Validate { lane, .. } | Task::PredictHoldout { lane, .. } => {
-            Some(*lane)
-        }
-        Task::Fuse { .. } => None,
-    };
-    let alike = before.task.name() == now.task.name() && lane(&before.task) == lane(&now.task);
-    // Arms are fused one after the other; the answer to one says nothing of the next.
-    before.study != now.study || (alike && lane(&now.task).is_some())
-}
-
 fn file_name(order: &WorkOrder) -> String {
     order.id.0.to_string()
 }
@@ -193,7 +189,7 @@ fn read(path: &Path) -> Result<Option<Answer>, SealedError> {
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::{Arm, Fold, Lane, Modality, Round};
+    use consilium_domain::{Arm, Fold, Lane, Modality, Round, Task};
     use consilium_protocol::TrainingOutcome;
 
     use super::*;
@@ -221,6 +217,11 @@ mod tests {
         })
     }
 
+    /// The orders whose answers wait.
+    async fn waiting(outbox: &mut Outbox) -> Vec<OrderId> {
+        outbox.of_study(study("ab")).await.unwrap().into_iter().map(|(order, _)| order).collect()
+    }
+
     async fn kept(outbox: &mut Outbox, order: &WorkOrder, update: &[u8]) {
         outbox.keep(order, &trained(update), Some(update.to_vec())).await.unwrap();
     }
@@ -231,11 +232,12 @@ mod tests {
         let order = training(0, 1);
         kept(&mut Outbox::open(dir.path()).await.unwrap(), &order, b"update").await;
         let mut outbox = Outbox::open(dir.path()).await.unwrap();
-        assert_eq!(outbox.find(order.id).await.unwrap(), Some(trained(b"update")));
-        assert_eq!(outbox.find(training(1, 1).id).await.unwrap(), None);
+        assert_eq!(outbox.of_study(study("ab")).await.unwrap(), [(order.id, trained(b"update"))]);
+        assert_eq!(outbox.waiting(order.id), Some((&order, &trained(b"update"))));
+        assert_eq!(outbox.waiting(training(1, 1).id), None);
         outbox.settle(order.id).await.unwrap();
         assert!(!outbox.updates().contains(&BlobRef::of(b"update").digest).await);
-        assert_eq!(Outbox::open(dir.path()).await.unwrap().find(order.id).await.unwrap(), None);
+        assert_eq!(waiting(&mut Outbox::open(dir.path()).await.unwrap()).await, []);
     }
 
     #[tokio::test]
@@ -250,10 +252,10 @@ mod tests {
             let answer = outbox.folder.join(file_name(&order));
             std::fs::write(if damage_answer { answer } else { update }, b"rotten").unwrap();
             let mut outbox = Outbox::open(dir.path()).await.unwrap();
-            assert_eq!(outbox.find(order.id).await.unwrap(), None);
+            assert_eq!(waiting(&mut outbox).await, []);
             assert!(!outbox.updates().contains(&BlobRef::of(b"update").digest).await);
             kept(&mut outbox, &order, b"update").await;
-            assert!(Outbox::open(dir.path()).await.unwrap().find(order.id).await.unwrap().is_some());
+            assert_eq!(waiting(&mut Outbox::open(dir.path()).await.unwrap()).await, [order.id]);
         }
     }
 
@@ -264,10 +266,10 @@ mod tests {
         let (first, other) = (training(0, 1), training(1, 1));
         kept(&mut outbox, &first, b"first").await;
         kept(&mut outbox, &other, b"other").await;
-        outbox.superseded_by(&first).await.unwrap();
-        assert_eq!(outbox.answers.len(), 2, "an order supersedes neither itself nor another lane");
-        outbox.superseded_by(&training(0, 2)).await.unwrap();
-        assert_eq!(outbox.answers.len(), 1);
+        assert_eq!(waiting(&mut outbox).await.len(), 2);
+        assert_eq!(outbox.of_study(study("cd")).await.unwrap(), [], "the site serves another study by now");
+        assert!(Outbox::open(dir.path()).await.unwrap().answers.is_empty());
+        kept(&mut outbox, &first, b"first").await;
         outbox.study_over(study("ab")).await.unwrap();
         assert!(Outbox::open(dir.path()).await.unwrap().answers.is_empty());
         let (whole, half) = (b"whole".to_vec(), b"half".to_vec());
@@ -289,6 +291,6 @@ mod tests {
         kept(&mut outbox, &first, b"same").await;
         kept(&mut outbox, &other, b"same").await;
         outbox.settle(first.id).await.unwrap();
-        assert_eq!(outbox.find(other.id).await.unwrap(), Some(trained(b"same")));
+        assert_eq!(waiting(&mut outbox).await, [other.id]);
     }
 }

@@ -375,7 +375,9 @@ impl<'a> Client<'a> {
             ),
             Word::Approved => {
                 tracing::info!(hash = %study.hash(), name = study.name, "this site agrees to the study");
-                self.gate.approve(study.clone());
+                let study = study.clone();
+                self.recover(study.hash()).await?;
+                self.gate.approve(study);
                 self.inputs.push_back(Input::Approved);
             }
             Word::Refused(reason) => {
@@ -417,6 +419,9 @@ impl<'a> Client<'a> {
         action: Action,
         link: &mut Link<'_>,
     ) -> Result<Result<(), LinkError>, DaemonError> {
+        if let Action::Upload { order, .. } | Action::Send(ToCoordinator::Answer { order, .. }) = &action {
+            self.recall(*order);
+        }
         match action {
             Action::Send(message) => return self.send(message, link).await,
             Action::Judge(study) => {
@@ -439,9 +444,6 @@ impl<'a> Client<'a> {
             }
             Action::Fetch(blob) => self.transfers.fetch(blob, link.connection()),
             Action::Execute(order) => {
-                if self.answer_again(&order).await? {
-                    return Ok(Ok(()));
-                }
                 tracing::info!(task = %order.task, "working");
                 let base = self.load_base().await?;
                 let model = match order.task.model() {

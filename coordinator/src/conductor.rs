@@ -4,6 +4,7 @@
 //! loop stays responsive. Deliberately ignorant of connections: presence comes in as events like everything else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
 use crate::auditing::Audit;
+use crate::contributors::{self, ContributorsError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
 use crate::uploads::Uploads;
@@ -46,6 +48,9 @@ pub enum ConductorError {
     /// The audit log cannot be written.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The list of who is in a model cannot be written.
+    #[error(transparent)]
+    Contributors(#[from] ContributorsError),
     /// A sum panicked.
     #[error("an aggregation ended abnormally: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -132,6 +137,8 @@ pub(crate) struct Conductor {
     log: EventLog,
     audit: Audit,
     store: BlobStore,
+    /// The study's state folder.
+    folder: PathBuf,
     changes: watch::Sender<u64>,
     requests: mpsc::Receiver<Request>,
     sums: JoinSet<Result<Sum, ConductorError>>,
@@ -142,12 +149,12 @@ pub(crate) struct Conductor {
 }
 
 impl Conductor {
-    /// Takes charge of `state`, the fold over `log`.
+    /// Takes charge of `state`, the fold over `log`, in the state folder `folder`.
     pub(crate) fn new(
         state: Coordinator,
         log: EventLog,
         audit: Audit,
-        store: BlobStore,
+        (store, folder): (BlobStore, PathBuf),
         teller: Teller,
     ) -> (Self, Desk) {
         let state = Arc::new(RwLock::new(state));
@@ -158,8 +165,20 @@ impl Conductor {
             Desk { state: state.clone(), changes: watching, requests: sender, uploads: uploads.clone() };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
         let shown = None;
-        let conductor =
-            Self { state, log, audit, store, changes, requests, sums, sum_places, teller, uploads, shown };
+        let conductor = Self {
+            state,
+            log,
+            audit,
+            store,
+            folder,
+            changes,
+            requests,
+            sums,
+            sum_places,
+            teller,
+            uploads,
+            shown,
+        };
         (conductor, desk)
     }
 
@@ -168,7 +187,7 @@ impl Conductor {
     /// # Errors
     /// When the log, the store or a sum fails: the state folder then holds everything that happened before.
     pub(crate) async fn run(mut self) -> Result<EventLog, ConductorError> {
-        self.resume().await;
+        self.resume().await?;
         loop {
             let timeout = self.until_timeout();
             tokio::select! {
@@ -204,16 +223,18 @@ impl Conductor {
 
     /// After a restart: sites have to come back, closed rounds without a model are summed again, and updates whose sum
     /// is durable go, as they would have gone.
-    async fn resume(&mut self) {
+    async fn resume(&mut self) -> Result<(), ConductorError> {
         let waiting = self.read(Coordinator::pending_aggregations);
         for effect in waiting {
             self.carry_out(effect);
         }
+        self.list_contributors()?;
         self.forget(self.read(summed)).await;
         if self.read(Coordinator::is_over) {
             self.keep_only_models().await;
         }
         self.show_progress();
+        Ok(())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
@@ -234,6 +255,9 @@ impl Conductor {
             _ => None,
         };
         let effects = self.state.write().expect(UNPOISONED).apply(at, event);
+        if aggregated.is_some() {
+            self.list_contributors()?;
+        }
         let study = self.read(Coordinator::hash);
         for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
             self.audit.study(study, step, self.log.head()).await?;
@@ -284,6 +308,12 @@ impl Conductor {
             let wanted = move || is_wanted(&state.read().expect(UNPOISONED), &digest);
             self.uploads.sweep(digest, &self.store, wanted).await;
         }
+    }
+
+    /// Says who is in the newest models, before anybody gets them. A few kilobytes: the loop waits for the disk for each
+    /// event anyway.
+    fn list_contributors(&self) -> Result<(), ContributorsError> {
+        self.read(|state| contributors::write_missing(&self.folder, state, self.audit.signer()))
     }
 
     /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too.

@@ -12,6 +12,7 @@ mod auditing;
 pub mod cli;
 mod conductor;
 mod config;
+pub mod contributors;
 mod daemon;
 mod door;
 mod event_log;
@@ -35,6 +36,7 @@ mod state_dir;
 mod taking_up;
 mod uploads;
 pub mod weights;
+mod whole_file;
 
 pub use aggregation::AggregationError;
 pub use auditing::AuditError;

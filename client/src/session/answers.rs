@@ -1,6 +1,6 @@
 //! Results on their way out: kept before anything of them leaves, found again after a crash, forgotten once settled.
 
-use consilium_domain::{Study, Task, WorkOrder};
+use consilium_domain::{OrderId, Study, StudyHash, Task, WorkOrder};
 use consilium_protocol::participant::Input;
 use consilium_protocol::{Outcome, ToSite};
 
@@ -55,20 +55,28 @@ impl Client<'_> {
             return Ok(Err(objection));
         }
         if let Some(order) = order {
-            self.house.auditor.worked(order.id, &outcome);
             self.house.outbox.keep(order, &outcome, payload).await?;
         }
         Ok(Ok(outcome))
     }
 
-    /// Answers `order` with what was computed before a crash, if anything was; whether it did.
-    pub(super) async fn answer_again(&mut self, order: &WorkOrder) -> Result<bool, DaemonError> {
-        self.house.outbox.superseded_by(order).await?;
-        let Some(outcome) = self.house.outbox.find(order.id).await? else { return Ok(false) };
-        tracing::info!(task = %order.task, "the answer of before waits here; nothing is computed again");
-        self.house.auditor.worked(order.id, &outcome);
-        self.inputs.push_back(Input::WorkDone { order: order.id, result: Ok(outcome) });
-        Ok(true)
+    /// Tells the participant of the answers to `study` that a crash has left here.
+    pub(super) async fn recover(&mut self, study: StudyHash) -> Result<(), DaemonError> {
+        for (order, outcome) in self.house.outbox.of_study(study).await? {
+            tracing::info!(%order, "the answer of before is reported; nothing is computed again");
+            self.inputs.push_back(Input::Recovered { order, outcome });
+        }
+        Ok(())
+    }
+
+    /// Gate and audit log look at every answer with its order, which for one of before a crash nobody has sent. Where the
+    /// gate does not let it in again, it lets nothing of it out.
+    pub(super) fn recall(&mut self, order: OrderId) {
+        let Some((order, outcome)) = self.house.outbox.waiting(order) else { return };
+        if let Err(reason) = self.gate.take(order, self.house.steward.policy()) {
+            tracing::warn!(task = %order.task, reason, "an answer of before stays here");
+        }
+        self.house.auditor.recall(order, outcome);
     }
 
     /// An answer that is accepted or refused is not kept. One that only does not fit is, until its order is settled.

@@ -194,7 +194,8 @@ impl Service {
         };
         let teller = self.teller.of(state.hash());
         self.audit.study(state.hash(), step, log.head()).await?;
-        let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), store.clone(), teller);
+        let disk = (store.clone(), entry.folder.path().to_owned());
+        let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), disk, teller);
         let conducting = tokio::spawn(conductor.run());
         let sessions = Sessions::new(desk.clone(), store, self.registry.clone());
         tokio::spawn(self.clone().overseer(entry.name, desk, conducting, dir));

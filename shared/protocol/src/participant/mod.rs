@@ -14,11 +14,14 @@
 //! Nothing but a greeting is said before the hospital has agreed to the study.
 //!
 //! Work survives the connection: what is under way goes on while the site is offline, and a finished result
-//! waits in the outbox until the coordinator has accepted or rejected it.
+//! waits in the outbox until the coordinator has accepted or rejected it. Where the shell has kept such a result through
+//! the client's own end, it is reported before new work is asked for.
 
 mod comparing;
 mod consent;
 mod input;
+
+use std::collections::VecDeque;
 
 use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
 
@@ -77,6 +80,8 @@ pub struct Participant {
     working: bool,
     outbox: Option<(OrderId, Reply)>,
     uploaded: Option<Uploaded>,
+    /// Answers of before the client was killed, which go into the outbox one after the other.
+    recovered: VecDeque<(OrderId, Outcome)>,
 }
 
 /// The blob of the answer in the outbox is with the coordinator.
@@ -104,6 +109,7 @@ impl Participant {
             working: false,
             outbox: None,
             uploaded: None,
+            recovered: VecDeque::new(),
         }
     }
 
@@ -156,6 +162,10 @@ impl Participant {
             Input::Fetched(blob) => self.fetched(blob),
             Input::FetchFailed { blob, reason } => self.fetch_failed(blob, reason),
             Input::WorkDone { order, result } => self.work_done(order, result),
+            Input::Recovered { order, outcome } => {
+                self.recovered.push_back((order, outcome));
+                Vec::new()
+            }
             Input::Uploaded(order) => self.uploaded(order),
             Input::UploadFailed { order, reason } => self.upload_failed(order, reason),
         }
@@ -289,10 +299,13 @@ impl Participant {
                 Vec::new()
             }
             (None, Some(order)) => self.start(order.clone()),
-            (None, None) => {
-                self.step = Step::Idle;
-                vec![Action::Send(ToCoordinator::Ready)]
-            }
+            (None, None) => match self.recovered.pop_front() {
+                Some((order, outcome)) => self.finished(order, Ok(outcome)),
+                None => {
+                    self.step = Step::Idle;
+                    vec![Action::Send(ToCoordinator::Ready)]
+                }
+            },
         }
     }
 

@@ -85,6 +85,29 @@ fn work_survives_the_connection_and_is_reported_after_it() {
 }
 
 #[test]
+fn answers_of_before_the_client_was_killed_are_reported_before_new_work_is_asked_for() {
+    let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
+    let first = OrderId(Digest::of(b"first"));
+    let scored = Outcome::Fused(crate::FusionOutcome { groups: vec![], seconds: 1.0 });
+    site.handle(Input::Connected);
+    site.handle(welcome(true));
+    for (order, outcome) in [(first, scored.clone()), (order().id, outcome())] {
+        assert_eq!(site.handle(Input::Recovered { order, outcome }), [], "the hospital was not asked yet");
+    }
+    site.handle(Input::Approved);
+    let answer = Action::Send(ToCoordinator::Answer { order: first, outcome: scored });
+    assert_eq!(site.handle(Input::Prepared(Ok(CohortSummary::default()))), [answer]);
+    let late = ToSite::Rejected { order: Some(first), rejection: Rejection::Late };
+    let actions = site.handle(Input::Received(late));
+    let upload = Action::Upload { order: order().id, blob: BlobRef::of(b"update") };
+    assert!(matches!(&actions[..], [Action::Note(_), next] if *next == upload), "{actions:?}");
+    let answer = Action::Send(ToCoordinator::Answer { order: order().id, outcome: outcome() });
+    assert_eq!(site.handle(Input::Uploaded(order().id)), [answer]);
+    let accepted = Input::Received(ToSite::Accepted { order: order().id });
+    assert_eq!(site.handle(accepted), [Action::Send(ToCoordinator::Ready)]);
+}
+
+#[test]
 fn an_update_that_was_uploaded_is_answered_with_over_the_next_connection() {
     let mut site = at_work();
     let id = order().id;
