@@ -63,6 +63,8 @@ pub(crate) struct Site {
     executed: BTreeSet<OrderId>,
     /// Answers on its disk, which nobody has acknowledged.
     outbox: Vec<(OrderId, Outcome)>,
+    /// Orders that were in it when the client last started.
+    pub(crate) recovered: BTreeSet<OrderId>,
 }
 
 impl Site {
@@ -84,6 +86,7 @@ impl Site {
             held: false,
             executed: BTreeSet::new(),
             outbox: Vec::new(),
+            recovered: BTreeSet::new(),
         }
     }
 
@@ -93,6 +96,7 @@ impl Site {
             self.participant = Participant::new(self.id.clone(), "simulated 1".into());
             self.jobs.clear();
             self.executed = self.outbox.iter().map(|(order, _)| *order).collect();
+            self.recovered = self.executed.clone();
             for (order, outcome) in self.outbox.clone() {
                 self.participant.handle(Input::Recovered { order, outcome });
             }

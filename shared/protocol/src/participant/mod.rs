@@ -84,10 +84,10 @@ pub struct Participant {
     recovered: VecDeque<(OrderId, Outcome)>,
 }
 
-/// The blob of the answer in the outbox is with the coordinator.
+/// The blob of the answer in the outbox is with the coordinator, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Uploaded {
-    /// It was brought there over this connection.
+    /// It was brought there over this connection. Else it was once, or perhaps never: the answer is tried first.
     now: bool,
 }
 
@@ -300,7 +300,13 @@ impl Participant {
             }
             (None, Some(order)) => self.start(order.clone()),
             (None, None) => match self.recovered.pop_front() {
-                Some((order, outcome)) => self.finished(order, Ok(outcome)),
+                // Its blob may have come there, and may have been used up, before the client was killed: answered first,
+                // and uploaded where the coordinator says that it is missing.
+                Some((order, outcome)) => {
+                    self.outbox = Some((order, Ok(outcome)));
+                    self.uploaded = Some(Uploaded { now: false });
+                    self.go_on()
+                }
                 None => {
                     self.step = Step::Idle;
                     vec![Action::Send(ToCoordinator::Ready)]
