@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use clap::{Args, Parser, Subcommand, value_parser};
 use consilium_certs::{Authority, AuthorityError, Kit, Validity};
 use consilium_domain::SiteId;
+use consilium_pki::Lifetime;
 use time::OffsetDateTime;
 
 /// No certificate outlives the root's own ten years.
@@ -127,22 +128,24 @@ fn run(command: Command) -> Result<(), AuthorityError> {
         }
         Command::IssueSite { site, issue, days } => {
             let validity = Validity { site_days: days, ..default };
-            issue.write(validity, &format!("site {site}"), |authority| authority.issue_site(&site))
+            issue.write(validity, days, &format!("site {site}"), |authority| authority.issue_site(&site))
         }
         Command::IssueCoordinator { names, issue, days, without_issuing_key } => {
             let validity = Validity { coordinator_days: days, ..default };
-            issue.write(validity, "the coordinator", |authority| {
+            issue.write(validity, days, "the coordinator", |authority| {
                 let kit = authority.issue_coordinator(&names)?;
                 Ok(if without_issuing_key { Kit { issuing: None, ..kit } } else { kit })
             })
         }
         Command::IssueAdmin { name, issue, days } => {
             let validity = Validity { person_days: days, ..default };
-            issue.write(validity, &format!("admin {name}"), |authority| authority.issue_admin(&name))
+            issue.write(validity, days, &format!("admin {name}"), |authority| authority.issue_admin(&name))
         }
         Command::IssueObserver { name, issue, days } => {
             let validity = Validity { person_days: days, ..default };
-            issue.write(validity, &format!("observer {name}"), |authority| authority.issue_observer(&name))
+            issue.write(validity, days, &format!("observer {name}"), |authority| {
+                authority.issue_observer(&name)
+            })
         }
         Command::IssueIssuing { authority, days } => {
             let until = Authority::replace_issuing(&authority, days)?;
@@ -161,16 +164,21 @@ impl Issue {
     fn write(
         self,
         validity: Validity,
+        days: u32,
         holder: &str,
         make: impl FnOnce(&Authority) -> Result<Kit, AuthorityError>,
     ) -> Result<(), AuthorityError> {
         let authority = Authority::load(&self.authority)?.with_validity(validity);
+        let (wanted, until) = (SystemTime::now() + Lifetime::days(days).duration(), authority.issues_until());
         make(&authority)?.write(&self.out)?;
         println!("kit of {holder} in {}", self.out.display());
-        println!(
-            "no certificate is valid beyond {}, when the issuing one ends",
-            day(authority.issues_until())
-        );
+        if wanted > until {
+            println!(
+                "it is valid until {} and not for {days} days: then the issuing certificate ends, and no other \
+                 outlives it",
+                day(until)
+            );
+        }
         Ok(())
     }
 }

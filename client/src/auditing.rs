@@ -6,41 +6,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use consilium_audit::command::AUDIT_FOLDER;
 use consilium_audit::{
-    AppendError, AuditLog, Code, Content, OpenError, Record, TensorSummary, Witness, WitnessError, Work,
+    AuditError, AuditLog, Code, Content, Record, Serial, TensorSummary, Witness, WitnessError, Work, begin,
 };
 use consilium_domain::{BlobRef, Digest, OrderId, Role, Study, WorkOrder};
 use consilium_protocol::{Outcome, SignedHead, ToCoordinator, ToSite, TrainingOutcome};
-use consilium_signing::{Authorities, SignatureError};
+use consilium_signing::Authorities;
 use consilium_transport::{Connection, FrameError, Identity, frame};
 
-/// The authority in the identity folder.
-const AUTHORITY_FILE: &str = "ca.pem";
 /// The first version of the conversation in which heads are exchanged.
 const FIRST_VERSION: u16 = 4;
-
-/// Why nothing may leave any more.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The log cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The log cannot be written.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The consortium's certificate cannot be read.
-    #[error(transparent)]
-    Authority(#[from] SignatureError),
-    /// The site's key cannot sign receipts.
-    #[error(transparent)]
-    Witness(#[from] WitnessError),
-    /// A thread that wrote ended abnormally.
-    #[error(
-        "the audit log was not written: a thread ended abnormally; see the log, and start the client again"
-    )]
-    Thread,
-}
 
 /// What is said in return. The outer error ends the client, the inner the connection.
 type Replies = Result<Result<Vec<ToCoordinator>, WitnessError>, AuditError>;
@@ -73,13 +48,9 @@ impl Auditor {
         identity_folder: &Path,
         identity: &Identity,
     ) -> Result<Self, AuditError> {
-        let log = AuditLog::open(&state.join(AUDIT_FOLDER), identity.role())?;
-        let authorities = Authorities::read(&identity_folder.join(AUTHORITY_FILE))?;
-        // Found out now and not when the first receipt is due.
-        Witness::new(log.clone(), authorities.clone(), Arc::new(identity.clone()), Role::Coordinator)
-            .try_out()?;
         let release = Code::new(env!("CARGO_PKG_VERSION"));
-        log.append(Record::ProcessStarted { release })?;
+        let (log, authorities) =
+            begin(state, identity_folder, &(Arc::new(identity.clone()) as _), own_serial(identity), release)?;
         Ok(Self { log, authorities, study: None, order: None, trained: None, exchange: None })
     }
 
@@ -213,13 +184,13 @@ impl Auditor {
         said(waiting(move || witness.state()).await?.map(ToCoordinator::AuditHead))
     }
 
-    /// What the hospital's policy or its people decided.
-    pub(crate) async fn decided(&self, decisions: Vec<Record>) -> Result<(), AuditError> {
-        if decisions.is_empty() {
+    /// What the hospital's policy or its people decided, and what became of its certificate.
+    pub(crate) async fn decided(&self, records: Vec<Record>) -> Result<(), AuditError> {
+        if records.is_empty() {
             return Ok(());
         }
         let log = self.log.clone();
-        waiting(move || log.append_all(&decisions)).await??;
+        waiting(move || log.append_all(&records)).await??;
         Ok(())
     }
 
@@ -273,6 +244,12 @@ impl Auditor {
         waiting(move || log.append(record)).await??;
         Ok(())
     }
+}
+
+/// The serial number of the certificate that `identity` shows at present.
+pub(crate) fn own_serial(identity: &Identity) -> Serial {
+    let serial = identity.certificate().serial.parse();
+    serial.expect("a serial number of a certificate is hexadecimal with colons")
 }
 
 /// Runs what waits for the disk on a thread that may.

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use consilium_audit::command::AuditCommand;
 use consilium_domain::Study;
-use consilium_process::{describe, shutdown_signal, start_logging};
+use consilium_process::{describe, shutdown_signal, start_logging, start_profiling};
 
 use crate::check::{CheckArgs, check_process};
 use crate::config::{Config, folders};
@@ -89,6 +89,9 @@ pub struct RunArgs {
     /// Stop after the first study.
     #[arg(long)]
     pub once: bool,
+    /// Write where time and memory go to this file, for ui.perfetto.dev (docs/profiling.md).
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -117,7 +120,6 @@ pub fn join_process(args: &JoinArgs) -> ExitCode {
 
 /// Runs `args` as the whole process.
 pub fn run_process(args: &RunArgs) -> ExitCode {
-    start_logging();
     match take_part(args) {
         Ok(Ending::Finished) => ExitCode::SUCCESS,
         Ok(Ending::Stopped { reason }) => {
@@ -170,6 +172,7 @@ fn rehearse_study(args: &RehearseArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn take_part(args: &RunArgs) -> anyhow::Result<Ending> {
+    let _profile = start_profiling(args.profile.as_deref())?;
     let config = Config::read(&args.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
     let options = RunOptions { once: args.once, ..RunOptions::default() };

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use consilium_audit::AuditError;
 use consilium_domain::{Role, SiteId};
 use consilium_transport::{BlobStore, Identity, IdentityError, StoreError};
 use tokio::sync::mpsc;
 
-use crate::auditing::{AuditError, Auditor};
+use crate::auditing::Auditor;
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
 use crate::outbox::{Outbox, OutboxError};
@@ -174,9 +175,10 @@ impl House {
         Ok(())
     }
 
-    /// Writes down what was decided, before anything follows from it.
+    /// Writes down what was decided and what became of the certificate, before anything follows from it.
     pub(crate) async fn write_decisions(&mut self) -> Result<(), AuditError> {
-        self.auditor.decided(self.steward.take_unwritten()).await
+        let records = [self.steward.take_unwritten(), self.renewal.take_unwritten()].concat();
+        self.auditor.decided(records).await
     }
 
     /// Lets `pause` pass, and attends meanwhile; whether `shutdown` came first.

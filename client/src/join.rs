@@ -1,7 +1,6 @@
 //! `consilium-client join`: from a token to an identity folder. The private key is made here and stays here.
 
 use std::io::Read as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +10,9 @@ use consilium_pki::{
     CA_FILE, CERTIFICATE_FILE, FINGERPRINT_KEY_FILE, JOINING_KEY_FILE, OwnKey, Readers, create,
     finish_replacement, pem_of, refuse_exposed, replace, replace_pair,
 };
-use consilium_transport::{Identity, JoinError, JoinToken, Joined, join};
+use consilium_transport::{Dialler, Identity, JoinError, JoinToken, Joined, ProxyChoice, Tuning};
+
+use crate::links::{LinkKeys, ProxySetting};
 
 /// Hexadecimal digits of a fingerprint key.
 const FINGERPRINT_KEY_DIGITS: usize = 64;
@@ -28,17 +29,28 @@ pub struct JoinArgs {
     /// from the admin by another way than the coordinator.
     #[arg(long)]
     fingerprint_key: Option<PathBuf>,
+    /// How the coordinator is reached: `auto` (QUIC, then TCP, then the proxy), `quic` or `tcp`.
+    #[arg(long, default_value = "auto")]
+    link: String,
+    /// The coordinator's TCP port, where it is not the one in the token.
+    #[arg(long, value_name = "PORT")]
+    tcp_port: Option<u16>,
+    /// The hospital's proxy, http://HOST:PORT, or `off`. Without it the variables HTTPS_PROXY, ALL_PROXY and NO_PROXY
+    /// count; a name and a password belong there, where no process list shows them.
+    #[arg(long, value_name = "PROXY")]
+    proxy: Option<String>,
 }
 
 /// Joins, and writes the identity folder.
 pub(crate) fn join_consortium(args: &JoinArgs) -> anyhow::Result<ExitCode> {
     let token: JoinToken = read_token(&args.token)?.parse()?;
+    let ways = ways(args, &token)?;
     let fingerprint_key = args.fingerprint_key.as_deref().map(read_fingerprint_key).transpose()?;
     let dir = &args.identity;
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     let key = joining_key(dir)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    let joined = runtime.block_on(ask(&token, &key))?;
+    let joined = runtime.block_on(ask(&ways, &token, &key))?;
     keep(dir, &key, &joined, fingerprint_key.as_deref())?;
     let until = time::OffsetDateTime::from(Identity::load(dir)?.certificate().not_after).date();
     println!(
@@ -96,24 +108,37 @@ fn joining_key(dir: &Path) -> anyhow::Result<OwnKey> {
     Ok(key)
 }
 
+/// The ways to each address of the token.
+fn ways(args: &JoinArgs, token: &JoinToken) -> anyhow::Result<Vec<Dialler>> {
+    let proxy = args.proxy.clone().map(ProxySetting::new);
+    let mut problems = Vec::new();
+    let mut ways = Vec::new();
+    for coordinator in token.addresses() {
+        let keys = LinkKeys { coordinator, link: &args.link, tcp_port: args.tcp_port, proxy: proxy.as_ref() };
+        let dialler = keys.check(Tuning::default(), &mut problems);
+        if !problems.is_empty() {
+            bail!("{}", problems.join("; "));
+        }
+        ways.extend(dialler);
+    }
+    if ways.iter().any(|way| matches!(&way.proxy, ProxyChoice::This(proxy) if proxy.has_credentials())) {
+        bail!(
+            "--proxy shows name and password to everybody who lists processes: put them into the variable \
+             HTTPS_PROXY instead"
+        );
+    }
+    Ok(ways)
+}
+
 /// Tries every address until the coordinator has answered.
-async fn ask(token: &JoinToken, key: &OwnKey) -> anyhow::Result<Joined> {
+async fn ask(ways: &[Dialler], token: &JoinToken, key: &OwnKey) -> anyhow::Result<Joined> {
     let mut failures = Vec::new();
-    for name in token.addresses() {
-        let addresses: Vec<SocketAddr> = match tokio::net::lookup_host(name).await {
-            Ok(addresses) => addresses.collect(),
-            Err(error) => {
-                failures.push(format!("{name} cannot be resolved: {error}"));
-                continue;
-            }
-        };
-        for address in addresses {
-            match join(address, token, key).await {
-                Ok(joined) => return Ok(joined),
-                // The right coordinator has answered: others would say the same.
-                Err(refused @ (JoinError::Said(_) | JoinError::Answer(_))) => return Err(refused.into()),
-                Err(error) => failures.push(error.to_string()),
-            }
+    for way in ways {
+        match way.join(token, key).await {
+            Ok(joined) => return Ok(joined),
+            // The right coordinator has answered: others would say the same.
+            Err(refused @ (JoinError::Said(_) | JoinError::Answer(_))) => return Err(refused.into()),
+            Err(error) => failures.push(error.to_string()),
         }
     }
     bail!("{}", failures.join("; "))
@@ -147,6 +172,25 @@ mod tests {
         assert_eq!(joining_key(dir.path()).unwrap().public_key(), first.public_key());
         std::fs::write(dir.path().join(JOINING_KEY_FILE), "noise").unwrap();
         assert!(joining_key(dir.path()).unwrap_err().to_string().contains("delete it"));
+    }
+
+    #[test]
+    fn a_password_on_the_command_line_is_refused_and_not_repeated() {
+        let token = JoinToken::generate(vec!["c.example.org:4433".to_owned()], [7; 32]).unwrap();
+        let args = |proxy: Option<&str>| JoinArgs {
+            token: token.to_string(),
+            identity: PathBuf::new(),
+            fingerprint_key: None,
+            link: "auto".to_owned(),
+            tcp_port: Some(443),
+            proxy: proxy.map(str::to_owned),
+        };
+        let refused = ways(&args(Some("http://ada:secret@proxy:3128")), &token).unwrap_err().to_string();
+        assert!(refused.contains("HTTPS_PROXY") && !refused.contains("secret"), "{refused}");
+        assert!(ways(&args(Some("socks5://proxy")), &token).is_err());
+        let ways = ways(&args(Some("off")), &token).unwrap();
+        assert_eq!((ways[0].host.as_str(), ways[0].port, ways[0].tcp_port), ("c.example.org", 4433, 443));
+        assert_eq!(ways[0].proxy, ProxyChoice::None);
     }
 
     #[test]

@@ -32,8 +32,8 @@ mod transfers;
 mod verify;
 mod worker;
 
-pub use auditing::AuditError;
 pub use config::{Config, ConfigError, ConfigFile};
+pub use consilium_audit::AuditError;
 pub use control::ControlError;
 pub use daemon::{DaemonError, Ending, RunOptions, run};
 pub use forecasting::{

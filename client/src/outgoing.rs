@@ -8,12 +8,12 @@
 //! sent an order that is not in the study, or the policy's hours may have ended meanwhile. It decides nothing about
 //! the conversation: what does not pass is told to the caller.
 
-use consilium_audit::WitnessError;
+use consilium_audit::{AuditError, WitnessError};
 use consilium_domain::{BlobRef, OrderId, Study, StudyHash, Task, WorkOrder};
 use consilium_protocol::{Outcome, ToCoordinator, bounded_reason};
 use consilium_transport::{Connection, ControlError, ControlReceiver, ControlSender, FrameError};
 
-use crate::auditing::{AuditError, Auditor};
+use crate::auditing::Auditor;
 use crate::policy::SitePolicy;
 use crate::steward::{Steward, Word};
 use crate::transfers::Transfers;

@@ -128,7 +128,7 @@ fn train(
     let mut cases = LaneCases::new(inputs, &recipe, None, seed.derive("augmentation"));
     cases.truncate(wanted);
     if !config.device.honours(recipe.precision) {
-        tracing::warn!(device = %config.device, "the study asks for bf16; this device computes in 32 bits");
+        tracing::warn!(device = %config.device, "the study allows 16-bit factors; this device has none and computes in 32 bits");
     }
     let began = Instant::now();
     let mut ends = Vec::new();

@@ -5,10 +5,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use consilium_audit::{CertificateChange, Code, Record};
 use consilium_domain::{Seed, SiteId};
 use consilium_pki::OwnKey;
 use consilium_protocol::{FIRST_VERSION_WITH_RENEWAL, ToCoordinator, ToSite};
 use consilium_transport::Identity;
+
+use crate::auditing::own_serial;
 
 /// The share of its life after which a certificate is renewed: ten days of thirty are left to mend what went wrong.
 const RENEW_AT: f64 = 2.0 / 3.0;
@@ -28,13 +31,22 @@ pub(crate) struct Renewal {
     version: u16,
     /// The key for which a certificate was asked.
     asked: Option<OwnKey>,
+    /// What became of the certificate and is not in the audit log yet.
+    unwritten: Vec<Record>,
 }
 
 impl Renewal {
     pub(crate) fn new(identity: Identity, site: &SiteId) -> Self {
         let serial = identity.certificate().serial;
         let place = Seed::from_number(0).derive(site.as_str()).derive(&serial).stream().uniform();
-        Self { identity, place, not_before: SystemTime::UNIX_EPOCH, version: 0, asked: None }
+        Self {
+            identity,
+            place,
+            not_before: SystemTime::UNIX_EPOCH,
+            version: 0,
+            asked: None,
+            unwritten: Vec::new(),
+        }
     }
 
     /// No connection, or a new one: nothing is agreed, and an answer that was not heard will not come.
@@ -89,6 +101,7 @@ impl Renewal {
             }
             ToSite::RenewalRefused { reason } => {
                 self.asked = None;
+                self.refused("refused-by-coordinator");
                 let until = self.identity.certificate().not_after;
                 tracing::warn!(reason, ?until, "the certificate was not renewed; trying again later");
                 true
@@ -100,15 +113,36 @@ impl Renewal {
     fn take(&mut self, chain: &str) {
         let Some(key) = self.asked.take() else {
             tracing::warn!("the coordinator sent a certificate that nobody asked for");
-            return;
+            return self.refused("not-asked-for");
         };
         match self.identity.renew(&key, chain) {
             Ok(()) => {
                 self.not_before = SystemTime::UNIX_EPOCH;
                 tracing::info!(serial = self.identity.certificate().serial, "the certificate was renewed");
+                let (holder, serial) =
+                    (Some(self.identity.role().clone().into()), Some(own_serial(&self.identity)));
+                self.unwritten.push(Record::Certificate {
+                    holder,
+                    serial,
+                    change: CertificateChange::Renewed,
+                });
             }
-            Err(error) => tracing::error!(%error, "the certificate was not renewed; trying again later"),
+            Err(error) => {
+                tracing::error!(%error, "the certificate was not renewed; trying again later");
+                self.refused("answer-unusable");
+            }
         }
+    }
+
+    /// The coordinator's own words are not written down: the audit log takes no text from elsewhere.
+    fn refused(&mut self, reason: &'static str) {
+        let holder = Some(self.identity.role().clone().into());
+        self.unwritten.push(Record::CertificateRefused { holder, reason: Code::new(reason) });
+    }
+
+    /// What became of the certificate since the last call, for the audit log.
+    pub(crate) fn take_unwritten(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.unwritten)
     }
 }
 
@@ -184,6 +218,10 @@ mod tests {
         assert!(scene.answer(&Role::Site(site("a")), question));
         assert_ne!(scene.serial(), before);
         assert_eq!(scene.serial_on_disk(), scene.serial());
+        let serial = Some(scene.serial().parse().unwrap());
+        let (holder, change) = (Some(Role::Site(site("a")).into()), CertificateChange::Renewed);
+        assert_eq!(scene.renewal.take_unwritten(), [Record::Certificate { holder, serial, change }]);
+        assert_eq!(scene.renewal.take_unwritten(), []);
     }
 
     #[test]
@@ -200,6 +238,12 @@ mod tests {
         assert!(scene.answer(&Role::Site(site("a")), question), "nobody asked on this connection");
         assert!(scene.renewal.hear(&ToSite::RenewalRefused { reason: "no".into() }));
         assert_eq!((scene.serial(), scene.serial_on_disk()), (before.clone(), before));
+        let reasons = scene.renewal.take_unwritten().into_iter().map(|record| match record {
+            Record::CertificateRefused { reason, .. } => reason.to_string(),
+            other => panic!("{other:?}"),
+        });
+        let expected = ["answer-unusable", "answer-unusable", "not-asked-for", "refused-by-coordinator"];
+        assert_eq!(reasons.collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use consilium_domain::{BlobRef, OrderId};
 use consilium_protocol::participant::Input;
 use consilium_transport::{BlobStore, Connection, StoreError, TransferError, Transferred};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// What came of a transfer.
 pub(crate) struct Ended {
@@ -32,7 +33,8 @@ impl Transfers {
     /// Brings `blob` here.
     pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.models.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        let span = tracing::debug_span!("fetch", digest = blob.digest.short(), bytes = blob.bytes);
+        let fetch = async move {
             let (input, arrived) = match connection.fetch(blob, &store).await {
                 Ok(how) => (Input::Fetched(blob), (how == Transferred::Moved).then_some(blob)),
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
@@ -40,13 +42,15 @@ impl Transfers {
                 Err(error) => (Input::FetchFailed { blob, reason: told(&error) }, None),
             };
             let _ = ended.send(Ended { input, arrived });
-        });
+        };
+        tokio::spawn(fetch.instrument(span));
     }
 
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
+        let upload = async move {
             let input = match connection.upload(blob, &store).await {
                 Ok(how) => {
                     let moved = if how == Transferred::Moved { blob.bytes } else { 0 };
@@ -57,7 +61,8 @@ impl Transfers {
                 Err(error) => Input::UploadFailed { order, reason: told(&error) },
             };
             let _ = ended.send(Ended { input, arrived: None });
-        });
+        };
+        tokio::spawn(upload.instrument(span));
     }
 }
 

@@ -116,6 +116,7 @@ impl Aggregation {
         spawn_blocking(move || self.sum(&store)).await?
     }
 
+    #[tracing::instrument(level = "debug", name = "aggregate", skip_all, fields(lane = %self.lane, sites = self.contributions.len()))]
     fn sum(&self, store: &BlobStore) -> Result<BlobRef, AggregationError> {
         let grid = Grid::new(self.fixed_point)?;
         let mut updates = Updates::open(&self.contributions, self.wire, self.coordinates(), grid, store)?;

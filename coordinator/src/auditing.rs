@@ -6,39 +6,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use consilium_audit::command::AUDIT_FOLDER;
 use consilium_audit::{
-    AppendError, AuditLog, Code, Content, OpenError, Record, StudyStep, Witness, WitnessError,
+    AppendError, AuditError, AuditLog, CertificateChange, Code, Content, Record, Serial, StudyStep, Witness,
+    WitnessError, begin,
 };
 use consilium_domain::{BlobRef, Digest, OrderId, Role, SiteId, StudyHash, Task};
 use consilium_protocol::admin::AdminRequest;
 use consilium_protocol::{SignedHead, ToCoordinator, ToSite};
-use consilium_signing::{Authorities, SignatureError};
+use consilium_signing::Authorities;
 use consilium_transport::{Connection, Identity, Traffic, frame};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
 use crate::conductor::Stopped;
-
-/// The authority in the identity folder.
-const AUTHORITY_FILE: &str = "ca.pem";
-
-/// Why the coordinator cannot write down what happens.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The log cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The log cannot be written.
-    #[error(transparent)]
-    Append(#[from] AppendError),
-    /// The consortium's certificate cannot be read.
-    #[error(transparent)]
-    Authority(#[from] SignatureError),
-    /// The coordinator's key cannot sign receipts.
-    #[error(transparent)]
-    Witness(#[from] WitnessError),
-}
 
 /// The log, shared by everything that happens.
 #[derive(Clone)]
@@ -52,12 +32,9 @@ pub(crate) struct Audit {
 impl Audit {
     /// Opens the log in the state folder.
     pub(crate) fn open(state: &Path, identity_folder: &Path, identity: Identity) -> Result<Self, AuditError> {
-        let log = AuditLog::open(&state.join(AUDIT_FOLDER), identity.role())?;
-        let authorities = Authorities::read(&identity_folder.join(AUTHORITY_FILE))?;
-        // Found out now and not when the first receipt is due.
-        let (signer, own) = (Arc::new(identity.clone()), identity.role().clone());
-        Witness::new(log.clone(), authorities.clone(), signer, own).try_out()?;
-        log.append(Record::ProcessStarted { release: Code::new(env!("CARGO_PKG_VERSION")) })?;
+        let release = Code::new(env!("CARGO_PKG_VERSION"));
+        let signer = Arc::new(identity.clone()) as _;
+        let (log, authorities) = begin(state, identity_folder, &signer, own_serial(&identity), release)?;
         Ok(Self { log, authorities, identity, failure: Arc::new(watch::Sender::new(None)) })
     }
 
@@ -95,6 +72,12 @@ impl Audit {
         (events, event_log): (u64, Digest),
     ) -> Result<(), Stopped> {
         self.write(Record::Study { study, step, events, event_log }).await
+    }
+
+    /// The coordinator's own certificate is a new one.
+    pub(crate) async fn renewed(&self) -> Result<(), Stopped> {
+        let (holder, serial) = (Some(self.identity.role().clone().into()), Some(own_serial(&self.identity)));
+        self.write(Record::Certificate { holder, serial, change: CertificateChange::Renewed }).await
     }
 
     /// Callers who were not let in.
@@ -232,6 +215,11 @@ impl SessionAudit {
         let witness = self.witness.clone();
         self.audit.waiting(move || witness.keep_receipt(&receipt)).await
     }
+}
+
+fn own_serial(identity: &Identity) -> Serial {
+    let serial = identity.certificate().serial.parse();
+    serial.expect("a serial number of a certificate is hexadecimal with colons")
 }
 
 /// Runs what waits for the disk in a place that cannot wait for a future. The runtime moves its other tasks to another

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use consilium_audit::command::AuditCommand;
 use consilium_pki::Lifetime;
-use consilium_process::{describe, shutdown_signal, start_logging};
+use consilium_process::{describe, shutdown_signal, start_profiling};
 use consilium_protocol::coordinator::Coordinator;
 use consilium_transport::{Congestion, Tuning};
 
@@ -127,6 +127,9 @@ pub struct DaemonArgs {
     /// How long certificates of sites are valid, for instance 30d; they are renewed at two thirds.
     #[arg(long, default_value_t = Terms::default().certificate_life)]
     pub certificate_life: Lifetime,
+    /// Write where time and memory go to this file, for ui.perfetto.dev (docs/profiling.md).
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// Stop when standard input ends, as it does when the program that started this one dies.
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -226,7 +229,7 @@ fn block_on(task: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Res
 }
 
 fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
-    start_logging();
+    let _profile = start_profiling(args.service.profile.as_deref())?;
     let DaemonArgs { listen, notices, stop_with_stdin, .. } = args.service;
     let (tuning, listen_tcp) = (args.service.tuning(), args.service.tcp());
     let config = Config {
@@ -252,7 +255,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    start_logging();
+    let _profile = start_profiling(args.service.profile.as_deref())?;
     let config = ServiceConfig {
         state_dir: args.state,
         identity_dir: args.identity,

@@ -241,6 +241,7 @@ impl Conductor {
         look(&self.state.read().expect(UNPOISONED))
     }
 
+    #[tracing::instrument(level = "debug", name = "event", skip_all)]
     async fn happen(&mut self, event: Event) -> Result<Result<(), Rejection>, ConductorError> {
         let at = now();
         if let Err(rejection) = self.read(|state| state.admit(at, &event)) {

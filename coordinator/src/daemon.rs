@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use consilium_audit::StudyStep;
+use consilium_audit::{AuditError, StudyStep};
 use consilium_domain::{Role, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Opening};
 use consilium_transport::{BlobStore, CloseCode, Connection, Identity, IdentityError};
 
-use crate::auditing::{Audit, AuditError, SessionAudit};
+use crate::auditing::{Audit, SessionAudit};
 use crate::conductor::{Conductor, ConductorError, Desk};
 use crate::config::Config;
 use crate::door::{Door, DoorError};
@@ -162,7 +162,7 @@ pub async fn run(
             conducting.abort();
             return Err(AuditError::Append(error).into());
         }
-        () = keep_fresh(identity) => unreachable!("it goes on for ever"),
+        () = keep_fresh(identity, &audit) => unreachable!("it goes on for ever"),
         ended = &mut conducting => {
             ended.map_err(ConductorError::from)??;
         }

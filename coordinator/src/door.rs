@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::audited_refusals::AuditedRefusals;
 use crate::auditing::Audit;
+use crate::pace::Pace;
 use crate::refusal_log::RefusalLog;
 use crate::registry::Registry;
 
@@ -39,6 +40,8 @@ pub(crate) struct Door {
     _joining: JoinSet<()>,
     audit: Audit,
     audited: AuditedRefusals,
+    /// How often the same party comes.
+    pace: Pace,
 }
 
 impl Door {
@@ -64,7 +67,19 @@ impl Door {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let refused = RefusalLog::new(listener.refusals().clone());
         let (within, audited) = (JoinSet::new(), AuditedRefusals::default());
-        Ok(Self { listener, address, places, within, refused, registry, _joining: joining, audit, audited })
+        let pace = Pace::default();
+        Ok(Self {
+            listener,
+            address,
+            places,
+            within,
+            refused,
+            registry,
+            _joining: joining,
+            audit,
+            audited,
+            pace,
+        })
     }
 
     /// Who was refused at the door and, as those within count there too, behind it.
@@ -97,9 +112,13 @@ impl Door {
                             tracing::warn!(peer = %connection.peer(), "revoked: sent away");
                             continue;
                         };
-                        let served = serve(connection);
+                        let served = serve(connection.clone());
+                        let (pace, refusals) = (self.pace.clone(), self.listener.refusals().clone());
                         self.within.spawn(async move {
-                            served.await;
+                            if pace.wait_to_enter(&connection, &refusals).await.is_ok() {
+                                drop(connection);
+                                served.await;
+                            }
                             drop((attendance, place));
                         });
                     }

@@ -111,6 +111,7 @@ impl EventLog {
     ///
     /// # Errors
     /// When the disk refuses: the event did not happen.
+    #[tracing::instrument(level = "debug", name = "write event", skip_all)]
     pub async fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), EventLogError> {
         let text = serde_json::to_string(event).expect("events have only text keys");
         let hash = chain(self.head, self.next, at, &text);

@@ -22,6 +22,7 @@ pub mod model_export;
 mod notice;
 mod outgoing;
 mod own_certificate;
+mod pace;
 mod refusal_log;
 pub mod registry;
 mod remote;
@@ -39,9 +40,9 @@ pub mod weights;
 mod whole_file;
 
 pub use aggregation::AggregationError;
-pub use auditing::AuditError;
 pub use conductor::{ConductorError, Stopped};
 pub use config::{Config, StudyFileError, parse_study, read_study};
+pub use consilium_audit::AuditError;
 pub use daemon::{DaemonError, run};
 pub use door::DoorError;
 pub use event_log::{EventLog, EventLogError};

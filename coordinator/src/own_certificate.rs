@@ -9,6 +9,8 @@ use consilium_pki::{
 };
 use consilium_transport::{Identity, IdentityError};
 
+use crate::auditing::Audit;
+
 /// How long a renewed certificate is valid, unless the issuing one ends before.
 const LIFE: Lifetime = Lifetime::days(90);
 /// The share of its life after which a certificate is renewed: a third is left to mend what went wrong.
@@ -33,9 +35,11 @@ pub(crate) enum OwnCertificateError {
     Identity(#[from] IdentityError),
 }
 
-/// Renews the coordinator's certificate whenever two thirds of its life are over, for as long as it is polled.
-pub(crate) async fn keep_fresh(identity: Identity) {
+/// Renews the coordinator's certificate whenever two thirds of its life are over, for as long as it is polled. Each new
+/// one is written down in `audit`.
+pub(crate) async fn keep_fresh(identity: Identity, audit: &Audit) {
     loop {
+        let before = identity.certificate().serial;
         let pause = match renew_if_due(&identity, SystemTime::now()) {
             Ok(due) => until(due),
             Err(error) => {
@@ -43,6 +47,10 @@ pub(crate) async fn keep_fresh(identity: Identity) {
                 LOOK
             }
         };
+        if identity.certificate().serial != before {
+            // Where it cannot be written, whoever watches the log ends the coordinator.
+            let _ = audit.renewed().await;
+        }
         tokio::time::sleep(pause.min(LOOK)).await;
     }
 }

@@ -6,13 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use consilium_domain::SiteId;
+use consilium_audit::command::AUDIT_FOLDER;
+use consilium_audit::{AuditLog, CertificateChange, Record};
+use consilium_domain::{Role, SiteId};
 use consilium_protocol::Timestamp;
 use consilium_transport::Identity;
 use time::OffsetDateTime;
 
 use crate::conductor::now;
-use crate::registry::{Registry, SiteRecord, Terms};
+use crate::registry::{Registry, SiteRecord, Terms, serial_of};
 use crate::remote::{RemoteArgs, site_command};
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -44,10 +46,15 @@ enum SiteCommand {
     },
     /// Show every site: state, end of its certificate, when it was last seen, and its program.
     List,
-    /// Refuse every certificate and token of a site from now on, and close its connections.
+    /// Refuse every certificate and token of a site from now on, and close its connections; or one certificate, whoever
+    /// holds it.
     Revoke {
         /// The site's name.
-        name: SiteId,
+        #[arg(required_unless_present = "serial")]
+        name: Option<SiteId>,
+        /// The serial number of one certificate instead, an admin's for instance: `openssl x509 -noout -serial` shows it.
+        #[arg(long, conflicts_with = "name")]
+        serial: Option<String>,
         /// Why, for the coordinator's log.
         #[arg(long, default_value = "no reason given")]
         reason: String,
@@ -67,8 +74,11 @@ impl SiteArgs {
                     site_command::add(&remote, name, addresses, json).await
                 }
                 SiteCommand::List => site_command::list(&remote, json).await,
-                SiteCommand::Revoke { name, reason } => {
+                SiteCommand::Revoke { name: Some(name), reason, .. } => {
                     site_command::revoke(&remote, name, reason, json).await
+                }
+                SiteCommand::Revoke { serial, reason, .. } => {
+                    site_command::revoke_certificate(&remote, serial.unwrap_or_default(), reason, json).await
                 }
             };
         };
@@ -91,10 +101,21 @@ impl SiteArgs {
                 let sites = registry.sites(now()).await?;
                 if json { println!("{}", serde_json::to_string_pretty(&sites)?) } else { print(&sites) }
             }
-            SiteCommand::Revoke { name, reason } => {
+            SiteCommand::Revoke { name: None, serial, reason } => {
+                let serial = serial.as_deref().and_then(serial_of).context(
+                    "--serial: no serial number; `openssl x509 -in cert.pem -noout -serial` shows it",
+                )?;
+                let (_folder, registry) = open(&state, None).await?;
+                registry.revoke_serial(&serial, now()).await?;
+                write_down(&state, None, Some(&serial))?;
+                tracing::warn!(serial, reason, "a certificate is revoked");
+                println!("certificate {serial} is revoked and opens no door any more");
+            }
+            SiteCommand::Revoke { name: Some(name), reason, .. } => {
                 let (_folder, registry) = open(&state, None).await?;
                 let known = registry.sites(now()).await?.iter().any(|site| site.site == name);
                 registry.revoke(&name, now()).await?;
+                write_down(&state, Some(&name), None)?;
                 tracing::warn!(site = %name, reason, "a site is revoked");
                 println!("{name} is revoked: none of its certificates opens a door any more");
                 if !known {
@@ -118,6 +139,15 @@ async fn open(state: &Path, identity: Option<Identity>) -> anyhow::Result<(State
         .await
         .context("the sites are not at hand")?;
     Ok((folder, registry))
+}
+
+/// Writes a revocation into the coordinator's audit log: no daemon runs that would.
+fn write_down(state: &Path, site: Option<&SiteId>, serial: Option<&str>) -> anyhow::Result<()> {
+    let log = AuditLog::open(&state.join(AUDIT_FOLDER), &Role::Coordinator)?;
+    let holder = site.map(|site| Role::Site(site.clone()).into());
+    let serial = serial.and_then(|serial| serial.parse().ok());
+    log.append(Record::Certificate { holder, serial, change: CertificateChange::Revoked })?;
+    Ok(())
 }
 
 fn print(sites: &[SiteRecord]) {

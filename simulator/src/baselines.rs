@@ -46,5 +46,6 @@ fn variant(federated: &Consortium, name: String, federation: Federation, sites: 
         weights: federated.weights.clone(),
         device: federated.device.clone(),
         checkpointing: federated.checkpointing,
+        profile: federated.profile,
     }
 }

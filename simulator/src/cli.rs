@@ -90,7 +90,7 @@ pub(crate) struct SimulateArgs {
     /// What trains: cpu, auto, or in a build with the feature gpu also wgpu and wgpu:INDEX.
     #[arg(long, default_value = "auto")]
     pub(crate) device: String,
-    /// Precision of the factors in training: f32 or bf16.
+    /// Precision of the factors in training: f32, or bf16 for 16 bits.
     #[arg(long)]
     pub(crate) precision: Option<Precision>,
     /// What is done where one class has more patients: none, pos-weight or undersample.
@@ -108,6 +108,10 @@ pub(crate) struct SimulateArgs {
     /// Train with less memory and more time; the result is the same.
     #[arg(long)]
     pub(crate) checkpointing: bool,
+
+    /// Write where each process's time and memory go to profile/ of the output, for ui.perfetto.dev (docs/profiling.md)
+    #[arg(long)]
+    pub(crate) profile: bool,
     /// The number every random choice derives from.
     #[arg(long, default_value_t = 7)]
     pub(crate) seed: u64,

@@ -36,6 +36,8 @@ pub(crate) struct Consortium {
     pub(crate) device: String,
     /// Whether clients train with less memory.
     pub(crate) checkpointing: bool,
+    /// Whether each process writes where its time goes.
+    pub(crate) profile: bool,
 }
 
 impl Consortium {
@@ -137,7 +139,9 @@ impl Consortium {
         let paths =
             [("--study", &study), ("--state", &state), ("--identity", &identity), ("--report", &report)];
         let weights = self.weights.iter().map(|weights| ("--weights", weights));
-        for (option, path) in paths.into_iter().chain(weights) {
+        let trace = self.trace("coordinator")?;
+        let trace = trace.iter().map(|trace| ("--profile", trace));
+        for (option, path) in paths.into_iter().chain(weights).chain(trace) {
             arguments.extend([option, utf8(path)?]);
         }
         Child::start("coordinator", &arguments, 1, &self.log("coordinator")?)
@@ -169,12 +173,12 @@ impl Consortium {
         write_toml(&config, &file)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores / self.sites.len()).max(1);
-        Child::start(
-            name,
-            &["client-process", "--once", "--config", utf8(&config)?],
-            threads,
-            &self.log(name)?,
-        )
+        let mut arguments = vec!["client-process", "--once", "--config", utf8(&config)?];
+        let trace = self.trace(name)?;
+        if let Some(trace) = &trace {
+            arguments.extend(["--profile", utf8(trace)?]);
+        }
+        Child::start(name, &arguments, threads, &self.log(name)?)
     }
 
     fn identity(&self, name: &str) -> PathBuf {
@@ -185,6 +189,16 @@ impl Consortium {
         let folder = self.folder.join("logs");
         std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(folder.join(format!("{name}.log")))
+    }
+
+    /// Where the process writes where its time goes, if it does.
+    fn trace(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
+        if !self.profile {
+            return Ok(None);
+        }
+        let folder = self.folder.join("profile");
+        std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        Ok(Some(folder.join(format!("{name}.json"))))
     }
 
     fn look_into(&self, name: &str) -> String {

@@ -63,6 +63,7 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
         weights,
         device: args.device,
         checkpointing: args.checkpointing,
+        profile: args.profile,
     };
     let federated = consortium.run("federated training").await?;
     let finished = federated.outcome.status == "finished";

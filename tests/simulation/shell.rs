@@ -121,7 +121,8 @@ impl World {
             ToCoordinator::Answer { order, outcome } => {
                 let there = outcome.blob().is_none_or(|blob| self.uploaded.contains(&blob.digest));
                 // Who was killed does not know what has arrived.
-                let recovered = self.sites.iter().any(|known| known.id == site && known.recovered.contains(&order));
+                let recovered =
+                    self.sites.iter().any(|known| known.id == site && known.recovered.contains(&order));
                 must(there || recovered, || Violation::AnswerBeforeBlob { site: site.clone(), order })?;
                 let blob = outcome.blob();
                 let event = Event::OrderAnswered { site, order, outcome };

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use consilium_audit::command::AUDIT_FOLDER;
 use consilium_audit::{AuditLog, Code, Inspection, LOG_FILE, Record};
+use consilium_coordinator::Report;
 use consilium_domain::Role;
 use consilium_signing::Authorities;
 use serde_json::Value;
 
-use crate::by_hand::{ByHand, SITES, address};
+use crate::by_hand::{ByHand, SITES, address, undisturbed};
 use crate::process::Process;
 
 /// Both sides' logs are sound, alone and beside each other. States and identities are folders.
@@ -163,6 +164,54 @@ fn a_client_that_cannot_write_its_log_says_nothing_more() {
     assert!(heard.iter().all(|(what, times)| sent.get(what) >= Some(times)), "{heard:?} of {sent:?}");
     assert!(heard.keys().any(|what| what.starts_with("hello")), "{heard:?}");
     assert!(!heard.keys().any(|what| what.starts_with("fused")), "the log was never full: {heard:?}");
+}
+
+#[test]
+fn a_coordinator_that_cannot_write_its_log_stops_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let simulated = folder.path().join("simulated");
+    let study = "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 3 --local-epochs 1";
+    let expected = undisturbed(study, &simulated);
+    let consortium = ByHand::new(folder.path().join("by-hand"), simulated, &SITES);
+    let state = consortium.folder.join("state");
+    let old = AuditLog::open(&state.join(AUDIT_FOLDER), &Role::Coordinator).unwrap();
+    old.append_all(&vec![Record::ProcessStopped { reason: Code::new("asked-to") }; OLD_LINES]).unwrap();
+    drop(old);
+
+    // Room for the first orders, and not for the whole study.
+    let blocks = fs::metadata(log(&state)).unwrap().len() / 512 + 60;
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let mut full = Process::start_with_short_files(blocks, consortium.coordinator_arguments(anywhere));
+    let address = address(&mut full);
+    let clients = SITES.map(|site| consortium.client(site, address));
+    let ended = full.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for words in ["audit log", "cannot be written", "make space", "start again"] {
+        assert!(ended.stderr.contains(words), "{words} is missing from {}", ended.stderr);
+    }
+    // What the sites heard stands in the coordinator's log, or was never said.
+    let theirs = records_before_the_tear(&state);
+    for site in SITES {
+        let is_site = |peer: &str| peer == format!("consilium:site:{site}");
+        let said = moved(&theirs, "sent", is_site);
+        let heard = moved(&records(&consortium.folder.join(site).join("state")), "received", |_| true);
+        assert!(heard.iter().all(|(what, times)| said.get(what) >= Some(times)), "{heard:?} of {said:?}");
+    }
+    assert!(
+        !theirs.iter().any(|record| record["fields"]["step"]["kind"] == "finished"),
+        "the log was never full"
+    );
+
+    // There is space again: the same command goes on, and nothing shows in the result.
+    let coordinator = consortium.coordinator(address);
+    for process in clients.into_iter().chain([coordinator]) {
+        process.end().successfully();
+    }
+    let sites = SITES.map(|site| consortium.folder.join(site).join("state"));
+    assert_sound(&state, &sites, &consortium.folder.join("coordinator-kit"));
+    let text = fs::read_to_string(consortium.folder.join("report.json")).unwrap();
+    let report: Report = serde_json::from_str(&text).unwrap();
+    assert_eq!((report.outcome.status.as_str(), &report.arms), ("finished", &expected.arms));
 }
 
 #[test]

@@ -22,6 +22,8 @@ const SIMULATION: &str =
 /// Nobody waits for the end of a study with so many rounds.
 const ENDLESS: u16 = 900;
 const IDLE_TIMEOUT_SECS: u16 = 4;
+/// More than any operator has logged, so that a secret would show.
+const LEVEL: Option<&str> = Some("debug");
 
 /// A consortium without a single kit for a site.
 struct Consortium {
@@ -89,7 +91,7 @@ impl Consortium {
         ] {
             arguments.extend([option.to_owned(), value]);
         }
-        Process::start(arguments)
+        Process::start_logging(LEVEL, arguments)
     }
 
     fn join(&self, token: &str, identity: &str) -> Ended {
@@ -97,7 +99,7 @@ impl Consortium {
         let mut arguments: Vec<OsString> = vec!["client-join".into(), token.into()];
         arguments.extend(["--identity".into(), folder.into_os_string()]);
         arguments.extend(["--fingerprint-key".into(), shared.into_os_string()]);
-        Process::start(arguments).end()
+        Process::start_logging(LEVEL, arguments).end()
     }
 
     fn client(&self, site: &str, coordinator: SocketAddr) -> Process {
@@ -121,7 +123,8 @@ impl Consortium {
         fs::write(self.path("policy.toml"), AGREES).unwrap();
         let path = self.path(&format!("{site}.toml"));
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        Process::start(["client-process".into(), "--once".into(), "--config".into(), path.into_os_string()])
+        let path = path.into_os_string();
+        Process::start_logging(LEVEL, ["client-process".into(), "--once".into(), "--config".into(), path])
     }
 
     fn certificate(&self, site: &str) -> String {
@@ -158,9 +161,11 @@ fn hospitals_join_with_tokens_and_take_part() {
     let foreign = JoinToken::generate(vec![address.to_string()], root).unwrap().to_string();
     refused(&consortium.join(&foreign, "site-1"), "nothing was sent");
 
+    let mut told = Vec::new();
     for (site, token) in SITES.iter().zip(&tokens) {
         let joined = consortium.join(token, site).successfully();
         assert!(joined.stdout.contains(&format!("joined as {site}")), "{}", joined.stdout);
+        told.push(joined);
     }
     refused(&consortium.join(&tokens[0], "thief"), "the token was used before");
     refused(&consortium.join(&tokens[0], "site-1"), "holds a certificate already");
@@ -168,10 +173,24 @@ fn hospitals_join_with_tokens_and_take_part() {
     refused(&consortium.join(&guessed, "guesser"), "has not issued this token");
 
     let clients = SITES.map(|site| consortium.client(site, address));
-    for process in clients.into_iter().chain([coordinator]) {
-        let ended = process.end().successfully();
-        for token in tokens.iter().chain([&spare]) {
-            assert!(!ended.stderr.contains(&token[60..]), "a token was logged");
+    told.extend(clients.into_iter().chain([coordinator]).map(|process| process.end().successfully()));
+    // Whatever anybody said, at a level at which much is said, holds no secret.
+    let mut secrets: Vec<String> =
+        tokens.iter().chain([&spare]).map(|token| token[60..].to_owned()).collect();
+    let folders = ["site-1", "site-2", "kit", "authority/root", "authority/issuing", "authority"];
+    for folder in folders {
+        for name in ["key.pem", "ca-key.pem", "issuing-key.pem", "fingerprint.key"] {
+            let text = fs::read_to_string(consortium.path(folder).join(name)).unwrap_or_default();
+            secrets.extend(
+                text.lines().filter(|line| line.len() >= 24 && !line.contains(' ')).map(str::to_owned),
+            );
+        }
+    }
+    assert!(secrets.len() > 3 + 2 * 3, "{} secrets", secrets.len());
+    for ended in &told {
+        assert!(ended.stdout.len() + ended.stderr.len() > 50, "it said nothing");
+        for secret in &secrets {
+            assert!(!ended.stderr.contains(secret) && !ended.stdout.contains(secret), "a secret was logged");
         }
     }
     let sites = consortium.sites();
@@ -218,6 +237,19 @@ fn certificates_are_renewed_while_the_study_runs() {
     let both = connected.iter().position(|&count| count == 2).unwrap();
     assert!(connected[both..].iter().all(|&count| count == 2), "a connection was lost: {connected:?}");
     assert!(!told.iter().any(|notice| matches!(notice, Notice::Warning(_))), "{told:?}");
+
+    // Both certificates stand in the site's own audit log: the one it joined with, and the one that came after.
+    for site in SITES {
+        let log = consortium.path(&format!("{site}-state/audit")).join(consilium_audit::LOG_FILE);
+        let log = fs::read_to_string(log).unwrap();
+        let holder = format!(r#""holder":"consilium:site:{site}""#);
+        let told = |change: &str| {
+            let words = [r#""event":"certificate""#, &holder, &format!(r#""change":"{change}""#)];
+            log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
+        };
+        let (first, later) = (told("taken-up"), told("renewed"));
+        assert!(first == 1 && later >= 1, "{site}: {first} taken up, {later} renewed");
+    }
 
     // The renewed pair opens the door.
     let [one, two] = clients;

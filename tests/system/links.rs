@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
 
+use consilium_protocol::admin::JoinInvitation;
 use consilium_simulator::SimulationReport;
 
 use crate::consortium::{Consortium, study};
@@ -64,6 +65,15 @@ fn an_admin_is_heard_over_tcp_and_sees_who_was_refused() {
     drop(TcpListener::bind(tcp).expect("nobody else listens there"));
     let mut serving = consortium.serve_with(None, &["--listen-tcp", &tcp.to_string()]);
     assert_ne!(serving.address, tcp);
+    a_hospital_joins((&consortium, serving.address), tcp, &[], "east");
+    // Inside many a hospital nothing is reached, and not even a name is known, but by the proxy.
+    let proxy = proxy_to(tcp);
+    a_hospital_joins(
+        (&consortium, serving.address),
+        "127.0.0.1:9".parse().unwrap(),
+        &["--proxy", &proxy],
+        "west",
+    );
 
     let submitted = consortium.submit(tcp, &study(3, 1));
     assert_eq!(consortium.show(serving.address, &submitted).summary.hash, submitted.hash);
@@ -76,6 +86,56 @@ fn an_admin_is_heard_over_tcp_and_sees_who_was_refused() {
     // The coordinator has hung up once this ends, however it ends, and counted it before or shortly after.
     let _ = stranger.read_to_end(&mut Vec::new());
     let at = serving.address;
-    serving.process.wait_until("the stranger is counted", |_| consortium.list(at).refused.len() > 1);
-    assert_eq!(consortium.list(at).refused, [("not-tls".to_owned(), 1), ("read-only".to_owned(), 1)].into());
+    serving.process.wait_until("the stranger is counted", |_| consortium.list(at).refused.len() > 2);
+    let expected = [("join-used", 2), ("not-tls", 1), ("read-only", 1)];
+    let expected = expected.map(|(cause, count)| (cause.to_owned(), count));
+    assert_eq!(consortium.list(at).refused, expected.into());
+}
+
+/// `site` joins with a token that names `address`, and no other hint.
+fn a_hospital_joins(
+    (consortium, at): (&Consortium, SocketAddr),
+    address: SocketAddr,
+    options: &[&str],
+    site: &str,
+) {
+    let words = ["site", "add", site, "--address", &address.to_string(), "--json"];
+    let added = consortium.ask("alice", at, &words).successfully().stdout;
+    let invitation: JoinInvitation = serde_json::from_str(&added).unwrap();
+    let kit = consortium.kit(site);
+    let arguments = ["client-join", &invitation.token, "--identity", kit.to_str().unwrap()];
+    let arguments = [&arguments[..], if options.is_empty() { &["--proxy", "off"] } else { options }].concat();
+    let joined = Process::start(&arguments).end().successfully().stdout;
+    assert!(joined.contains(&format!("joined as {site}")), "{joined}");
+    // Again, into another folder: the token is used up over TCP as well.
+    let thief = consortium.kit("thief");
+    let arguments: Vec<&str> = arguments
+        .iter()
+        .map(|word| if *word == kit.to_str().unwrap() { thief.to_str().unwrap() } else { word })
+        .collect();
+    let ended = Process::start(&arguments).end();
+    assert!(ended.code == Some(1) && ended.stderr.contains("was used before"), "{}", ended.stderr);
+}
+
+/// A proxy that leads to `target`, whatever it is asked for.
+fn proxy_to(target: SocketAddr) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for near in listener.incoming() {
+            let mut near = near.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                near.read_exact(&mut byte).unwrap();
+                request.push(byte[0]);
+            }
+            let mut far = TcpStream::connect(target).unwrap();
+            near.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+            let (mut from, mut to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            std::thread::spawn(move || std::io::copy(&mut far, &mut near));
+        }
+    });
+    format!("http://{address}")
 }

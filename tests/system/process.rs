@@ -109,6 +109,14 @@ impl Process {
         Self::start([OsStr::new("simulate")].into_iter().chain(options.iter().map(OsStr::new)).chain(out))
     }
 
+    /// The most memory that it ever had at once, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().trim().parse().unwrap();
+        kibibytes * 1024
+    }
+
     /// What it has written to standard output so far.
     pub(crate) fn stdout(&self) -> String {
         fs::read_to_string(self.output.path().join("stdout")).unwrap()

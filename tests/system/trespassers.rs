@@ -109,3 +109,38 @@ fn whoever_does_not_keep_to_the_conversation_is_shown_out() {
     });
     assert_eq!(consortium.list(at).refused.get("malformed-frame"), Some(&2));
 }
+
+/// Each request leaves lines in the audit log, which keeps all of them.
+#[test]
+fn an_observer_who_asks_in_a_loop_waits_and_is_then_sent_away() {
+    let consortium = Consortium::new();
+    let serving = consortium.serve(None);
+    let at = serving.address;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let held = runtime.block_on(async {
+        let olga = consortium.kit("olga");
+        let mut looping = Caller::greet(at, &olga).await;
+        let _: Option<AdminReply> = looping.receiver.receive().await.unwrap();
+        for _ in 0..600 {
+            looping.sender.send(&AdminRequest::ListStudies).await.unwrap();
+            let reply = looping.receiver.receive().await;
+            assert!(matches!(reply, Ok(Some(AdminReply::Page { last: true, .. }))), "{reply:?}");
+        }
+        // A quarter of a minute, half a minute and so on: nobody is made to wait for more than a minute.
+        let mut callers = Vec::new();
+        for _ in 0..6 {
+            let mut caller = Caller::greet(at, &olga).await;
+            let _: Option<AdminReply> = caller.receiver.receive().await.unwrap();
+            caller.sender.send(&AdminRequest::ListStudies).await.unwrap();
+            callers.push(caller);
+        }
+        let words = callers.last().unwrap().connection.closed().await.to_string();
+        assert!(words.contains("asked too often: try again in"), "{words}");
+        callers
+    });
+    // Others are answered at once, and count it.
+    let listed = consortium.ask("alice", at, &["study", "list", "--json"]).successfully().stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert!(listed["refused"]["asked-too-often"].as_u64().is_some_and(|count| count > 0), "{listed}");
+    drop(held);
+}

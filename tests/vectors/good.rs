@@ -73,7 +73,7 @@ fn what_the_coordinator_says_looks_like_this() {
 
 #[test]
 fn what_an_admin_asks_and_is_answered_looks_like_this() {
-    check(&to_admin::requests(), to_admin::request_number, 10);
+    check(&to_admin::requests(), to_admin::request_number, 11);
     check(&to_admin::replies(), to_admin::reply_number, 3);
 }
 

@@ -22,6 +22,7 @@ pub(crate) const fn request_number(request: &AdminRequest) -> u32 {
         AdminRequest::AddSite { .. } => 7,
         AdminRequest::ListSites => 8,
         AdminRequest::RevokeSite { .. } => 9,
+        AdminRequest::RevokeCertificate { .. } => 10,
     }
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn requests() -> Vec<Vector<AdminRequest>> {
     let submit = AdminRequest::SubmitStudy { text: "seed".into(), weights: Some("m-50".into()) };
     let abort = AdminRequest::AbortStudy { study: study(), reason: "no".into() };
     let revoke = AdminRequest::RevokeSite { site: north(), reason: "no".into() };
+    let certificate = AdminRequest::RevokeCertificate { serial: "0b".into(), reason: "no".into() };
     vec![
         Vector::new("submit", submit, bytes("00000000 0400000000000000 'seed' 01 0400000000000000 'm-50'")),
         Vector::new("list", AdminRequest::ListStudies, bytes("01000000")),
@@ -56,6 +58,11 @@ pub(crate) fn requests() -> Vec<Vector<AdminRequest>> {
         ),
         Vector::new("sites", AdminRequest::ListSites, bytes("08000000")),
         Vector::new("revoke", revoke, bytes("09000000 0500000000000000 'north' 0200000000000000 'no'")),
+        Vector::new(
+            "revoke-certificate",
+            certificate,
+            bytes("0a000000 0200000000000000 '0b' 0200000000000000 'no'"),
+        ),
     ]
 }
 

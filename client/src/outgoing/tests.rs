@@ -8,7 +8,7 @@ use consilium_metrics::ScoreHistogram;
 use consilium_protocol::{Features, ScoringOutcome, Timestamp, TrainingOutcome, VersionRange};
 
 use super::*;
-use crate::policy::tests::{LANE, order, policy, study};
+use crate::policy::tests::{LANE, LIMITS, order, policy, study};
 use crate::steward::{Answer, Clock, Request};
 
 /// A gate whose study was approved by rule, under a policy that says nothing else but `text`.
@@ -31,6 +31,17 @@ impl Scene {
         steward.offered(&study()).unwrap();
         let mut gate = Outgoing::default();
         gate.approve(study());
+        Self { gate, steward, now, _state: state }
+    }
+
+    /// The next client over the same decisions, with a policy that says `text`. The gate still holds what was approved.
+    fn restarted_under(self, text: &str) -> Self {
+        let Self { gate, steward, now, _state: state } = self;
+        drop(steward);
+        let clock = Clock::new(|| Timestamp(0));
+        let policy = policy(&format!("approval = 'rule'\n{text}"));
+        let mut steward = Steward::open(state.path(), policy, clock).unwrap();
+        steward.offered(&study()).unwrap();
         Self { gate, steward, now, _state: state }
     }
 
@@ -119,6 +130,22 @@ fn orders_for_another_arm_modality_round_or_study_are_not_taken_and_their_answer
         .gate
         .check_order(&order(Lane { arm: Arm::Spottune, ..LANE }, 1), &policy("[study]\narms = ['random']"));
     assert!(other_arm.unwrap_err().contains("spottune"));
+}
+
+/// Whatever of a policy a study is beyond: nothing leaves, though the study was approved before and work is under way.
+#[test]
+fn what_was_approved_before_the_policy_became_stricter_does_not_leave() {
+    for (text, _) in LIMITS {
+        let mut scene = Scene::under("");
+        let training = order(LANE, 1);
+        scene.take(&training).unwrap();
+        assert!(scene.examine(trained(&training)).is_ok(), "before");
+        let scene = scene.restarted_under(text);
+        assert!(scene.refused(trained(&training)).contains("does not agree to the study any more"), "{text}");
+        for message in [enlist(study().hash(), 30), ToCoordinator::Ready] {
+            assert!(objection(scene.examine(message)).contains("does not agree"), "{text}");
+        }
+    }
 }
 
 #[test]

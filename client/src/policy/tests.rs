@@ -57,24 +57,26 @@ fn without_limits_a_rule_approves_and_by_default_a_person_is_asked() {
     assert_eq!(PolicyFile::of_simulation().check().unwrap().judge(&study()), Ruling::Approve);
 }
 
+/// A policy for every limit on a study, beyond which the sample study is, and what the site says then.
+pub(crate) const LIMITS: [(&str, &str); 13] = [
+    ("[study]\narms = ['random']", "spottune, medicalnet is not allowed, allowed are random"),
+    ("[study]\nmodalities = ['flair', 't2']", "modality t1gd is not allowed, allowed are flair, t2"),
+    ("[study]\ndepths = [10, 18]", "depth is 50, allowed are 10, 18"),
+    ("[study]\nmost_rounds = 29", "rounds: 30, at most 29"),
+    ("[study]\nmost_local_epochs = 2", "local epochs: 3, at most 2"),
+    ("[study]\nfewest_sites = 4", "sites: 3, at least 4"),
+    ("[study]\nfewest_contributions = 3", "contributions to a model: 2, at least 3"),
+    ("[study]\nmost_clip = 32", "clip: 64, at most 32"),
+    ("[study]\nmost_fraction_bits = 20", "fraction bits: 24, at most 20"),
+    ("[study]\nwires = ['bf16', 'int8']", "wire f32 is not allowed, allowed are bf16, int8"),
+    ("[histograms]\nmost_bins = 32", "histogram bins: 64, at most 32"),
+    ("[require]\nsecure_aggregation = true", "requires secure aggregation, which this release does not have"),
+    ("[require]\ndifferential_privacy = true", "requires differential privacy"),
+];
+
 #[test]
 fn every_limit_declines_with_its_own_words() {
-    declined("[study]\narms = ['random']", "spottune, medicalnet is not allowed, allowed are random");
-    declined("[study]\nmodalities = ['flair', 't2']", "modality t1gd is not allowed, allowed are flair, t2");
-    declined("[study]\ndepths = [10, 18]", "depth is 50, allowed are 10, 18");
-    declined("[study]\nmost_rounds = 29", "rounds: 30, at most 29");
-    declined("[study]\nmost_local_epochs = 2", "local epochs: 3, at most 2");
-    declined("[study]\nfewest_sites = 4", "sites: 3, at least 4");
-    declined("[study]\nfewest_contributions = 3", "contributions to a model: 2, at least 3");
-    declined("[study]\nmost_clip = 32", "clip: 64, at most 32");
-    declined("[study]\nmost_fraction_bits = 20", "fraction bits: 24, at most 20");
-    declined("[study]\nwires = ['bf16', 'int8']", "wire f32 is not allowed, allowed are bf16, int8");
-    declined("[histograms]\nmost_bins = 32", "histogram bins: 64, at most 32");
-    declined(
-        "[require]\nsecure_aggregation = true",
-        "requires secure aggregation, which this release does not have",
-    );
-    declined("[require]\ndifferential_privacy = true", "requires differential privacy");
+    LIMITS.iter().for_each(|(text, word)| declined(text, word));
 }
 
 #[test]

@@ -180,6 +180,7 @@ impl Bench {
         self.cache.as_ref().ok_or(WorkError::NotPrepared)
     }
 
+    #[tracing::instrument(level = "debug", name = "work", skip_all, fields(task = %order.task))]
     fn execute(
         &mut self,
         order: &WorkOrder,

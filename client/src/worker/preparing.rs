@@ -24,11 +24,13 @@ pub(crate) enum PrepareError {
 }
 
 impl Bench {
+    #[tracing::instrument(level = "debug", skip_all)]
     pub(super) fn fingerprint(&mut self, study: &Study) -> Result<Vec<Fingerprint>, PrepareError> {
         let key = self.key()?.for_study(study.hash());
         Ok(self.intake(study)?.fingerprints(&key)?)
     }
 
+    #[tracing::instrument(level = "debug", skip_all)]
     pub(super) fn prepare(&mut self, study: Study, exclude: &[u32]) -> Result<CohortSummary, PrepareError> {
         let data = self.intake(&study)?.deal(&study, exclude);
         let folder = self.workplace.predictions.join(study.hash().digest().short());
@@ -36,7 +38,7 @@ impl Bench {
         let summary = data.summary().clone();
         let device = &self.workplace.device;
         if !device.honours(study.training.precision) {
-            tracing::warn!(%device, "the study asks for bf16; this device computes in 32 bits");
+            tracing::warn!(%device, "the study allows 16-bit factors; this device has none and computes in 32 bits");
         }
         self.prepared = Some(Prepared { study, data, predictions });
         Ok(summary)

@@ -44,10 +44,12 @@ impl Bench {
             cache: self.cache()?,
         };
         let cases = LaneCases::new(inputs, recipe, classes, seed.derive("augmentation"));
+        let training = tracing::debug_span!("train").entered();
         let (classifier, summary) = self.trained(study, work, start, &cases, seed.derive("network"))?;
         let waiting = format!("{:.1} %", 100.0 * summary.waiting_share);
         tracing::info!(%lane, %round, loss = summary.loss, steps = summary.steps, waiting, "trained");
         let trained = classifier.trainable()?;
+        drop(training);
         let grid = Grid::new(study.federation.fixed_point)?;
         let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
         let (payload, sealed) = self.sealed(prepared, work, update.clip(grid).quantise())?.into_parts();
@@ -112,6 +114,7 @@ impl Bench {
     }
 
     /// Packs the update as the study's wire says. What it cannot tell is durable before the update can leave.
+    #[tracing::instrument(level = "debug", name = "pack", skip_all)]
     fn sealed(
         &self,
         prepared: &Prepared,

@@ -86,7 +86,7 @@ impl Registry {
                 tracing::info!(site = %enrolled.site, token = %claim.token, %from, "site joined");
                 let serial = enrolled.chain.first().and_then(|der| CertificateFacts::of(der).ok());
                 let serial = serial.map(|facts| facts.serial);
-                let holder = Role::Site(enrolled.site.clone());
+                let holder = Some(Role::Site(enrolled.site.clone()));
                 self.record(holder, serial.as_deref(), CertificateChange::Joined).await;
             }
             Err(refusal) => {
@@ -151,7 +151,7 @@ impl Registry {
         match &outcome {
             Ok(issued) => {
                 tracing::info!(%site, serial = issued.facts.serial, "certificate renewed");
-                let holder = Role::Site(site.clone());
+                let holder = Some(Role::Site(site.clone()));
                 self.record(holder, Some(&issued.facts.serial), CertificateChange::Renewed).await;
             }
             Err(refusal) => {

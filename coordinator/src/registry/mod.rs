@@ -17,6 +17,7 @@ mod live;
 mod reception;
 mod record;
 mod recording;
+mod serial;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use database::RegistryError;
 pub use enrolment::{Enrolled, RenewalRefusal};
 pub use live::Attendance;
 pub use record::{SiteRecord, SiteState};
+pub use serial::serial_of;
 
 /// How long a token may be used: over a weekend, and not much longer.
 const TOKEN_LIFE: Lifetime = Lifetime::hours(72);
@@ -176,12 +178,12 @@ impl Registry {
         self.0.database.revoke(site, at).await?;
         self.standing_mut(|standing| standing.revoke(site));
         let closed = self.0.live.close(|role, _| role.site() == Some(site));
-        self.record(Role::Site(site.clone()), None, CertificateChange::Revoked).await;
+        self.record(Some(Role::Site(site.clone())), None, CertificateChange::Revoked).await;
         tracing::warn!(%site, connections = closed, "site revoked");
         Ok(closed)
     }
 
-    /// Revokes one certificate by its serial number (hexadecimal with colons), whoever holds it: also an admin's.
+    /// Revokes one certificate by its serial number (as [`serial_of`] writes it), whoever holds it: also an admin's.
     ///
     /// # Errors
     /// When the disk refuses: then nothing was revoked.
@@ -190,6 +192,7 @@ impl Registry {
         self.0.database.revoke_serial(serial, at).await?;
         self.standing_mut(|standing| standing.revoke_serial(serial));
         let closed = self.0.live.close(|_, shown| shown == serial);
+        self.record(None, Some(serial), CertificateChange::Revoked).await;
         tracing::warn!(serial, connections = closed, "certificate revoked");
         Ok(closed)
     }

@@ -14,9 +14,9 @@ impl Registry {
     }
 
     /// Writes down a change. Where it cannot be written, whoever watches the log ends the coordinator.
-    pub(super) async fn record(&self, holder: Role, serial: Option<&str>, change: CertificateChange) {
+    pub(super) async fn record(&self, holder: Option<Role>, serial: Option<&str>, change: CertificateChange) {
         let serial = serial.and_then(|serial| serial.parse().ok());
-        self.write(Record::Certificate { holder: Party(holder), serial, change }).await;
+        self.write(Record::Certificate { holder: holder.map(Party), serial, change }).await;
     }
 
     /// Writes down that somebody got no certificate.

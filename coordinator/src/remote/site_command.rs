@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use consilium_domain::SiteId;
-use consilium_protocol::admin::{AdminRequest, JoinInvitation, RegisteredSite};
+use consilium_protocol::admin::{AdminRequest, JoinInvitation, RegisteredSite, RevokedCertificate};
 
 use super::study_command::print;
 use super::{RemoteArgs, table};
@@ -45,6 +45,23 @@ pub(crate) async fn revoke(
     let request = AdminRequest::RevokeSite { site, reason };
     print(remote, &request, json, |site: RegisteredSite| {
         format!("{} is {}: none of its certificates opens a door any more", site.site, site.state)
+    })
+    .await
+}
+
+/// Refuses one certificate from now on, whoever holds it.
+pub(crate) async fn revoke_certificate(
+    remote: &RemoteArgs,
+    serial: String,
+    reason: String,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let request = AdminRequest::RevokeCertificate { serial, reason };
+    print(remote, &request, json, |revoked: RevokedCertificate| {
+        let RevokedCertificate { serial, connections } = revoked;
+        format!(
+            "certificate {serial} is revoked and opens no door any more; connections closed: {connections}"
+        )
     })
     .await
 }

@@ -24,6 +24,8 @@ use crate::config::parse_study;
 use crate::greeting::{FAREWELL_TIMEOUT, Greeting, GreetingError, greet};
 use crate::notice::Notice;
 use crate::outgoing::{Outgoing, SendError};
+use crate::pace::TooOften;
+use crate::registry::serial_of;
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION"));
@@ -42,6 +44,8 @@ enum AdminSessionError {
     Control(#[from] ControlError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
     #[error("no request within {} s", SILENCE.as_secs())]
     Silent,
     #[error("the answer was not read within {} s a page", PAGE_PATIENCE.as_secs())]
@@ -88,6 +92,10 @@ impl Service {
             let request = receiver.receive::<AdminRequest>();
             let request = tokio::time::timeout(SILENCE, request).await;
             let Some(request) = request.map_err(|_| AdminSessionError::Silent)?? else { return Ok(()) };
+            // Who may change things must be able to, however often its scripts have looked.
+            if !(request.changes() && caller.may_change) {
+                self.pace.wait(connection, &self.refusals).await?;
+            }
             for reply in self.answer(audit, caller, request).await? {
                 say(&mut outgoing, &reply).await?;
             }
@@ -172,7 +180,8 @@ impl Service {
             AdminRequest::ListStudies
             | AdminRequest::AddSite { .. }
             | AdminRequest::ListSites
-            | AdminRequest::RevokeSite { .. } => None,
+            | AdminRequest::RevokeSite { .. }
+            | AdminRequest::RevokeCertificate { .. } => None,
         };
         let subject = match request {
             AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.clone()),
@@ -212,6 +221,7 @@ fn about(request: &AdminRequest) -> Option<String> {
             Some(study.chars().take(16).filter(char::is_ascii_alphanumeric).collect())
         }
         AdminRequest::AddSite { site, .. } | AdminRequest::RevokeSite { site, .. } => Some(site.to_string()),
+        AdminRequest::RevokeCertificate { serial, .. } => serial_of(serial),
         AdminRequest::SubmitStudy { .. } | AdminRequest::ListStudies | AdminRequest::ListSites => None,
     }
 }

@@ -30,8 +30,10 @@ impl Service {
     pub(super) async fn list(&self) -> StudyList {
         let entries = self.entries.lock().await;
         let studies = (0..entries.len()).map(|index| summary(&entries, index)).collect();
-        let counts = self.refusals.snapshot().into_iter();
-        StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_string(), count)).collect() }
+        let at_the_door = self.refusals.snapshot().into_iter().map(|(cause, count)| (cause.word(), count));
+        // Of the registry: who was not let join, and whose certificate was not renewed.
+        let counts = at_the_door.chain(self.registry.refusals());
+        StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_owned(), count)).collect() }
     }
 
     pub(super) async fn show(&self, study: &str) -> Result<StudyView, AdminRefusal> {

@@ -26,14 +26,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use consilium_audit::AuditError;
 use consilium_pki::Lifetime;
 use consilium_transport::{Identity, IdentityError, Refusals, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::auditing::{Audit, AuditError};
+use crate::auditing::Audit;
 use crate::door::{Door, DoorError};
 use crate::notice::{Notice, NoticeFormat, Teller};
 use crate::own_certificate::keep_fresh;
+use crate::pace::Pace;
 use crate::registry::{Registry, RegistryError, Terms};
 use crate::state_dir::{StateDir, StateDirError};
 use crate::weights::WeightsStore;
@@ -108,6 +110,8 @@ struct Service {
     /// Callers that the door refused and requests that were: one count for the log and the admins.
     refusals: Refusals,
     admins: Semaphore,
+    /// How often one person asks.
+    pace: Pace,
     /// Who may connect at all.
     registry: Registry,
 }
@@ -146,6 +150,7 @@ pub async fn serve(
         turns: watch::Sender::new(0),
         refusals: door.refusals().clone(),
         admins: Semaphore::new(MAX_ADMINS),
+        pace: Pace::default(),
         registry,
     });
     let serving = async {
@@ -164,7 +169,7 @@ pub async fn serve(
         biased;
         // What cannot be written down must not happen: every session ends with the door.
         error = audit.failed() => return Err(AuditError::Append(error).into()),
-        () = keep_fresh(identity) => unreachable!("it goes on for ever"),
+        () = keep_fresh(identity, &audit) => unreachable!("it goes on for ever"),
         () = serving => {}
     }
     Ok(audit.stopped("asked-to").await?)

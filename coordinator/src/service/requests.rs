@@ -37,6 +37,9 @@ impl Service {
             AdminRequest::Report { study } => self.report(&study).await,
             AdminRequest::AddSite { site, addresses } => document(&self.add_site(site, addresses, by).await?),
             AdminRequest::ListSites => document(&self.registered().await?),
+            AdminRequest::RevokeCertificate { serial, reason } => {
+                document(&self.revoke_certificate(&serial, &bounded_reason(&reason), by).await?)
+            }
             AdminRequest::RevokeSite { site, reason } => {
                 document(&self.revoke_site(&site, &bounded_reason(&reason), by).await?)
             }

@@ -1,11 +1,11 @@
 //! What admins ask about the hospitals of the consortium: the registry's answers in their words.
 
 use consilium_domain::SiteId;
-use consilium_protocol::admin::{AdminRefusal, JoinInvitation, RegisteredSite};
+use consilium_protocol::admin::{AdminRefusal, JoinInvitation, RegisteredSite, RevokedCertificate};
 
 use super::Service;
 use crate::conductor::now;
-use crate::registry::{AddSiteError, RegistryError, SiteRecord};
+use crate::registry::{AddSiteError, RegistryError, SiteRecord, serial_of};
 
 /// Most addresses of one coordinator in a token: a name and a few addresses for sites without name service.
 const MAX_ADDRESSES: usize = 8;
@@ -49,6 +49,25 @@ impl Service {
         let known = self.registered().await?.into_iter().find(|record| record.site == *site);
         known.ok_or_else(|| AdminRefusal::Failed(format!("{site} is revoked and not listed")))
     }
+
+    /// Refuses one certificate from now on; its connections are closed when this returns.
+    pub(super) async fn revoke_certificate(
+        &self,
+        serial: &str,
+        reason: &str,
+        by: &SiteId,
+    ) -> Result<RevokedCertificate, AdminRefusal> {
+        let serial = serial_of(serial).ok_or_else(no_serial)?;
+        let closed = self.registry.revoke_serial(&serial, now()).await.map_err(|error| failed(&error))?;
+        tracing::warn!(serial, %by, reason, connections = closed, "a certificate is revoked");
+        Ok(RevokedCertificate { serial, connections: closed as u64 })
+    }
+}
+
+fn no_serial() -> AdminRefusal {
+    AdminRefusal::Site(
+        "this is no serial number: `openssl x509 -in cert.pem -noout -serial` shows it".to_owned(),
+    )
 }
 
 fn shown(record: SiteRecord) -> RegisteredSite {

@@ -14,7 +14,7 @@ use crate::line::compose;
 use crate::moment::now;
 use crate::record::{PeerLog, Record};
 use crate::torn;
-use crate::words::Party;
+use crate::words::{Party, Serial};
 
 /// The log's file in its folder.
 pub const LOG_FILE: &str = "log.jsonl";
@@ -37,6 +37,8 @@ struct Open {
     peers: BTreeMap<Party, AuditHead>,
     /// The chains of certificates that the log holds already.
     chains: BTreeSet<Digest>,
+    /// The owner's own certificates that the log tells of.
+    certificates: BTreeSet<Serial>,
 }
 
 /// Why a log cannot be opened. Nothing was changed, unless the last line was torn by a crash.
@@ -161,6 +163,11 @@ impl AuditLog {
         self.lock().chains.contains(certificate_sha256)
     }
 
+    /// Whether a line tells of the owner's certificate with that serial number.
+    pub(crate) fn tells_of(&self, serial: &Serial) -> bool {
+        self.lock().certificates.contains(serial)
+    }
+
     /// How `head` fits what the other side stated before.
     pub(crate) fn compare(&self, peer: &Party, head: AuditHead) -> PeerLog {
         compare(self.lock().peers.get(peer), head)
@@ -182,9 +189,10 @@ pub(crate) fn compare(before: Option<&AuditHead>, head: AuditHead) -> PeerLog {
 }
 
 impl Open {
-    const fn unread(path: PathBuf, file: File, owner: Role) -> Self {
+    fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
-        Self { path, file, owner, head, broken: false, peers: BTreeMap::new(), chains: BTreeSet::new() }
+        let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { path, file, owner, head, broken: false, peers, chains, certificates }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -257,6 +265,11 @@ impl Open {
             }
             Record::CertificateChain { certificate_sha256, .. } => {
                 self.chains.insert(*certificate_sha256);
+            }
+            Record::Certificate { holder: Some(holder), serial: Some(serial), .. }
+                if holder.0 == self.owner =>
+            {
+                self.certificates.insert(serial.clone());
             }
             _ => {}
         }

@@ -107,6 +107,7 @@ pub fn admin_command(request: &AdminRequest) -> Code {
         AdminRequest::AddSite { .. } => "site-add",
         AdminRequest::ListSites => "site-list",
         AdminRequest::RevokeSite { .. } => "site-revoke",
+        AdminRequest::RevokeCertificate { .. } => "certificate-revoke",
     })
 }
 

@@ -96,8 +96,8 @@ pub enum Record {
     },
     /// A certificate was made, renewed or made worthless.
     Certificate {
-        /// Whose.
-        holder: Party,
+        /// Whose; none where it was revoked by its number, which does not say.
+        holder: Option<Party>,
         /// Which; all that the holder has where none is named.
         serial: Option<Serial>,
         /// What happened.
@@ -223,6 +223,8 @@ pub enum CertificateChange {
     Renewed,
     /// It is not taken any more.
     Revoked,
+    /// A daemon has begun to use it: its holder joined with it, or somebody put it there.
+    TakenUp,
 }
 
 /// How a head of the other side's log fits the one that it stated before.

@@ -138,8 +138,8 @@ impl Classifier {
             |number| read_rows(inputs, rows(number)),
             |values| {
                 for number in 0..batches {
-                    let arithmetic = self.device.arithmetic(Precision::F32);
-                    let input = volumes(values.take()?, shape, &device, arithmetic);
+                    let method = self.device.method(Precision::F32);
+                    let input = volumes(values.take()?, shape, &device, method);
                     predictions.extend(in_pool(|| network.predict(input, number * batch, routes)));
                 }
                 Ok::<(), ModelError>(())
@@ -359,7 +359,7 @@ mod tests {
                 blobs.inputs().concat(),
                 blobs.shape(),
                 &device,
-                classifier.device.arithmetic(Precision::F32),
+                classifier.device.method(Precision::F32),
             );
             let x = network.trunk.stem.forward(input);
             let routing = network.routing.expect("spottune routes");

@@ -25,7 +25,7 @@ impl Geometry {
     ///
     /// The outermost tap is `reach * dilation` away from the centre, and no output's centre is further than
     /// `extent - 1` from the border: a tap beyond that always reads padding.
-    fn useful_reach(self, extent: usize) -> usize {
+    pub(crate) fn useful_reach(self, extent: usize) -> usize {
         (self.side / 2).min(extent.saturating_sub(1) / self.dilation)
     }
 

@@ -6,10 +6,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use burn::tensor::Device;
+#[cfg(any(test, feature = "gpu"))]
+use burn::tensor::FloatDType;
 use consilium_conv3d::{Arithmetic, InstructionSet};
 use consilium_domain::Precision;
 
 use crate::ModelError;
+use crate::features::Method;
 #[cfg(feature = "gpu")]
 use crate::gpu;
 
@@ -19,6 +22,8 @@ pub struct ComputeDevice {
     tensors: Device,
     /// What the processor's own kernels are made of; `None` where burn's operations are used.
     instructions: Option<InstructionSet>,
+    /// It computes with 16-bit floats.
+    halves: bool,
     checkpointing: bool,
     description: Arc<str>,
     /// Most bytes of one tensor, where the driver sets a limit.
@@ -69,12 +74,13 @@ impl ComputeDevice {
     /// The processor without its own kernels: what they are compared with.
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
-        Self::processor(None, "cpu without its own kernels")
+        let reference = Self::processor(None, "cpu without its own kernels");
+        Self { halves: reference.tensors.supports_dtype(FloatDType::F16), ..reference }
     }
 
     fn processor(instructions: Option<InstructionSet>, description: &str) -> Self {
-        let (description, tensor_bytes) = (description.into(), None);
-        Self { tensors: Device::flex(), instructions, checkpointing: false, description, tensor_bytes }
+        let (tensors, description) = (Device::flex(), description.into());
+        Self { tensors, instructions, halves: false, checkpointing: false, description, tensor_bytes: None }
     }
 
     /// A graphics card where there is one, else the processor.
@@ -111,8 +117,9 @@ impl ComputeDevice {
     #[cfg(feature = "gpu")]
     fn adapter(index: usize) -> Result<Self, ComputeDeviceError> {
         let gpu::Opened { tensors, description, tensor_bytes } = gpu::open(index)?;
+        let halves = tensors.supports_dtype(FloatDType::F16);
         let (description, tensor_bytes) = (description.into(), Some(tensor_bytes));
-        Ok(Self { tensors, instructions: None, checkpointing: false, description, tensor_bytes })
+        Ok(Self { tensors, instructions: None, halves, checkpointing: false, description, tensor_bytes })
     }
 
     /// The same device, training with less memory and more time: the maps within a residual block are computed
@@ -131,19 +138,24 @@ impl ComputeDevice {
         self.instructions
     }
 
-    /// Whether training on this device rounds factors as `precision` says. A graphics card computes in 32 bits whatever
-    /// the study asks for, which is slower and loses nothing.
+    /// Whether training on this device rounds factors to 16 bits where `precision` allows it. A graphics card without 16-bit
+    /// floats computes in 32 bits, which is slower and loses nothing.
     pub const fn honours(&self, precision: Precision) -> bool {
-        self.instructions.is_some() || matches!(precision, Precision::F32)
+        self.instructions.is_some() || self.halves || matches!(precision, Precision::F32)
     }
 
-    /// How the processor's own kernels compute feature maps; `None` where burn's operations are used.
-    pub(crate) fn arithmetic(&self, precision: Precision) -> Option<Arithmetic> {
-        let precision = match precision {
-            Precision::F32 => consilium_conv3d::Precision::F32,
-            Precision::Bf16 => consilium_conv3d::Precision::Bf16,
-        };
-        self.instructions.map(|instructions| Arithmetic { instructions, precision })
+    /// How feature maps are convolved.
+    pub(crate) fn method(&self, precision: Precision) -> Method {
+        match (self.instructions, precision) {
+            (Some(instructions), Precision::F32) => {
+                Method::Processor(Arithmetic { instructions, precision: consilium_conv3d::Precision::F32 })
+            }
+            (Some(instructions), Precision::Bf16) => {
+                Method::Processor(Arithmetic { instructions, precision: consilium_conv3d::Precision::Bf16 })
+            }
+            (None, Precision::Bf16) if self.halves => Method::Mixed,
+            (None, _) => Method::Burn,
+        }
     }
 
     /// Does `work` on this device. Burn panics where a graphics card runs out of memory or its driver gives up; that

@@ -46,7 +46,7 @@ pub(crate) fn computed(
     let network = Network::<Trained>::read(architecture, Some(&base), &trainable, device).unwrap();
     let recording = device.recording();
     let values = sample::wave(ROWS * SHAPE.iter().product::<usize>(), 0.73);
-    let input = volumes(values, SHAPE, &recording, device.arithmetic(precision));
+    let input = volumes(values, SHAPE, &recording, device.method(precision));
     // Straight-through: zeros and ones forward, the policy's preferences backward.
     let gates = network.routing.as_ref().map(|routing| {
         let preferences = routing.policy.preferences(input.clone());
@@ -107,4 +107,20 @@ fn bfloat16_moves_gradients_a_little() {
         exact.iter().zip(&rounded).map(|(exact, rounded)| distance(rounded, exact)).collect();
     assert!(errors.iter().all(|&error| error < 0.05), "{errors:?}");
     assert!(errors.iter().any(|&error| error > 0.0), "nothing was rounded");
+}
+
+/// Products of 16-bit floats, as on a graphics card: eleven binary digits, so closer than bfloat16.
+#[test]
+fn mixed_precision_moves_gradients_less_than_bfloat16() {
+    for norm in [NormMode::Batch, NormMode::Fixed] {
+        let [mixed, bfloat16] = [ComputeDevice::reference(), ComputeDevice::cpu()].map(|device| {
+            let [exact, rounded] = [Precision::F32, Precision::Bf16]
+                .map(|precision| computed(Depth::D10, Arm::Spottune, norm, &device, precision));
+            exact.iter().zip(&rounded).map(|(exact, rounded)| distance(rounded, exact)).collect::<Vec<f64>>()
+        });
+        assert!(mixed.iter().all(|&error| error < 0.1), "{mixed:?}");
+        assert!(mixed.iter().any(|&error| error > 1e-6), "nothing was rounded");
+        let sum = |errors: &[f64]| errors.iter().sum::<f64>();
+        assert!(sum(&mixed) < sum(&bfloat16) / 2.0, "{mixed:?} and {bfloat16:?}");
+    }
 }

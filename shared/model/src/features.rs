@@ -8,16 +8,28 @@ use consilium_conv3d::{Arithmetic, blocks};
 
 use crate::convolution::{Geometry, pad_channels, subsample};
 use crate::kernels::{Convolution, Kernels, Residual};
+use crate::mixed;
 use crate::norm::EPSILON;
 use crate::pooling;
 
 /// Feature maps of a batch.
 #[derive(Debug, Clone)]
 pub(crate) enum Features {
-    /// `[batch, channels, depth, height, width]`. With an arithmetic, the next convolution makes them blocked.
-    Planar(Tensor<5>, Option<Arithmetic>),
+    /// `[batch, channels, depth, height, width]`.
+    Planar(Tensor<5>, Method),
     /// For the processor's own kernels.
     Blocked(Blocked),
+}
+
+/// How planar maps are convolved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Method {
+    /// By burn's operation.
+    Burn,
+    /// By products of 16-bit floats.
+    Mixed,
+    /// By the processor's own kernels, which makes them blocked.
+    Processor(Arithmetic),
 }
 
 /// Feature maps with sixteen channels of a voxel together.
@@ -53,13 +65,13 @@ impl Finish {
         Self { residual: None, relu: true }
     }
 
-    fn planar(self, maps: Tensor<5>) -> Features {
+    fn planar(self, maps: Tensor<5>, method: Method) -> Features {
         let maps = match self.residual {
             None => maps,
             Some(Features::Planar(residual, _)) => maps + residual,
             Some(Features::Blocked(_)) => unreachable!("{MIXED}"),
         };
-        Features::Planar(if self.relu { relu(maps) } else { maps }, None)
+        Features::Planar(if self.relu { relu(maps) } else { maps }, method)
     }
 
     fn blocked(self) -> (Residual<Dispatch>, bool) {
@@ -84,8 +96,10 @@ impl Features {
         finish: Finish,
     ) -> Self {
         let (input, arithmetic, planar) = match self {
-            Self::Planar(maps, None) => return finish.planar(geometry.convolve(maps, kernel, Some(bias))),
-            Self::Planar(maps, Some(arithmetic)) => (maps.into_dispatch(), arithmetic, true),
+            Self::Planar(maps, Method::Processor(arithmetic)) => (maps.into_dispatch(), arithmetic, true),
+            Self::Planar(maps, method) => {
+                return finish.planar(method.convolve(maps, kernel, Some(bias), geometry), method);
+            }
             Self::Blocked(input) => (input.maps.into_dispatch(), input.arithmetic, false),
         };
         let (how, channels) = (geometry.on_processor(arithmetic, planar), kernel.dims()[0]);
@@ -105,13 +119,13 @@ impl Features {
         finish: Finish,
     ) -> Normalised {
         let (input, arithmetic, planar) = match self {
-            Self::Planar(maps, None) => {
-                let maps = geometry.convolve(maps, kernel, None);
+            Self::Planar(maps, Method::Processor(arithmetic)) => (maps.into_dispatch(), arithmetic, true),
+            Self::Planar(maps, method) => {
+                let maps = method.convolve(maps, kernel, None, geometry);
                 let found = batch_norm_train(maps, scale, shift, EPSILON);
-                let features = finish.planar(found.output);
+                let features = finish.planar(found.output, method);
                 return Normalised { features, mean: found.mean, variance: found.variance };
             }
-            Self::Planar(maps, Some(arithmetic)) => (maps.into_dispatch(), arithmetic, true),
             Self::Blocked(input) => (input.maps.into_dispatch(), input.arithmetic, false),
         };
         let (how, channels) = (geometry.on_processor(arithmetic, planar), kernel.dims()[0]);
@@ -140,7 +154,7 @@ impl Features {
     /// Maximum over 3x3x3 voxels with stride 2 and padding 1.
     pub(crate) fn max_pool(self) -> Self {
         match self {
-            Self::Planar(maps, arithmetic) => Self::Planar(pooling::max_pool(maps), arithmetic),
+            Self::Planar(maps, method) => Self::Planar(pooling::max_pool(maps), method),
             Self::Blocked(Blocked { maps, channels, arithmetic }) => {
                 let maps = Dispatch::max_pool(maps.into_dispatch(), arithmetic.instructions);
                 Self::Blocked(Blocked { maps: Tensor::from_dispatch(maps), channels, arithmetic })
@@ -163,8 +177,8 @@ impl Features {
     /// type A.
     pub(crate) fn subsample(self, stride: usize, channels: usize) -> Self {
         match self {
-            Self::Planar(maps, arithmetic) => {
-                Self::Planar(pad_channels(subsample(maps, stride), channels), arithmetic)
+            Self::Planar(maps, method) => {
+                Self::Planar(pad_channels(subsample(maps, stride), channels), method)
             }
             Self::Blocked(Blocked { maps, arithmetic, .. }) => {
                 let maps = Dispatch::subsample(maps.into_dispatch(), stride, blocks(channels));
@@ -176,10 +190,10 @@ impl Features {
     /// `gates * tuned + (1 - gates) * frozen` with `gates` `[batch]`.
     pub(crate) fn route(tuned: Self, frozen: Self, gates: Tensor<1>) -> Self {
         match (tuned, frozen) {
-            (Self::Planar(tuned, arithmetic), Self::Planar(frozen, _)) => {
+            (Self::Planar(tuned, method), Self::Planar(frozen, _)) => {
                 let gates = gates.reshape([-1, 1, 1, 1, 1]);
                 let frozen = frozen * gates.clone().neg().add_scalar(1.0);
-                Self::Planar(tuned * gates + frozen, arithmetic)
+                Self::Planar(tuned * gates + frozen, method)
             }
             (Self::Blocked(tuned), Self::Blocked(frozen)) => {
                 let Blocked { maps, channels, arithmetic } = tuned;
@@ -200,7 +214,7 @@ impl Features {
             maps.select(0, Tensor::<1, Int>::from_data(indices, &device))
         }
         match self {
-            Self::Planar(maps, arithmetic) => Self::Planar(chosen(maps, rows), arithmetic),
+            Self::Planar(maps, method) => Self::Planar(chosen(maps, rows), method),
             Self::Blocked(Blocked { maps, channels, arithmetic }) => {
                 Self::Blocked(Blocked { maps: chosen(maps, rows), channels, arithmetic })
             }
@@ -210,8 +224,8 @@ impl Features {
     /// The volumes of both, one batch after the other.
     pub(crate) fn append(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Planar(maps, arithmetic), Self::Planar(others, _)) => {
-                Self::Planar(Tensor::cat(vec![maps, others], 0), arithmetic)
+            (Self::Planar(maps, method), Self::Planar(others, _)) => {
+                Self::Planar(Tensor::cat(vec![maps, others], 0), method)
             }
             (Self::Blocked(Blocked { maps, channels, arithmetic }), Self::Blocked(others)) => {
                 Self::Blocked(Blocked { maps: Tensor::cat(vec![maps, others.maps], 0), channels, arithmetic })
@@ -231,7 +245,7 @@ impl Features {
     /// The same values, not recorded.
     pub(crate) fn inner(self) -> Self {
         match self {
-            Self::Planar(maps, arithmetic) => Self::Planar(maps.inner(), arithmetic),
+            Self::Planar(maps, method) => Self::Planar(maps.inner(), method),
             Self::Blocked(blocked) => Self::Blocked(Blocked { maps: blocked.maps.inner(), ..blocked }),
         }
     }
@@ -239,9 +253,7 @@ impl Features {
     /// Values that are not recorded as the start of a derivative.
     pub(crate) fn into_leaf(self) -> Self {
         match self {
-            Self::Planar(maps, arithmetic) => {
-                Self::Planar(Tensor::from_inner(maps).require_grad(), arithmetic)
-            }
+            Self::Planar(maps, method) => Self::Planar(Tensor::from_inner(maps).require_grad(), method),
             Self::Blocked(blocked) => {
                 let maps = Tensor::from_inner(blocked.maps).require_grad();
                 Self::Blocked(Blocked { maps, ..blocked })
@@ -253,7 +265,7 @@ impl Features {
     pub(crate) fn slope(&self, gradients: &Gradients) -> Self {
         const MISSING: &str = "the loss depends on every leaf";
         match self {
-            Self::Planar(maps, arithmetic) => Self::Planar(maps.grad(gradients).expect(MISSING), *arithmetic),
+            Self::Planar(maps, method) => Self::Planar(maps.grad(gradients).expect(MISSING), *method),
             Self::Blocked(blocked) => {
                 let maps = blocked.maps.grad(gradients).expect(MISSING);
                 Self::Blocked(Blocked { maps, ..*blocked })
@@ -285,6 +297,26 @@ impl Features {
                 maps.reshape([batch, blocks * consilium_conv3d::CHANNELS, depth, height, width])
                     .narrow(1, 0, channels)
             }
+        }
+    }
+}
+
+impl Method {
+    /// For devices without kernels of ours.
+    fn convolve(
+        self,
+        maps: Tensor<5>,
+        kernel: Tensor<5>,
+        bias: Option<Tensor<1>>,
+        geometry: Geometry,
+    ) -> Tensor<5> {
+        if matches!(self, Self::Burn) {
+            return geometry.convolve(maps, kernel, bias);
+        }
+        let maps = mixed::convolve(maps, kernel, geometry);
+        match bias {
+            Some(bias) => maps + bias.reshape([1, -1, 1, 1, 1]),
+            None => maps,
         }
     }
 }

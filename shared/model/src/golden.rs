@@ -37,8 +37,8 @@ fn formula_weights(spec: NetworkSpec, container: Container) -> Weights {
 
 fn formula_input(device: &ComputeDevice) -> Features {
     let value = |i: usize| ((0.05 * i as f64).sin() + 0.5 * (0.013 * i as f64).cos()) as f32;
-    let (shape, arithmetic) = ([16, 20, 18], device.arithmetic(Precision::F32));
-    volumes((0..shape.iter().product()).map(value).collect(), shape, &device.plain(), arithmetic)
+    let (shape, method) = ([16, 20, 18], device.method(Precision::F32));
+    volumes((0..shape.iter().product()).map(value).collect(), shape, &device.plain(), method)
 }
 
 fn assert_stage(what: &str, found: Features, expected: &Value) {

@@ -24,6 +24,7 @@ mod kernels;
 mod layer;
 mod linear;
 mod loss;
+mod mixed;
 mod network;
 mod norm;
 mod optimiser;

@@ -144,6 +144,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::features::Method;
     use crate::sample;
 
     fn norm(mode: NormMode, device: &Device) -> Norm {
@@ -163,7 +164,7 @@ mod tests {
     fn forward(norm: &Norm, values: &[f32], batch: usize, device: &Device) -> Tensor<5> {
         let data = TensorData::new(values.to_vec(), [batch, 2, values.len() / 2 / batch, 1, 1]);
         let kernel = TensorData::new(vec![1.0f32, 0.0, 0.0, 1.0], [2, 2, 1, 1, 1]);
-        let input = Features::Planar(Tensor::from_data(data, device), None);
+        let input = Features::Planar(Tensor::from_data(data, device), Method::Burn);
         let kernel = Tensor::from_data(kernel, device);
         norm.forward(input, kernel, Geometry::pointwise(1), Finish::default()).into_planar()
     }

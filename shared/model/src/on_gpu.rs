@@ -40,9 +40,9 @@ fn classifier(arm: Arm, norm: NormMode, device: &ComputeDevice) -> Classifier {
 }
 
 /// One optimiser step with every case, and the weights after it.
-fn stepped(arm: Arm, norm: NormMode, device: &ComputeDevice) -> (f64, Weights) {
+fn stepped(arm: Arm, norm: NormMode, device: &ComputeDevice, precision: Precision) -> (f64, Weights) {
     let mut classifier = classifier(arm, norm, device);
-    let recipe = Training { local_epochs: 1, batch_size: 6, ..sample::recipe(norm) };
+    let recipe = Training { local_epochs: 1, batch_size: 6, precision, ..sample::recipe(norm) };
     let proceed = &mut |_| ControlFlow::Continue(());
     let summary = classifier.train(&Blobs::new(6), &recipe, Seed::from_number(9), proceed).unwrap();
     assert_eq!(summary.steps, 1);
@@ -75,20 +75,56 @@ fn logits_and_gradients_equal_the_processors() {
     }
 }
 
+/// The factors of a product are rounded to eleven binary digits, on both sides in the same way; sums are not.
+#[test]
+fn mixed_precision_is_the_same_as_on_the_processor() {
+    let Some(gpu) = adapter() else { return };
+    if !gpu.honours(Precision::Bf16) {
+        println!("skipped: {gpu} has no 16-bit floats");
+        return;
+    }
+    for norm in [NormMode::Batch, NormMode::Fixed] {
+        let of =
+            |device: &ComputeDevice, precision| computed(Depth::D10, Arm::Spottune, norm, device, precision);
+        let exact = of(&ComputeDevice::reference(), Precision::F32);
+        let [found, expected] = [gpu.clone(), ComputeDevice::reference()].map(|device| {
+            let rounded = of(&device, Precision::Bf16);
+            rounded.iter().zip(&exact).map(|(rounded, exact)| distance(rounded, exact)).collect::<Vec<f64>>()
+        });
+        // Which side of zero the input of a ReLU is on is chance, so the errors are compared and not the gradients.
+        let sum = |errors: &[f64]| errors.iter().sum::<f64>();
+        assert!(found.iter().all(|&error| error < 0.1), "{found:?} under {norm:?}");
+        assert!(sum(&found) > sum(&expected) / 2.0, "nothing was rounded: {found:?} and {expected:?}");
+        assert!(sum(&found) < sum(&expected) * 2.0, "{found:?} is worse than {expected:?}");
+    }
+}
+
 #[test]
 fn a_training_step_equals_the_processors_with_and_without_checkpointing() {
     let Some(gpu) = adapter() else { return };
     for (arm, norm) in
         [(Arm::Spottune, NormMode::Batch), (Arm::Spottune, NormMode::Fixed), (Arm::Random, NormMode::Batch)]
     {
-        let (expected_loss, expected) = stepped(arm, norm, &ComputeDevice::cpu());
+        let (expected_loss, expected) = stepped(arm, norm, &ComputeDevice::cpu(), Precision::F32);
         for checkpointing in [false, true] {
-            let (loss, found) = stepped(arm, norm, &gpu.clone().with_checkpointing(checkpointing));
+            let gpu = gpu.clone().with_checkpointing(checkpointing);
+            let (loss, found) = stepped(arm, norm, &gpu, Precision::F32);
             let what = format!("{arm} under {norm:?}, checkpointing {checkpointing}");
             assert!((loss / expected_loss - 1.0).abs() < TOLERANCE, "{loss} not {expected_loss}, {what}");
             assert_same_weights(&what, &found, &expected);
         }
     }
+}
+
+/// A whole step in mixed precision: the loss is nearly the same, and weights moved.
+#[test]
+fn a_training_step_in_mixed_precision_is_taken() {
+    let Some(gpu) = adapter() else { return };
+    let [(exact, _), (loss, found)] = [Precision::F32, Precision::Bf16]
+        .map(|precision| stepped(Arm::Spottune, NormMode::Batch, &gpu, precision));
+    assert!((loss / exact - 1.0).abs() < 0.01, "{loss} not {exact}");
+    let start = classifier(Arm::Spottune, NormMode::Batch, &gpu).trainable().unwrap();
+    assert!(found != start, "nothing was learned");
 }
 
 /// Rows of a batch part at every block and meet again.

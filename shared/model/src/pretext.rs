@@ -72,7 +72,7 @@ pub fn pretrain_backbone(
             let batches = shuffled((0..inputs.len()).collect(), pretext.batch, &mut order);
             for (step, batch) in (1..).zip(&batches) {
                 let values = batch.iter().flat_map(|&index| inputs[index].iter().copied()).collect();
-                let input = volumes(values, shape, &recording, device.arithmetic(Precision::F32));
+                let input = volumes(values, shape, &recording, device.method(Precision::F32));
                 let wanted =
                     batch.iter().flat_map(|&index| targets[index].iter().copied()).collect::<Vec<_>>();
                 let wanted = Tensor::from_data(TensorData::new(wanted, [batch.len(), outputs]), &recording);

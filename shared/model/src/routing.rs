@@ -33,7 +33,7 @@ fn network(norm: NormMode) -> Network<Trained> {
 
 fn volumes(tensors: &Device, device: &ComputeDevice) -> Features {
     let blobs = Blobs::new(ROWS);
-    volumes::volumes(blobs.inputs().concat(), [Blobs::SIDE; 3], tensors, device.arithmetic(Precision::F32))
+    volumes::volumes(blobs.inputs().concat(), [Blobs::SIDE; 3], tensors, device.method(Precision::F32))
 }
 
 fn gates(device: &Device, blocks: usize, gate: impl Fn(usize, usize) -> f32) -> Tensor<2> {

@@ -246,7 +246,7 @@ impl<'a> Trainer<'a> {
     fn tensors(&self, batch: Batch) -> (Features, Wanted) {
         let device = self.device.recording();
         let rows = batch.targets.len();
-        let input = volumes(batch.values, batch.shape, &device, self.device.arithmetic(self.precision));
+        let input = volumes(batch.values, batch.shape, &device, self.device.method(self.precision));
         let column = |values| Tensor::from_data(TensorData::new(values, [rows]), &device);
         let weighted = batch.weights.iter().any(|&weight| weight != 1.0);
         (input, Wanted { targets: column(batch.targets), weights: weighted.then(|| column(batch.weights)) })

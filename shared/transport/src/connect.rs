@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
+use crate::dial::Calling;
 use crate::endpoint;
 use crate::identity::Identity;
 use crate::link::quic::{self, QuicLink};
@@ -176,53 +177,6 @@ impl Caller {
         self.shown.last()
     }
 
-    pub(crate) async fn quic(
-        &self,
-        address: SocketAddr,
-        patience: Duration,
-    ) -> Result<Connection, ConnectError> {
-        let crypto =
-            QuicClientConfig::try_from(self.tls.clone()).expect("our provider has AES-128-GCM for QUIC");
-        let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.tuning.transport(Side::Client));
-        self.shown.forget();
-        let socket = |source| ConnectError::Socket { address, source };
-        let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
-        let dialling = endpoint
-            .connect_with(config, address, Role::COORDINATOR_HOST)
-            .map_err(|error| ConnectError::Dial { address, problem: error.to_string() })?;
-        let connection = timeout(patience, dialling)
-            .await
-            .map_err(|_| ConnectError::Silent { address, kind: LinkKind::Quic, patience })?
-            .map_err(|error| self.refused(address, error.into()))?;
-        let greeting = quic::greeting(&connection);
-        self.finish(address, Link::Quic(QuicLink::new(connection, Some(endpoint))), &greeting)
-    }
-
-    pub(crate) async fn tcp(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
-        let dialling = async {
-            let unreachable = |source| ConnectError::Unreachable { address, source };
-            let socket = TcpStream::connect(address).await.map_err(unreachable)?;
-            endpoint::prompt(&socket).map_err(unreachable)?;
-            self.over(socket, address).await
-        };
-        in_time(address, dialling).await
-    }
-
-    /// Over TCP through `proxy`, at `address`, to the coordinator at `host`:`port`.
-    pub(crate) async fn through(
-        &self,
-        proxy: &Proxy,
-        address: SocketAddr,
-        (host, port): (&str, u16),
-    ) -> Result<Connection, ConnectError> {
-        let dialling = async {
-            let socket = proxy::open(proxy, address, host, port).await?;
-            self.over(socket, address).await
-        };
-        in_time(address, dialling).await
-    }
-
     async fn over(&self, socket: TcpStream, address: SocketAddr) -> Result<Connection, ConnectError> {
         self.shown.forget();
         let dialled = tcp::dial(socket, address, self.tls.clone(), self.tuning).await;
@@ -252,6 +206,54 @@ impl Caller {
                 Err(error)
             }
         }
+    }
+}
+
+impl Calling for Caller {
+    type Line = Connection;
+    type Error = ConnectError;
+
+    async fn quic(&self, address: SocketAddr, patience: Duration) -> Result<Connection, ConnectError> {
+        let crypto =
+            QuicClientConfig::try_from(self.tls.clone()).expect("our provider has AES-128-GCM for QUIC");
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(self.tuning.transport(Side::Client));
+        self.shown.forget();
+        let socket = |source| ConnectError::Socket { address, source };
+        let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
+        let dialling = endpoint
+            .connect_with(config, address, Role::COORDINATOR_HOST)
+            .map_err(|error| ConnectError::Dial { address, problem: error.to_string() })?;
+        let connection = timeout(patience, dialling)
+            .await
+            .map_err(|_| ConnectError::Silent { address, kind: LinkKind::Quic, patience })?
+            .map_err(|error| self.refused(address, error.into()))?;
+        let greeting = quic::greeting(&connection);
+        self.finish(address, Link::Quic(QuicLink::new(connection, Some(endpoint))), &greeting)
+    }
+
+    async fn tcp(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
+        let dialling = async {
+            let unreachable = |source| ConnectError::Unreachable { address, source };
+            let socket = TcpStream::connect(address).await.map_err(unreachable)?;
+            endpoint::prompt(&socket).map_err(unreachable)?;
+            self.over(socket, address).await
+        };
+        in_time(address, dialling).await
+    }
+
+    /// Over TCP through `proxy`, at `address`, to the coordinator at `host`:`port`.
+    async fn through(
+        &self,
+        proxy: &Proxy,
+        address: SocketAddr,
+        (host, port): (&str, u16),
+    ) -> Result<Connection, ConnectError> {
+        let dialling = async {
+            let socket = proxy::open(proxy, address, host, port).await?;
+            self.over(socket, address).await
+        };
+        in_time(address, dialling).await
     }
 }
 

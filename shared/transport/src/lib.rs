@@ -49,7 +49,7 @@ pub use frame::FrameError;
 pub use identity::{Identity, IdentityError};
 pub use join::{
     Applicant, JOIN_ALPN, JoinClaim, JoinError, JoinRefusal, JoinToken, Joined, TokenError, TokenId,
-    TokenSecret, join,
+    TokenSecret, join, join_tcp,
 };
 pub use link::LinkKind;
 pub use listener::{AcceptError, BindError, Listener};

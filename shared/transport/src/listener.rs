@@ -18,12 +18,12 @@ use crate::door::{Door, Knock, MAX_HANDSHAKES};
 use crate::endpoint;
 use crate::entrance::Entrance;
 use crate::identity::Identity;
-use crate::join::Applicant;
+use crate::join::{Applicant, JOIN_ALPN, JoinLine};
 use crate::link::quic::{self, QuicLink};
-use crate::link::{Greeting, Link, tcp};
+use crate::link::{Link, tcp};
 use crate::peer::CertificateNameError;
 use crate::probe::ProbeDesk;
-use crate::reception::{Reception, Unmet};
+use crate::reception::{Met, Reception, Unmet};
 use crate::refusals::{RefusalCause, Refusals};
 use crate::tls::{self, TlsError};
 use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
@@ -39,6 +39,9 @@ const MAX_APPLICANTS: usize = 8;
 
 /// Callers who are being heard at once: each may take its time, and none of them the places of sites.
 const MAX_HEARD: usize = 8;
+
+/// Callers over TCP who are being told that they cannot be heard. Others are hung up on without a word.
+const MAX_PARTING: usize = 8;
 
 /// The coordinator's listening sockets. Dropping it stops new connections and leaves the present ones alone.
 pub struct Listener {
@@ -176,7 +179,7 @@ impl Listener {
         Self::bind_with(udp, tcp, identity, &Entrance::default(), tuning)
     }
 
-    /// As [`Listener::bind_both`], with a door that knows more than certificates. Joining works over QUIC alone.
+    /// As [`Listener::bind_both`], with a door that knows more than certificates.
     ///
     /// # Errors
     /// As [`Listener::bind`].
@@ -193,7 +196,9 @@ impl Listener {
         let quic = QuicServerConfig::try_from(tls::server(identity, entrance)?)
             .expect("our provider has AES-128-GCM for QUIC");
         let strict = Entrance { joins: false, ..entrance.clone() };
-        let tls = Arc::new(tls::server(identity, &strict)?);
+        let strict = Arc::new(tls::server(identity, &strict)?);
+        let joining = entrance.joins.then(|| tls::joining(identity).map(Arc::new)).transpose()?;
+        let faces = tcp::Faces { strict, joining };
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(tuning.transport(Side::Coordinator)).max_incoming(MAX_HANDSHAKES);
         let (endpoint, tcp) = sockets(udp, tcp, &config)?;
@@ -203,13 +208,21 @@ impl Listener {
         let refusals = Refusals::default();
         let (asking, applicants) = mpsc::channel(MAX_APPLICANTS);
         let hearing = Arc::new(Semaphore::new(MAX_HEARD));
+        let parting = Arc::new(Semaphore::new(MAX_PARTING));
         let closing = Arc::new(watch::Sender::new(None));
         let probes = ProbeDesk::default();
-        let reception =
-            Reception { door: Door::default(), refusals: refusals.clone(), probes, ready, asking, hearing };
+        let reception = Reception {
+            door: Door::default(),
+            refusals: refusals.clone(),
+            probes,
+            ready,
+            asking,
+            hearing,
+            parting,
+        };
         let mut doors = vec![tokio::spawn(receive_quic(endpoint.clone(), reception.clone())).abort_handle()];
         if let Some(listener) = tcp {
-            let entrance = TcpEntrance { tls, tuning, closing: closing.clone(), reception };
+            let entrance = TcpEntrance { faces, tuning, closing: closing.clone(), reception };
             doors.push(tokio::spawn(entrance.receive_all(listener)).abort_handle());
         }
         Ok(Self { endpoint, tcp: address, arrivals, applicants: Some(applicants), doors, closing, refusals })
@@ -321,11 +334,15 @@ async fn receive_quic(endpoint: Endpoint, reception: Reception) {
     }
 }
 
-async fn shake_hands(incoming: Incoming, address: SocketAddr) -> Result<(Link, Greeting), Unmet> {
+async fn shake_hands(incoming: Incoming, address: SocketAddr) -> Result<Met, Unmet> {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, incoming).await {
         Ok(Ok(connection)) => {
             let greeting = quic::greeting(&connection);
-            Ok((Link::Quic(QuicLink::new(connection, None)), greeting))
+            Ok(if greeting.protocol == JOIN_ALPN {
+                Met::Applicant(JoinLine::quic(connection))
+            } else {
+                Met::Caller(Link::Quic(QuicLink::new(connection, None)), greeting)
+            })
         }
         Ok(Err(error)) => {
             let cause = RefusalCause::of_quic(&error);
@@ -342,7 +359,7 @@ fn slow(address: SocketAddr) -> Unmet {
 /// What handshakes over TCP need.
 #[derive(Clone)]
 struct TcpEntrance {
-    tls: Arc<rustls::ServerConfig>,
+    faces: tcp::Faces,
     tuning: Tuning,
     closing: Arc<watch::Sender<Option<tcp::Farewell>>>,
     reception: Reception,
@@ -384,13 +401,15 @@ impl TcpEntrance {
         }
     }
 
-    async fn shake_hands(&self, socket: TcpStream, address: SocketAddr) -> Result<(Link, Greeting), Unmet> {
+    async fn shake_hands(&self, socket: TcpStream, address: SocketAddr) -> Result<Met, Unmet> {
         if let Err(error) = endpoint::prompt(&socket) {
             tracing::debug!(%error, "the system delays small messages");
         }
-        let received = tcp::receive(socket, address, self.tls.clone(), self.tuning, self.closing.subscribe());
+        let (closing, refusals) = (self.closing.subscribe(), &self.reception.refusals);
+        let received = tcp::receive(socket, address, &self.faces, self.tuning, closing, refusals);
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, received).await {
-            Ok(Ok((link, greeting))) => Ok((Link::Tcp(link), greeting)),
+            Ok(Ok(tcp::Arrival::Caller(link, greeting))) => Ok(Met::Caller(Link::Tcp(link), greeting)),
+            Ok(Ok(tcp::Arrival::Applicant(line))) => Ok(Met::Applicant(line)),
             Ok(Err(tcp::Failed { reason, cause })) => {
                 Err(Unmet { error: AcceptError::Handshake { address, reason }, cause })
             }

@@ -2,6 +2,7 @@
 
 use crate::blobs::{self, BLOB_TAG};
 use crate::frame;
+use crate::join::{self, JoinToken};
 use crate::link::tcp::LinkFrame;
 use crate::probe::{PROBE_TAG, ProbeReply, ProbeRequest};
 use crate::proxy::reply;
@@ -38,6 +39,18 @@ pub fn link_frames(bytes: &[u8]) {
         let taken = bytes.len() - left.len();
         assert!(bytes[..taken].ends_with(&written), "a frame was read loosely");
     }
+}
+
+/// What somebody without a certificate may say, and be answered; in how many ways it is read. Tokens too, which people
+/// paste.
+pub fn join_messages(bytes: &[u8]) -> usize {
+    let written = join::read_and_written(bytes);
+    assert!(written.iter().all(|written| written == bytes), "a message about joining was read loosely");
+    let token = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<JoinToken>().ok());
+    if let Some(token) = &token {
+        assert_eq!(token.to_string().parse().as_ref(), Ok(token), "a token is read as it was written");
+    }
+    written.len() + usize::from(token.is_some())
 }
 
 /// What a proxy may answer.

@@ -9,13 +9,23 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::closed::CloseCode;
 use crate::connection::Connection;
 use crate::door::Door;
-use crate::join::{self, Applicant, JOIN_ALPN};
+use crate::join::{self, Applicant, JoinLine, JoinRefusal};
 use crate::link::{Greeting, Link};
 use crate::listener::AcceptError;
-use crate::peer::Peer;
+use crate::peer::{CertificateNameError, Peer};
 use crate::probe::ProbeDesk;
 use crate::refusals::{RefusalCause, Refusals};
 use crate::{tls, tuning};
+
+/// Counted where somebody wants to join and there is no room.
+const TOO_MANY_JOINING: RefusalCause = RefusalCause::new("too-many-joining");
+/// Counted where somebody who wants to join says something else.
+const MALFORMED_JOIN: RefusalCause = RefusalCause::new("malformed-join");
+/// What who finds no room is told.
+const TOO_MANY_WANT_TO_JOIN: &str =
+    "too many want to join at once, or this coordinator takes nobody: try again in a minute";
+/// The same as an answer.
+const LATER: JoinRefusal = JoinRefusal::TooMany { wait_secs: 60 };
 
 /// What all handshakes of one listener share.
 #[derive(Clone)]
@@ -27,19 +37,27 @@ pub(crate) struct Reception {
     /// Where those who want to join wait.
     pub(crate) asking: mpsc::Sender<Applicant>,
     pub(crate) hearing: Arc<Semaphore>,
+    /// Places of those who are sent away with a word.
+    pub(crate) parting: Arc<Semaphore>,
+}
+
+/// Who has come, and has not been judged.
+pub(crate) enum Met {
+    /// Somebody who has shown a certificate, or should have.
+    Caller(Link, Greeting),
+    /// Somebody who only wants to join.
+    Applicant(JoinLine),
 }
 
 impl Reception {
     /// Judges a caller whose handshake ended in `outcome`, and hands on who is to be accepted and who was refused.
-    pub(crate) async fn judge(&self, address: SocketAddr, outcome: Result<(Link, Greeting), Unmet>) {
+    pub(crate) async fn judge(&self, address: SocketAddr, outcome: Result<Met, Unmet>) {
         let judged = match outcome {
-            Ok((Link::Quic(link), greeting)) if greeting.protocol == JOIN_ALPN => {
-                match self.hear(link.connection().clone(), address).await {
-                    Ok(()) => return,
-                    Err(error) => Err(error),
-                }
-            }
-            Ok((link, greeting)) => self.admit(address, link, &greeting),
+            Ok(Met::Applicant(line)) => match self.hear(line, address).await {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            Ok(Met::Caller(link, greeting)) => self.admit(address, link, &greeting),
             Err(Unmet { error, cause }) => {
                 self.refusals.count(cause);
                 Err(error)
@@ -63,6 +81,10 @@ impl Reception {
         let measures = greeting.protocol == tls::PROBE_ALPN;
         let peer = match holder(&greeting.chain, address) {
             Ok(peer) => peer,
+            // Where sites may join, the handshake over QUIC lets callers without a certificate come as far as this.
+            Err(error @ AcceptError::Certificate { source: CertificateNameError::Absent, .. }) => {
+                return Err(refuse(CloseCode::WRONG_ROLE, RefusalCause::NO_CERTIFICATE, error));
+            }
             Err(error @ AcceptError::Certificate { .. }) => {
                 return Err(refuse(CloseCode::WRONG_ROLE, RefusalCause::BAD_CERTIFICATE, error));
             }
@@ -81,20 +103,24 @@ impl Reception {
 
 impl Reception {
     /// Hears somebody without a certificate who wants to join, and lets them wait for whoever keeps the tokens.
-    async fn hear(&self, quic: quinn::Connection, address: SocketAddr) -> Result<(), AcceptError> {
-        let refuse = |cause: RefusalCause, problem: &str| {
+    async fn hear(&self, line: JoinLine, address: SocketAddr) -> Result<(), AcceptError> {
+        let refused = |cause: RefusalCause, problem: String| {
             self.refusals.count(cause);
-            quic.close(CloseCode::JOIN_OVER.into(), problem.as_bytes());
-            AcceptError::Join { address, problem: problem.to_owned() }
+            AcceptError::Join { address, problem }
         };
-        let too_many =
-            "too many want to join at once, or this coordinator takes nobody: try again in a minute";
-        let crowd = RefusalCause::new("too-many-joining");
-        let Ok(_place) = self.hearing.try_acquire() else { return Err(refuse(crowd, too_many)) };
-        let heard = join::hear(quic.clone(), address).await;
+        let Ok(_place) = self.hearing.try_acquire() else {
+            if let Ok(_parting) = self.parting.try_acquire() {
+                line.turn_away(LATER, TOO_MANY_WANT_TO_JOIN).await;
+            }
+            return Err(refused(TOO_MANY_JOINING, TOO_MANY_WANT_TO_JOIN.to_owned()));
+        };
         let applicant =
-            heard.map_err(|error| refuse(RefusalCause::new("malformed-join"), &error.to_string()))?;
-        self.asking.try_send(applicant).map_err(|_| refuse(crowd, too_many))
+            join::hear(line, address).await.map_err(|fault| refused(MALFORMED_JOIN, fault.to_string()))?;
+        if let Err(full) = self.asking.try_send(applicant) {
+            full.into_inner().turn_away(LATER, TOO_MANY_WANT_TO_JOIN).await;
+            return Err(refused(TOO_MANY_JOINING, TOO_MANY_WANT_TO_JOIN.to_owned()));
+        }
+        Ok(())
     }
 }
 

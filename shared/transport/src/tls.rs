@@ -69,10 +69,25 @@ pub(crate) fn server(identity: &Identity, entrance: &Entrance) -> Result<ServerC
     if entrance.joins {
         config.alpn_protocols.push(JOIN_ALPN.to_vec());
     }
+    resume_nothing(&mut config);
+    Ok(config)
+}
+
+/// A server for those who have no certificate and want to join: it asks for none, and speaks of nothing else. Over TCP,
+/// where the hello is read before it is answered, they meet this one, and everybody else a [`server`] that is strict.
+pub(crate) fn joining(identity: &Identity) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider()));
+    let builder = builder.with_protocol_versions(&[&TLS13]).map_err(refused)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(identity.clone()));
+    config.alpn_protocols = vec![JOIN_ALPN.to_vec()];
+    resume_nothing(&mut config);
+    Ok(config)
+}
+
+fn resume_nothing(config: &mut ServerConfig) {
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
-    Ok(config)
 }
 
 pub(crate) fn refused(error: impl fmt::Display) -> TlsError {

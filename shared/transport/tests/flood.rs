@@ -159,6 +159,9 @@ async fn broken_frames_on_the_links_own_stream_end_the_connection() {
         assert_eq!(code, CloseCode::PROTOCOL.number());
         soon(server.closed()).await;
     }
+    let counts = listener.refusals().snapshot();
+    assert_eq!(counts.get(&RefusalCause::MALFORMED_FRAME), Some(&2), "{counts:?}");
+    assert_eq!(counts.get(&RefusalCause::FRAME_TOO_LARGE), Some(&1), "{counts:?}");
 }
 
 /// Nobody answers pings: over TCP too the idle timeout ends the connection.

@@ -6,6 +6,8 @@ use std::path::Path;
 mod control_message;
 #[path = "../../../fuzz/bodies/frame_reader.rs"]
 mod frame_reader;
+#[path = "../../../fuzz/bodies/join_messages.rs"]
+mod join_messages;
 #[path = "../../../fuzz/bodies/link_frames.rs"]
 mod link_frames;
 #[path = "../../../fuzz/bodies/proxy_reply.rs"]
@@ -33,9 +35,10 @@ fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn every_corpus_passes() {
-    let targets: [(&str, Check); 5] = [
+    let targets: [(&str, Check); 6] = [
         ("control_message", control_message::check),
         ("frame_reader", frame_reader::check),
+        ("join_messages", join_messages::check),
         ("link_frames", link_frames::check),
         ("proxy_reply", proxy_reply::check),
         ("stream_headers", stream_headers::check),
@@ -54,13 +57,18 @@ fn good_messages_are_read_and_bad_ones_are_not() {
         let read = decode::<ToCoordinator>(&bytes).is_ok() || decode::<ToSite>(&bytes).is_ok();
         assert_eq!(read, file.starts_with("good_"), "{file}");
     }
+    for (file, bytes) in corpus("join_messages") {
+        let read = consilium_transport::parsers::join_messages(&bytes) > 0;
+        assert_eq!(read, file.starts_with("good_"), "{file}");
+    }
 }
 
 proptest! {
     #[test]
     fn damaged_files_pass_too(place in 0usize..200, value in any::<u8>(), cut in 0usize..200) {
-        let targets: [(&str, Check); 3] = [
+        let targets: [(&str, Check); 4] = [
             ("control_message", control_message::check),
+            ("join_messages", join_messages::check),
             ("link_frames", link_frames::check),
             ("stream_headers", stream_headers::check),
         ];

@@ -115,15 +115,16 @@ pub enum NormMode {
     Fixed,
 }
 
-/// How a processor's own kernels multiply. Sums, weights and everything else stay in 32 bits, and so does a graphics
-/// card whatever is asked.
+/// What may be multiplied in training. Sums, weights and everything else stay in 32 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit factors.
     #[default]
     F32,
-    /// Factors rounded to bfloat16: half the time where the processor multiplies them, slower elsewhere.
+    /// Factors rounded to 16 bits, of the kind that the device has: bfloat16 by a processor's own kernels, half the time
+    /// where the processor multiplies them and slower elsewhere; 16-bit floats (more digits, less range, each tensor scaled to
+    /// them) on a graphics card.
     Bf16,
 }
 

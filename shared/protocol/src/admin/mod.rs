@@ -17,8 +17,8 @@ use crate::Features;
 
 pub use refusal::AdminRefusal;
 pub use view::{
-    JoinInvitation, LaneView, PauseView, RegisteredSite, SiteStanding, SiteView, StudyDone, StudyList,
-    StudyState, StudySummary, StudyView,
+    JoinInvitation, LaneView, PauseView, RegisteredSite, RevokedCertificate, SiteStanding, SiteView,
+    StudyDone, StudyList, StudyState, StudySummary, StudyView,
 };
 
 /// The version of the conversation in which admins were first heard.
@@ -97,6 +97,14 @@ pub enum AdminRequest {
         /// Why.
         reason: String,
     },
+    /// Makes one certificate worthless, whoever holds it: an admin's, for instance. Its connections are closed. Answer:
+    /// [`RevokedCertificate`].
+    RevokeCertificate {
+        /// Its serial number, hexadecimal, with colons or without.
+        serial: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl AdminRequest {
@@ -109,7 +117,8 @@ impl AdminRequest {
             | Self::ResumeStudy { .. }
             | Self::AbortStudy { .. }
             | Self::AddSite { .. }
-            | Self::RevokeSite { .. } => true,
+            | Self::RevokeSite { .. }
+            | Self::RevokeCertificate { .. } => true,
         }
     }
 
@@ -125,7 +134,7 @@ impl AdminRequest {
             Self::Report { .. } => "report",
             Self::AddSite { .. } => "site add",
             Self::ListSites => "site list",
-            Self::RevokeSite { .. } => "site revoke",
+            Self::RevokeSite { .. } | Self::RevokeCertificate { .. } => "site revoke",
         }
     }
 }
@@ -214,6 +223,7 @@ mod tests {
             AdminRequest::AbortStudy { study: study(), reason: String::new() },
             AdminRequest::AddSite { site: site.clone(), addresses: Vec::new() },
             AdminRequest::RevokeSite { site, reason: String::new() },
+            AdminRequest::RevokeCertificate { serial: "0b".into(), reason: String::new() },
         ] {
             assert!(request.changes(), "{}", request.name());
         }

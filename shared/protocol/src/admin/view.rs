@@ -195,6 +195,15 @@ impl fmt::Debug for JoinInvitation {
     }
 }
 
+/// A certificate that is worth nothing any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedCertificate {
+    /// Its serial number, hexadecimal with colons.
+    pub serial: String,
+    /// How many connections were closed with it.
+    pub connections: u64,
+}
+
 /// A hospital of the consortium.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisteredSite {

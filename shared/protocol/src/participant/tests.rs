@@ -100,7 +100,10 @@ fn answers_of_before_the_client_was_killed_are_reported_before_new_work_is_asked
     let late = ToSite::Rejected { order: Some(first), rejection: Rejection::Late };
     let actions = site.handle(Input::Received(late));
     let answer = Action::Send(ToCoordinator::Answer { order: order().id, outcome: outcome() });
-    assert!(matches!(&actions[..], [Action::Note(_), next] if *next == answer), "it may be there: {actions:?}");
+    assert!(
+        matches!(&actions[..], [Action::Note(_), next] if *next == answer),
+        "it may be there: {actions:?}"
+    );
     let missing = Rejection::Update("it is not here".into());
     let missing = ToSite::Rejected { order: Some(order().id), rejection: missing };
     let upload = Action::Upload { order: order().id, blob: BlobRef::of(b"update") };

@@ -12,9 +12,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::connect::{Caller, ConnectError};
+use consilium_pki::OwnKey;
+
+use crate::connect::Caller;
 use crate::connection::Connection;
 use crate::identity::Identity;
+use crate::join::{self, JoinCaller, JoinError, JoinToken, Joined};
 use crate::probe::Probe;
 use crate::proxy::{Proxy, ProxyChoice};
 use crate::shown::ShownCertificate;
@@ -108,6 +111,28 @@ fn listed(attempts: &[Attempt]) -> String {
     attempts.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
+/// Somebody who wants to reach the coordinator, by whichever way leads there.
+pub(crate) trait Calling {
+    /// What a call leads to.
+    type Line;
+    /// Why it led nowhere.
+    type Error: fmt::Display;
+
+    /// Over QUIC.
+    async fn quic(&self, address: SocketAddr, patience: Duration) -> Result<Self::Line, Self::Error>;
+
+    /// Over TCP.
+    async fn tcp(&self, address: SocketAddr) -> Result<Self::Line, Self::Error>;
+
+    /// Over TCP through `proxy`, at `address`, to the coordinator at that name and port.
+    async fn through(
+        &self,
+        proxy: &Proxy,
+        address: SocketAddr,
+        target: (&str, u16),
+    ) -> Result<Self::Line, Self::Error>;
+}
+
 impl Dialler {
     /// Connects a site, an admin or an observer by the first way that works, and remembers it.
     ///
@@ -117,6 +142,23 @@ impl Dialler {
         let caller = Caller::to_work(identity, self.tuning).map_err(|error| DialError {
             attempts: vec![Attempt { way: Way::Quic, target: self.host.clone(), problem: error.to_string() }],
         })?;
+        self.first(&caller, memory).await
+    }
+
+    /// Joins with `token`, by the first way that leads to its coordinator: gets a certificate for `key`, which stays
+    /// here. The token's own addresses are not looked at.
+    ///
+    /// # Errors
+    /// As [`crate::join`], and with what every way met where none leads there.
+    pub async fn join(&self, token: &JoinToken, key: &OwnKey) -> Result<Joined, JoinError> {
+        let caller = JoinCaller::new(token, self.tuning);
+        // A site joins once: nothing is worth remembering.
+        let line = self.first(&caller, &LinkMemory::of_this_process()).await?;
+        join::ask(line, token, key).await
+    }
+
+    /// The first way that works.
+    async fn first<C: Calling>(&self, caller: &C, memory: &LinkMemory) -> Result<C::Line, DialError> {
         let mut attempts = Vec::new();
         let others = self.link == LinkChoice::Auto;
         let ways = memory.order(&self.allowed());
@@ -125,10 +167,10 @@ impl Dialler {
                 memory.quic_is_tried();
             }
             let patience = if others { QUIC_PATIENCE } else { HANDSHAKE_TIMEOUT };
-            match self.by(way, &caller, patience).await {
-                Ok(connection) => {
+            match self.by(way, caller, patience).await {
+                Ok(line) => {
                     memory.won(way);
-                    return Ok(connection);
+                    return Ok(line);
                 }
                 Err(tried) => attempts.extend(tried),
             }
@@ -188,7 +230,12 @@ impl Dialler {
         ways
     }
 
-    async fn by(&self, way: Way, caller: &Caller, patience: Duration) -> Result<Connection, Vec<Attempt>> {
+    async fn by<C: Calling>(
+        &self,
+        way: Way,
+        caller: &C,
+        patience: Duration,
+    ) -> Result<C::Line, Vec<Attempt>> {
         match way {
             Way::Quic => {
                 let to = self.addresses(way, self.port).await?;
@@ -202,7 +249,7 @@ impl Dialler {
         }
     }
 
-    async fn by_proxy(&self, caller: &Caller) -> Result<Connection, Vec<Attempt>> {
+    async fn by_proxy<C: Calling>(&self, caller: &C) -> Result<C::Line, Vec<Attempt>> {
         let way = Way::Proxy;
         let vain = |target: String| move |problem| vec![Attempt { way, target, problem }];
         let proxy = match self.proxy() {
@@ -216,7 +263,7 @@ impl Dialler {
         let tried = race::first(to, |address| caller.through(&proxy, address, target)).await;
         tried.map_err(|errors| {
             let name = proxy.to_string();
-            let attempt = |(_, error): (SocketAddr, ConnectError)| Attempt {
+            let attempt = |(_, error): (SocketAddr, C::Error)| Attempt {
                 way,
                 target: name.clone(),
                 problem: error.to_string(),
@@ -232,9 +279,9 @@ impl Dialler {
     }
 }
 
-fn failed(way: Way) -> impl Fn(Vec<(SocketAddr, ConnectError)>) -> Vec<Attempt> {
+fn failed<E: fmt::Display>(way: Way) -> impl Fn(Vec<(SocketAddr, E)>) -> Vec<Attempt> {
     move |errors| {
-        let attempt = |(address, error): (SocketAddr, ConnectError)| Attempt {
+        let attempt = |(address, error): (SocketAddr, E)| Attempt {
             way,
             target: address.to_string(),
             problem: error.to_string(),

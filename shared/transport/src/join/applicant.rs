@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use consilium_domain::SiteId;
-use quinn::SendStream;
 use rustls::pki_types::CertificateDer;
 
-use super::message::{JoinRefusal, JoinReply, JoinRequest, PATIENCE, exporter, is_proven, receive, send};
+use super::line::JoinLine;
+use super::message::{JoinRefusal, JoinReply, JoinRequest, PATIENCE, is_proven};
 use super::token::{TokenId, TokenSecret};
 use crate::closed::CloseCode;
 
@@ -27,8 +27,7 @@ pub struct JoinClaim {
 /// Somebody who waits for an answer. Dropping it hangs up.
 #[derive(Debug)]
 pub struct Applicant {
-    quic: quinn::Connection,
-    stream: SendStream,
+    line: JoinLine,
     address: SocketAddr,
     claim: JoinClaim,
 }
@@ -64,36 +63,41 @@ impl Applicant {
         self.answer(JoinReply::Refused(refusal)).await;
     }
 
+    /// Sends the applicant away before it was looked at: there are too many.
+    pub(crate) async fn turn_away(self, refusal: JoinRefusal, problem: &str) {
+        self.line.turn_away(refusal, problem).await;
+    }
+
     async fn answer(mut self, reply: JoinReply) {
         let told = async {
-            send(&mut self.stream, &reply).await?;
+            self.line.say(&reply).await?;
             // The applicant hangs up when it has heard; until then a lost packet must be sent again.
-            self.quic.closed().await;
+            self.line.gone().await;
             Ok::<_, super::message::Unheard>(())
         };
         if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, told).await {
             tracing::info!(address = %self.address, %error, "an applicant did not hear its answer");
         }
-        self.quic.close(CloseCode::JOIN_OVER.into(), b"answered");
+        self.line.hang_up(CloseCode::JOIN_OVER, "answered").await;
     }
 }
 
-/// Hears the one question that a connection for joining is for.
-pub(crate) async fn hear(quic: quinn::Connection, address: SocketAddr) -> Result<Applicant, JoinFault> {
-    let heard = async {
-        let (stream, mut receiver) =
-            quic.accept_bi().await.map_err(|error| JoinFault::Unheard(error.to_string()))?;
-        match receive::<JoinRequest>(&mut receiver).await {
-            Ok(question) => Ok((stream, question)),
-            Err(error) => Err(JoinFault::Unheard(error.to_string())),
+/// Hears the one question that a line for joining is for. Who asks something else is sent away.
+pub(crate) async fn hear(mut line: JoinLine, address: SocketAddr) -> Result<Applicant, JoinFault> {
+    let heard = tokio::time::timeout(PATIENCE, line.hear::<JoinRequest>()).await;
+    let heard = heard.map_err(|_| JoinFault::Silent);
+    let heard = heard.and_then(|heard| heard.map_err(|error| JoinFault::Unheard(error.to_string())));
+    match heard {
+        Ok(question) => {
+            let secret = TokenSecret::from_bytes(question.secret);
+            let is_bound = is_proven(&secret, line.exporter(), &question.request, &question.proof);
+            let (token, request) = (TokenId(question.token), question.request);
+            Ok(Applicant { line, address, claim: JoinClaim { token, secret, is_bound, request } })
         }
-    };
-    let heard = tokio::time::timeout(PATIENCE, heard).await.map_err(|_| JoinFault::Silent).and_then(|it| it);
-    let (stream, question) = heard.inspect_err(|fault| {
-        quic.close(CloseCode::JOIN_OVER.into(), fault.to_string().as_bytes());
-    })?;
-    let secret = TokenSecret::from_bytes(question.secret);
-    let is_bound = is_proven(&secret, &exporter(&quic), &question.request, &question.proof);
-    let claim = JoinClaim { token: TokenId(question.token), secret, is_bound, request: question.request };
-    Ok(Applicant { quic, stream, address, claim })
+        Err(fault) => {
+            let problem = fault.to_string();
+            line.turn_away(JoinRefusal::Malformed(problem.clone()), &problem).await;
+            Err(fault)
+        }
+    }
 }

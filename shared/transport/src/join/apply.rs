@@ -1,26 +1,26 @@
-//! The hospital's end: make sure of the coordinator, ask, check the answer.
+//! The hospital's end: ask the coordinator that was made sure of, check the answer.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consilium_domain::{Role, SiteId};
 use consilium_pki::{KeyError, OwnKey, public_key_sha256};
-use quinn::ClientConfig;
-use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::version::TLS13;
 
-use super::message::{JoinRefusal, JoinReply, JoinRequest, PATIENCE, exporter, prove, receive, send};
-use super::pinned::{Finding, PinnedRoot};
-use super::{JOIN_ALPN, JoinToken};
+use super::JoinToken;
+use super::caller::JoinCaller;
+use super::line::JoinLine;
+use super::message::{JoinRefusal, JoinReply, JoinRequest, PATIENCE, prove};
 use crate::closed::{CloseCode, Closed};
-use crate::connect::any_port_for;
-use crate::endpoint;
+use crate::dial::{Calling as _, DialError};
+use crate::link::LinkKind;
+use crate::proxy::ProxyError;
 use crate::renewal::check_chain;
-use crate::tls::{self, TlsError};
-use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
+use crate::tls::TlsError;
+use crate::tuning::{HANDSHAKE_TIMEOUT, Tuning};
 
 /// What a site has after joining, besides its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +52,34 @@ pub enum JoinError {
     },
     /// Nobody answers.
     #[error(
-        "{0} did not answer within {secs} s: is the coordinator running, is the address right, and does the firewall \
-         let UDP through?",
-        secs = HANDSHAKE_TIMEOUT.as_secs()
+        "{address} did not answer within {} s: is the coordinator running, is the address right, and does the \
+         firewall let {} through?",
+        patience.as_secs(), match kind { LinkKind::Quic => "UDP", LinkKind::Tcp => "TCP" }
     )]
-    Silent(SocketAddr),
+    Silent {
+        /// The coordinator's address.
+        address: SocketAddr,
+        /// What was tried.
+        kind: LinkKind,
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// TCP: nobody listens, or something on the way refuses.
+    #[error(
+        "cannot reach {address} over TCP: {source}; is the coordinator running, and does the firewall let TCP through?"
+    )]
+    Unreachable {
+        /// The coordinator's address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// None of the ways that were tried leads to the coordinator.
+    #[error(transparent)]
+    NoWay(#[from] DialError),
     /// Somebody else answers.
     #[error(
         "{0} is not the coordinator that the token is for: the token is of another consortium, or somebody is in \
@@ -90,7 +113,7 @@ pub enum JoinError {
     Answer(String),
 }
 
-/// Joins with `token` through the coordinator at `address`: gets a certificate for `key`, which stays here.
+/// Joins with `token` through the coordinator at `address`, over QUIC: gets a certificate for `key`, which stays here.
 ///
 /// Nothing is sent before the coordinator has shown the root that the token pins. Given again with the same key and
 /// token, it fetches the same certificate again, as long as the token is valid.
@@ -98,15 +121,32 @@ pub enum JoinError {
 /// # Errors
 /// Says whether network, coordinator or token is to blame.
 pub async fn join(address: SocketAddr, token: &JoinToken, key: &OwnKey) -> Result<Joined, JoinError> {
+    let line = JoinCaller::new(token, Tuning::default()).quic(address, HANDSHAKE_TIMEOUT).await?;
+    ask(line, token, key).await
+}
+
+/// As [`join`], over TCP.
+///
+/// # Errors
+/// As [`join`].
+pub async fn join_tcp(address: SocketAddr, token: &JoinToken, key: &OwnKey) -> Result<Joined, JoinError> {
+    let line = JoinCaller::new(token, Tuning::default()).tcp(address).await?;
+    ask(line, token, key).await
+}
+
+/// Asks the coordinator at the other end of `line`, which has shown that it is the token's.
+pub(crate) async fn ask(mut line: JoinLine, token: &JoinToken, key: &OwnKey) -> Result<Joined, JoinError> {
     let request = key.request()?;
-    let pinned = Arc::new(PinnedRoot::new(*token.root_key_sha256()));
-    let quic = dial(address, &pinned).await?;
-    let proof = prove(token.secret(), &exporter(&quic), &request);
+    let proof = prove(token.secret(), line.exporter(), &request);
     let question = JoinRequest { token: token.id().0, secret: *token.secret().bytes(), request, proof };
-    let reply = tokio::time::timeout(PATIENCE, ask(&quic, &question)).await;
-    quic.close(CloseCode::DONE.into(), b"");
+    let conversation = async {
+        line.say(&question).await?;
+        line.hear::<JoinReply>().await
+    };
+    let reply = tokio::time::timeout(PATIENCE, conversation).await;
+    line.hang_up(CloseCode::DONE, "").await;
     let reply = reply.map_err(|_| JoinError::Lost(format!("no answer in {} s", PATIENCE.as_secs())))?;
-    match reply.map_err(JoinError::Lost)? {
+    match reply.map_err(|error| JoinError::Lost(error.to_string()))? {
         JoinReply::Refused(refusal) => Err(refusal.into()),
         JoinReply::Joined { site, chain, root } => {
             let chain = chain.into_iter().map(CertificateDer::from).collect();
@@ -115,42 +155,6 @@ pub async fn join(address: SocketAddr, token: &JoinToken, key: &OwnKey) -> Resul
             Ok(joined)
         }
     }
-}
-
-async fn dial(address: SocketAddr, pinned: &Arc<PinnedRoot>) -> Result<quinn::Connection, JoinError> {
-    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(tls::provider()))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(tls::refused)?
-        .dangerous()
-        .with_custom_certificate_verifier(pinned.clone())
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![JOIN_ALPN.to_vec()];
-    tls.resumption = rustls::client::Resumption::disabled();
-    let quic = QuicClientConfig::try_from(tls).expect("our provider has AES-128-GCM for QUIC");
-    let mut config = ClientConfig::new(Arc::new(quic));
-    config.transport_config(Tuning::default().transport(Side::Client));
-    let socket = |source| JoinError::Socket { address, source };
-    let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
-    let dialling = endpoint.connect_with(config, address, Role::COORDINATOR_HOST).map_err(|error| {
-        JoinError::NotTheCoordinator { address, problem: format!("it cannot be dialled: {error}") }
-    })?;
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, dialling).await;
-    let shaken = shaken.map_err(|_| JoinError::Silent(address))?;
-    shaken.map_err(|error| match pinned.finding() {
-        Some(Finding::Foreign) => JoinError::Foreign(address),
-        Some(Finding::Bad(problem)) => JoinError::NotTheCoordinator { address, problem: problem.clone() },
-        Some(Finding::Coordinator) | None => JoinError::Refused { address, reason: error.into() },
-    })
-}
-
-async fn ask(quic: &quinn::Connection, question: &JoinRequest) -> Result<JoinReply, String> {
-    let (mut sender, mut receiver) = quic.open_bi().await.map_err(|error| Closed::from(error).to_string())?;
-    send(&mut sender, question).await.map_err(|error| error.to_string())?;
-    let heard = receive(&mut receiver).await;
-    // Why the connection was closed says more than that its stream broke off.
-    heard.map_err(|error| {
-        quic.close_reason().map_or(error.to_string(), |closed| Closed::from(closed).to_string())
-    })
 }
 
 /// What is about to be written to the disk must work.

@@ -1,12 +1,13 @@
 //! The question and the answer, and the proof that binds the question to its channel.
 
+use std::io;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use consilium_domain::SiteId;
-use quinn::{RecvStream, SendStream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::token::TokenSecret;
 use crate::frame::{self, FrameError, PREFIX_BYTES};
@@ -16,9 +17,6 @@ pub(super) const MAX_JOIN_BYTES: usize = 8 * 1024;
 
 /// How long one side waits for the other.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Names our use of the channel's exporter (RFC 8446, section 7.5).
-const EXPORTER_LABEL: &[u8] = b"EXPORTER-consilium-join";
 
 /// The question.
 #[derive(Serialize, Deserialize)]
@@ -99,13 +97,6 @@ impl JoinRefusal {
     }
 }
 
-/// What only the two ends of one TLS channel know.
-pub(super) fn exporter(quic: &quinn::Connection) -> [u8; 32] {
-    let mut secret = [0; 32];
-    quic.export_keying_material(&mut secret, EXPORTER_LABEL, b"").expect("32 bytes can be exported");
-    secret
-}
-
 pub(super) fn prove(secret: &TokenSecret, exporter: &[u8; 32], request: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(&key(secret), &[exporter, request].concat());
     tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
@@ -131,20 +122,40 @@ pub(crate) enum Unheard {
     Frame(#[from] FrameError),
 }
 
-pub(super) async fn send<M: Serialize>(stream: &mut SendStream, message: &M) -> Result<(), Unheard> {
-    let framed = frame::encode_framed(message)?;
-    stream.write_all(&framed).await.map_err(|error| Unheard::Stream(error.to_string()))?;
-    stream.finish().map_err(|error| Unheard::Stream(error.to_string()))
+impl From<io::Error> for Unheard {
+    fn from(error: io::Error) -> Self {
+        Self::Stream(error.to_string())
+    }
 }
 
-pub(super) async fn receive<M: DeserializeOwned>(stream: &mut RecvStream) -> Result<M, Unheard> {
+/// What is written again of the question, and of the answer, that `body` is read as.
+pub(crate) fn read_and_written(body: &[u8]) -> Vec<Vec<u8>> {
+    let question = frame::decode::<JoinRequest>(body).map(|question| frame::encode(&question));
+    let answer = frame::decode::<JoinReply>(body).map(|answer| frame::encode(&answer));
+    let written = [question, answer].into_iter().flatten();
+    written.map(|written| written.expect("what was read can be written")).collect()
+}
+
+/// Writes `message`, and does not say that nothing follows it.
+pub(super) async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &impl Serialize,
+) -> Result<(), Unheard> {
+    let framed = frame::encode_framed(message)?;
+    stream.write_all(&framed).await?;
+    Ok(stream.flush().await?)
+}
+
+pub(super) async fn receive<M: DeserializeOwned>(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<M, Unheard> {
     let mut prefix = [0; PREFIX_BYTES];
-    stream.read_exact(&mut prefix).await.map_err(|error| Unheard::Stream(error.to_string()))?;
+    stream.read_exact(&mut prefix).await?;
     let length = frame::body_length(prefix)?;
     if length > MAX_JOIN_BYTES {
         return Err(Unheard::TooLong(length));
     }
     let mut body = vec![0; length];
-    stream.read_exact(&mut body).await.map_err(|error| Unheard::Stream(error.to_string()))?;
+    stream.read_exact(&mut body).await?;
     Ok(frame::decode(&body)?)
 }

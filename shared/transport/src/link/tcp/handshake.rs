@@ -2,25 +2,28 @@
 //!
 //! Nothing here has a clock of its own: whoever calls gives the whole handshake one limit.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use consilium_domain::Role;
 use rustls::pki_types::ServerName;
+use rustls::server::Acceptor;
 use rustls::{ClientConfig, CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, mpsc, watch};
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, TlsStream, server};
 
 use super::driver::{Task, beside, live, mux};
 use super::keeper::LinkStream;
 use super::socket::{ForYamux, Metered};
 use super::{BINDING_BYTES, Farewell, Fate, Handle, MUX_STREAMS, TcpLink};
 use crate::closed::Closed;
+use crate::join::{JOIN_ALPN, JoinLine};
 use crate::link::{BINDING_LABEL, Greeting};
-use crate::refusals::RefusalCause;
+use crate::refusals::{RefusalCause, Refusals};
 use crate::tuning::{CLIENT_STREAMS, Side, Tuning};
 
 /// How long a refused caller may take to read why.
@@ -37,9 +40,9 @@ pub(crate) struct Failed {
 }
 
 /// A socket to the coordinator, or to a proxy that leads there.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static {}
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Socket for S {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static> Socket for S {}
 
 /// On a client: TLS with the coordinator that listens at the other end of `socket`, and the link.
 ///
@@ -59,7 +62,7 @@ pub(crate) async fn dial(
     let mut mux = mux(ForYamux(TlsStream::from(tls)), Side::Client);
     let (early, inbound) = mpsc::channel(1);
     let stream = std::future::poll_fn(|cx| mux.poll_new_outbound(cx)).await.map_err(Closed::from)?;
-    let mut link = LinkStream::new(stream);
+    let mut link = LinkStream::new(stream, Refusals::default());
     let announce = async { link.announce().await.map_err(Closed::from) };
     beside(&mut mux, Side::Client, &early, announce).await?;
     // A client belongs to no listener: nobody says goodbye for all.
@@ -68,24 +71,40 @@ pub(crate) async fn dial(
     Ok((start(parts, mux, link, early, inbound, closing), greeting))
 }
 
-/// On the coordinator: TLS with a caller, and the link. `closing` is the listener's.
+/// What the coordinator shows to callers: one face to everybody, another to who offers to speak of joining alone.
+#[derive(Clone)]
+pub(crate) struct Faces {
+    /// Asks for a certificate.
+    pub(crate) strict: Arc<ServerConfig>,
+    /// Asks for none; absent where nobody may join.
+    pub(crate) joining: Option<Arc<ServerConfig>>,
+}
+
+/// Who has come over TCP.
+pub(crate) enum Arrival {
+    /// Somebody with a certificate.
+    Caller(TcpLink, Greeting),
+    /// Somebody without one, who can do nothing but ask to join.
+    Applicant(JoinLine),
+}
+
+/// On the coordinator: TLS with a caller, and the link. `closing` is the listener's, and so are `refusals`, where is
+/// counted what the caller says wrong on the link's own stream.
 pub(crate) async fn receive(
     socket: impl Socket,
     address: SocketAddr,
-    tls: Arc<ServerConfig>,
+    faces: &Faces,
     tuning: Tuning,
     closing: watch::Receiver<Option<Farewell>>,
-) -> Result<(TcpLink, Greeting), Failed> {
+    refusals: &Refusals,
+) -> Result<Arrival, Failed> {
     let metered = Metered::new(socket);
     let meter = metered.meter();
-    let tls = match TlsAcceptor::from(tls).accept(metered).into_fallible().await {
-        Ok(tls) => tls,
-        Err((error, metered)) => {
-            let cause = RefusalCause::of_io(&error);
-            part(metered.into_inner()).await;
-            return Err(Failed { reason: error.into(), cause });
-        }
-    };
+    let tls = greet(metered, faces).await?;
+    if tls.get_ref().1.alpn_protocol() == Some(JOIN_ALPN) {
+        let exporter = JoinLine::exporter_of(tls.get_ref().1);
+        return Ok(Arrival::Applicant(JoinLine::tcp(tls, exporter)));
+    }
     let (binding, greeting) =
         told(tls.get_ref().1, |out| tls.get_ref().1.export_keying_material(out, BINDING_LABEL, None));
     let mut mux = mux(ForYamux(TlsStream::from(tls)), Side::Coordinator);
@@ -97,11 +116,38 @@ pub(crate) async fn receive(
         Some(Err(error)) => return Err(broken(error.into())),
         None => return Err(Failed { reason: Closed::without_a_word(), cause: RefusalCause::HUNG_UP }),
     };
-    let mut link = LinkStream::new(stream);
+    let mut link = LinkStream::new(stream, refusals.clone());
     let recognise = async { link.recognise().await.map_err(|problem| Closed::for_breaking(&problem)) };
     beside(&mut mux, Side::Coordinator, &early, recognise).await.map_err(broken)?;
     let parts = Parts { address, binding, side: Side::Coordinator, tuning, meter };
-    Ok((start(parts, mux, link, early, inbound, closing), greeting))
+    Ok(Arrival::Caller(start(parts, mux, link, early, inbound, closing), greeting))
+}
+
+/// TLS with a caller. Its hello is read before it is answered: who offers anything besides joining meets the strict face,
+/// which does not speak of joining.
+async fn greet<S: Socket>(socket: S, faces: &Faces) -> Result<server::TlsStream<S>, Failed> {
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
+    let hello = match (&mut acceptor).await {
+        Ok(hello) => hello,
+        Err(error) => return Err(failed(error, acceptor.take_io()).await),
+    };
+    let joins = hello
+        .client_hello()
+        .alpn()
+        .is_some_and(|mut offered| offered.next() == Some(JOIN_ALPN) && offered.next().is_none());
+    let face = faces.joining.as_ref().filter(|_| joins).unwrap_or(&faces.strict);
+    match hello.into_stream(face.clone()).into_fallible().await {
+        Ok(tls) => Ok(tls),
+        Err((error, socket)) => Err(failed(error, Some(socket)).await),
+    }
+}
+
+async fn failed(error: io::Error, socket: Option<impl Socket>) -> Failed {
+    let cause = RefusalCause::of_io(&error);
+    if let Some(socket) = socket {
+        part(socket).await;
+    }
+    Failed { reason: error.into(), cause }
 }
 
 /// Tells a refused caller that no more will come, and lets it read why.

@@ -14,6 +14,7 @@ use super::socket::Meter;
 use super::{Farewell, Fate};
 use crate::closed::{CloseCode, Closed, MAX_REASON_CHARS, printable};
 use crate::frame::{self, FrameError};
+use crate::refusals::{RefusalCause, Refusals};
 use crate::tuning::Tuning;
 
 /// The first byte of the link's own stream.
@@ -48,6 +49,8 @@ pub(super) enum Ending {
 pub(super) struct LinkStream {
     stream: yamux::Stream,
     arrived: Vec<u8>,
+    /// Where the coordinator counts what breaks the rules; on a client nobody looks.
+    refusals: Refusals,
 }
 
 impl LinkFrame {
@@ -58,8 +61,8 @@ impl LinkFrame {
 }
 
 impl LinkStream {
-    pub(super) const fn new(stream: yamux::Stream) -> Self {
-        Self { stream, arrived: Vec::new() }
+    pub(super) const fn new(stream: yamux::Stream, refusals: Refusals) -> Self {
+        Self { stream, arrived: Vec::new(), refusals }
     }
 
     /// On the client: says what this stream is.
@@ -81,7 +84,7 @@ impl LinkStream {
     }
 
     async fn read(&mut self) -> std::io::Result<usize> {
-        let Self { stream, arrived } = self;
+        let Self { stream, arrived, .. } = self;
         std::future::poll_fn(|cx| {
             let mut buffer = [0; READ_BYTES];
             futures_io::AsyncRead::poll_read(std::pin::Pin::new(&mut *stream), cx, &mut buffer).map_ok(
@@ -122,7 +125,10 @@ impl LinkStream {
             match LinkFrame::take(&mut self.arrived) {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) => {}
-                Err(error) => return Err(Ending::Leaving((CloseCode::PROTOCOL, error.to_string()))),
+                Err(error) => {
+                    self.refusals.count(RefusalCause::of_frame(&error));
+                    return Err(Ending::Leaving((CloseCode::PROTOCOL, error.to_string())));
+                }
             }
             match self.read().await {
                 Ok(1..) => {}

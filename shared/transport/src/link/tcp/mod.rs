@@ -10,7 +10,7 @@ mod keeper;
 mod socket;
 
 pub(crate) use halves::{RecvHalf, SendHalf};
-pub(crate) use handshake::{Failed, dial, receive};
+pub(crate) use handshake::{Arrival, Faces, Failed, dial, receive};
 pub(crate) use keeper::LinkFrame;
 
 use std::fmt;

@@ -42,10 +42,6 @@ impl<S> Metered<S> {
     pub(super) fn meter(&self) -> Arc<Meter> {
         self.meter.clone()
     }
-
-    pub(super) fn into_inner(self) -> S {
-        self.socket
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
