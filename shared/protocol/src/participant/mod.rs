@@ -429,6 +429,14 @@ impl Participant {
     /// would bring the same order again, and with it the same answer, until its deadline.
     fn answer_refused(&mut self, order: OrderId, rejection: &Rejection) -> Vec<Action> {
         match &mut self.outbox {
+            // Of an earlier try: its blob is on its way by now.
+            Some((waiting, Ok(_)))
+                if *waiting == order
+                    && matches!(rejection, Rejection::Update(_))
+                    && self.step == Step::Uploading =>
+            {
+                Vec::new()
+            }
             // It was with a coordinator that has lost it since.
             Some((waiting, Ok(_)))
                 if *waiting == order
