@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consilium_domain::{RandomStream, Seed, SiteId};
-use consilium_transport::{Connection, Identity, LinkMemory};
+use consilium_transport::{Connection, Identity, LinkMemory, Sockets};
 
 use crate::config::Config;
 
@@ -39,10 +39,15 @@ impl Pauses {
 }
 
 /// Connects, however often it takes.
-pub(crate) async fn reach(config: &Config, identity: &Identity, pauses: &mut Pauses) -> Connection {
+pub(crate) async fn reach(
+    config: &Config,
+    sockets: &Sockets,
+    identity: &Identity,
+    pauses: &mut Pauses,
+) -> Connection {
     let memory = LinkMemory::open(&config.state);
     loop {
-        match config.dialler.connect(identity, &memory).await {
+        match config.dialler.connect_over(sockets, identity, &memory).await {
             Ok(connection) => {
                 tracing::info!(link = %connection.kind(), "connected");
                 return connection;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use consilium_audit::AuditError;
 use consilium_domain::{Role, SiteId};
-use consilium_transport::{BlobStore, Identity, IdentityError, StoreError};
+use consilium_transport::{BlobStore, Identity, IdentityError, Sockets, StoreError};
 use tokio::sync::mpsc;
 
 use crate::auditing::Auditor;
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
+use crate::dry_training::DryTraining;
 use crate::outbox::{Outbox, OutboxError};
 use crate::renewal::Renewal;
 use crate::session::Client;
@@ -77,11 +78,15 @@ pub struct RunOptions {
     pub once: bool,
     /// What time it is.
     pub clock: Clock,
+    /// Where UDP sockets come from.
+    pub sockets: Sockets,
+    /// Pretends to work instead of working. For simulations: no file and no option of the client sets it.
+    pub dry_training: Option<DryTraining>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { once: false, clock: Clock::system() }
+        Self { once: false, clock: Clock::system(), sockets: Sockets::default(), dry_training: None }
     }
 }
 
@@ -104,11 +109,29 @@ pub async fn run(
     // After the audit log, which no second process of this site opens.
     let outbox = Outbox::open(&config.state.join("outbox")).await?;
     let (socket, requests) = serve(&config.state)?;
-    tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
+    let RunOptions { once, sockets, dry_training, .. } = options;
+    match &dry_training {
+        None => {
+            tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
+        }
+        Some(_) => tracing::warn!("DRY TRAINING: this client only pretends to work"),
+    }
     let renewal = Renewal::new(identity.clone(), &site);
-    let mut house =
-        House { config, identity, renewal, site, store, outbox, steward, auditor, requests, _socket: socket };
-    let ending = house.take_part(options.once, std::pin::pin!(shutdown)).await?;
+    let mut house = House {
+        config,
+        identity,
+        renewal,
+        site,
+        store,
+        outbox,
+        steward,
+        auditor,
+        sockets,
+        dry_training,
+        requests,
+        _socket: socket,
+    };
+    let ending = house.take_part(once, std::pin::pin!(shutdown)).await?;
     let reason = match &ending {
         Ending::Finished => "study-finished",
         Ending::Stopped { .. } => "cannot-take-part",
@@ -130,6 +153,8 @@ pub(crate) struct House {
     pub(crate) outbox: Outbox,
     pub(crate) steward: Steward,
     pub(crate) auditor: Auditor,
+    pub(crate) sockets: Sockets,
+    pub(crate) dry_training: Option<DryTraining>,
     pub(crate) requests: mpsc::Receiver<Asked>,
     _socket: ControlSocket,
 }

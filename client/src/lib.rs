@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod daemon;
 mod doctor;
+mod dry_training;
 mod durable;
 mod forecasting;
 mod half_trained;
@@ -36,6 +37,7 @@ pub use config::{Config, ConfigError, ConfigFile};
 pub use consilium_audit::AuditError;
 pub use control::ControlError;
 pub use daemon::{DaemonError, Ending, RunOptions, run};
+pub use dry_training::{BusyMeter, DRY_STUDY, DryTraining, Pace};
 pub use forecasting::{
     Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
     write_inputs, write_table,

@@ -72,7 +72,7 @@ enum News {
 impl<'a> Client<'a> {
     pub(crate) fn new(house: &'a mut House) -> Self {
         let config = &house.config;
-        let (worker, results) = Worker::start(Workplace {
+        let workplace = Workplace {
             site: house.site.clone(),
             layout: config.layout,
             folders: config.data.clone(),
@@ -83,7 +83,11 @@ impl<'a> Client<'a> {
             cache: config.state.join("cache"),
             cache_settings: config.cache,
             device: config.device.clone(),
-        });
+        };
+        let (worker, results) = match house.dry_training.clone() {
+            None => Worker::start(workplace),
+            Some(training) => Worker::start_dry(workplace, training),
+        };
         let (transfers, transferred) = Transfers::new(house.store.clone(), house.outbox.updates().clone());
         Self {
             participant: Participant::new(house.site.clone(), SOFTWARE.to_owned()),
@@ -178,7 +182,8 @@ impl<'a> Client<'a> {
                 }
             }
             let (config, identity) = (self.house.config.clone(), self.house.identity.clone());
-            let mut reached = std::pin::pin!(reach(&config, &identity, pauses));
+            let sockets = self.house.sockets.clone();
+            let mut reached = std::pin::pin!(reach(&config, &sockets, &identity, pauses));
             while !self.house.steward.is_paused() {
                 let news = tokio::select! {
                     connection = &mut reached => return Ok(Ok(connection)),

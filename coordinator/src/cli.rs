@@ -27,6 +27,7 @@ use crate::remote::{self, RemoteArgs, StudyCommand};
 use crate::report::{Report, StudyOutcome};
 use crate::service::{ServiceConfig, serve};
 use crate::site_command::SiteArgs;
+use crate::surroundings::now;
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{run, taking_up};
 
@@ -303,7 +304,7 @@ async fn local_report(state: &Path) -> anyhow::Result<(Report, String)> {
     }
     let (log, events) = EventLog::open(&path).await?;
     let state = Coordinator::replay(events).context("the event log cannot be replayed by this release")?;
-    let report = taking_up::report(&state, &log).await?;
+    let report = taking_up::report(&state, &log, now()).await?;
     let text = serde_json::to_string_pretty(&report)?;
     Ok((report, text))
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
+use consilium_protocol::Rejection;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
-use consilium_protocol::{Rejection, Timestamp};
 use consilium_transport::{BlobStore, StoreError, Traffic};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -22,6 +22,7 @@ use crate::auditing::Audit;
 use crate::contributors::{self, ContributorsError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
+use crate::surroundings::WallClock;
 use crate::uploads::Uploads;
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
@@ -146,6 +147,7 @@ pub(crate) struct Conductor {
     teller: Teller,
     uploads: Arc<Uploads>,
     shown: Option<Progress>,
+    clock: WallClock,
 }
 
 impl Conductor {
@@ -164,7 +166,7 @@ impl Conductor {
         let desk =
             Desk { state: state.clone(), changes: watching, requests: sender, uploads: uploads.clone() };
         let (sums, sum_places) = (JoinSet::new(), Arc::new(Semaphore::new(SUMS_AT_ONCE)));
-        let shown = None;
+        let (shown, clock) = (None, WallClock::default());
         let conductor = Self {
             state,
             log,
@@ -178,8 +180,15 @@ impl Conductor {
             teller,
             uploads,
             shown,
+            clock,
         };
         (conductor, desk)
+    }
+
+    /// Takes the time from `clock`.
+    pub(crate) fn by_clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Conducts until every desk is gone. After the study's end it only keeps the accounts.
@@ -243,7 +252,7 @@ impl Conductor {
 
     #[tracing::instrument(level = "debug", name = "event", skip_all)]
     async fn happen(&mut self, event: Event) -> Result<Result<(), Rejection>, ConductorError> {
-        let at = now();
+        let at = self.clock.now();
         if let Err(rejection) = self.read(|state| state.admit(at, &event)) {
             tracing::debug!(%rejection, code = rejection.code(), "event rejected");
             return Ok(Err(rejection));
@@ -336,7 +345,7 @@ impl Conductor {
 
     fn until_timeout(&self) -> Option<Duration> {
         let due = self.read(Coordinator::next_timeout)?;
-        Some(Duration::from_millis(due.0.saturating_sub(now().0)))
+        Some(Duration::from_millis(due.0.saturating_sub(self.clock.now().0)))
     }
 }
 
@@ -355,10 +364,4 @@ fn step(effect: &Effect) -> Option<StudyStep> {
         Effect::Finish => StudyStep::Finished {},
         Effect::Halt { .. } => StudyStep::Halted {},
     })
-}
-
-/// The wall clock.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

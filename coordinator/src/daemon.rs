@@ -21,6 +21,7 @@ use crate::registry::{Registry, RegistryError, Terms};
 use crate::report::{Report, ReportError, StudyOutcome};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::surroundings::{Surroundings, WallClock};
 use crate::taking_up::{self, ReportOfLogError, TakeUpError};
 use crate::weights::{GivenWeightsError, given_weights};
 use crate::whole_file::write_whole;
@@ -116,6 +117,19 @@ pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(StudyOutcome, Option<Report>), DaemonError> {
+    run_in(Surroundings::default(), config, shutdown).await
+}
+
+/// As [`run`], in surroundings that need not be the system's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(
+    surroundings: Surroundings,
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(StudyOutcome, Option<Report>), DaemonError> {
+    let Surroundings { clock, sockets } = surroundings;
     let state_dir = StateDir::open(&config.state_dir)?;
     let store = state_dir.blobs()?;
     let identity = Identity::load(&config.identity_dir)?;
@@ -123,14 +137,14 @@ pub async fn run(
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
     let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
     let state = match events.first() {
-        None => open(&config, &store, &mut log).await?,
+        None => open(&config, &store, &mut log, &clock).await?,
         Some(_) => {
             let mut state = taking_up::replay(events)?;
             let (found, asked) = (state.hash(), config.study.hash());
             if found != asked {
                 return Err(DaemonError::OtherStudy { found, asked });
             }
-            taking_up::resume(&mut state, &mut log).await?;
+            taking_up::resume(&mut state, &mut log, clock.now()).await?;
             state
         }
     };
@@ -142,7 +156,7 @@ pub async fn run(
         error = audit.failed() => return Err(AuditError::Append(error).into()),
     }
     let door = Door::open(
-        (config.listen, config.listen_tcp),
+        (config.listen, config.listen_tcp, sockets),
         &identity,
         registry.clone(),
         config.tuning,
@@ -152,7 +166,7 @@ pub async fn run(
     teller.tell(Notice::Listening(door.address()));
     let disk = (store.clone(), config.state_dir.clone());
     let (conductor, desk) = Conductor::new(state, log, audit.clone(), disk, teller);
-    let mut conducting = tokio::spawn(conductor.run());
+    let mut conducting = tokio::spawn(conductor.by_clock(clock.clone()).run());
     let sessions = Sessions::new(desk.clone(), store, registry.clone());
     let serving = serve(door, desk.clone(), sessions, registry, audit.clone(), shutdown);
     tokio::select! {
@@ -173,17 +187,22 @@ pub async fn run(
     let ending = if state.is_over() { "study-over" } else { "asked-to" };
     audit.stopped(ending).await?;
     let log = conducting.await.map_err(ConductorError::from)??;
-    conclude(&config, &state, &log).await
+    conclude(&config, &state, &log, &clock).await
 }
 
-async fn open(config: &Config, store: &BlobStore, log: &mut EventLog) -> Result<Coordinator, DaemonError> {
+async fn open(
+    config: &Config,
+    store: &BlobStore,
+    log: &mut EventLog,
+    clock: &WallClock,
+) -> Result<Coordinator, DaemonError> {
     let read = |given: &PathBuf| {
         let path = given_weights(given, &config.weights_store, config.study.network)?;
         std::fs::read(&path).map_err(|source| DaemonError::Weights { path, source })
     };
     let base = config.weights.as_ref().map(read).transpose()?;
     let models = first_models(&config.study, base.as_deref(), store).await?;
-    Ok(taking_up::open(Opening { study: config.study.clone(), models }, log).await?)
+    Ok(taking_up::open(Opening { study: config.study.clone(), models }, log, clock.now()).await?)
 }
 
 /// Lets sites in until the study is over and every session has said farewell, or until `shutdown`.
@@ -249,8 +268,9 @@ async fn conclude(
     config: &Config,
     state: &Coordinator,
     log: &EventLog,
+    clock: &WallClock,
 ) -> Result<(StudyOutcome, Option<Report>), DaemonError> {
-    let report = taking_up::report(state, log).await?;
+    let report = taking_up::report(state, log, clock.now()).await?;
     if !state.is_over() {
         return Ok((report.outcome, None));
     }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_transport::{BindError, CloseCode, Connection, Entrance, Identity, Listener, Refusals, Tuning};
+use consilium_transport::{
+    BindError, CloseCode, Connection, Entrance, Identity, Listener, Refusals, Sockets, Tuning,
+};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -45,16 +47,16 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Opens it at a UDP address and, if given, a TCP address with the coordinator's kit, guarded by `registry`. Who is
+    /// Opens it at a UDP address of `sockets` and, if given, a TCP address with the coordinator's kit, guarded by `registry`. Who is
     /// not let in is counted in `audit`.
     pub(crate) fn open(
-        (udp, tcp): (SocketAddr, Option<SocketAddr>),
+        (udp, tcp, sockets): (SocketAddr, Option<SocketAddr>, Sockets),
         identity: &Identity,
         registry: Registry,
         tuning: Tuning,
         audit: Audit,
     ) -> Result<Self, DoorError> {
-        let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins();
+        let entrance = Entrance::default().guarded_by(Arc::new(registry.clone())).with_joins().over(sockets);
         let mut listener = Listener::bind_with(udp, tcp, identity, &entrance, tuning)?;
         if let Some(tcp) = listener.tcp_addr() {
             tracing::info!(%tcp, "listening on TCP too");

@@ -16,6 +16,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{Executor, Row};
 
+use crate::surroundings::still;
+
 /// The layout below; another number is another program's database.
 const FORMAT: i64 = 1;
 
@@ -80,6 +82,7 @@ impl EventLog {
     /// # Errors
     /// When the file is not a log of this format, or its chain of hashes is broken.
     pub async fn open(path: &Path) -> Result<(Self, Vec<(Timestamp, Event)>), EventLogError> {
+        let _still = still();
         let fail = |source| EventLogError::Database { path: path.to_owned(), source };
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -113,6 +116,7 @@ impl EventLog {
     /// When the disk refuses: the event did not happen.
     #[tracing::instrument(level = "debug", name = "write event", skip_all)]
     pub async fn append(&mut self, at: Timestamp, event: &Event) -> Result<(), EventLogError> {
+        let _still = still();
         let text = serde_json::to_string(event).expect("events have only text keys");
         let hash = chain(self.head, self.next, at, &text);
         sqlx::query("INSERT INTO event (seq, at_ms, event, hash) VALUES (?, ?, ?, ?)")
@@ -138,6 +142,7 @@ impl EventLog {
     /// # Errors
     /// When the disk refuses.
     pub async fn add_traffic(&self, site: &SiteId, traffic: Traffic) -> Result<(), EventLogError> {
+        let _still = still();
         sqlx::query(
             "INSERT INTO traffic VALUES (?, ?, ?) ON CONFLICT (site) DO UPDATE SET \
              bytes_sent = bytes_sent + excluded.bytes_sent, \
@@ -157,6 +162,7 @@ impl EventLog {
     /// # Errors
     /// When the disk refuses.
     pub async fn traffic(&self, site: &SiteId) -> Result<Traffic, EventLogError> {
+        let _still = still();
         let row = sqlx::query("SELECT bytes_sent, bytes_received FROM traffic WHERE site = ?")
             .bind(site.as_str())
             .fetch_optional(&self.pool)

@@ -12,8 +12,8 @@ use crate::auditing::SessionAudit;
 use crate::conductor::Stopped;
 use crate::outgoing::{Outgoing, SendError};
 
-use crate::conductor::now;
 use crate::registry::Registry;
+use crate::surroundings::now;
 
 /// How long a fresh connection may take to say hello. Longer than any handshake, short for a silent stranger.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);

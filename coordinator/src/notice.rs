@@ -95,6 +95,9 @@ pub enum NoticeFormat {
     Plain,
     /// One JSON object a line, for programs.
     Json,
+    /// None: whoever runs the coordinator within its own process looks at the state.
+    #[value(skip)]
+    Silent,
 }
 
 impl Progress {
@@ -135,6 +138,7 @@ impl Notice {
         let line = match format {
             NoticeFormat::Json => serde_json::to_string(self).expect("notices are plain data"),
             NoticeFormat::Plain => self.to_string(),
+            NoticeFormat::Silent => return,
         };
         let mut output = std::io::stdout().lock();
         if let Err(error) = writeln!(output, "{line}").and_then(|()| output.flush()) {

@@ -4,8 +4,8 @@ use consilium_domain::SiteId;
 use consilium_protocol::{ToSite, bounded_reason};
 use consilium_transport::Connection;
 
-use crate::conductor::now;
 use crate::registry::Registry;
+use crate::surroundings::now;
 
 /// A new certificate for the site that this connection's certificate names, or why not.
 pub(crate) async fn renewed(

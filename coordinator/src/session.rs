@@ -23,10 +23,11 @@ use tokio::sync::Mutex;
 use crate::access::StudyAccess;
 use crate::aggregation::check_update;
 use crate::audited_access::AuditedAccess;
-use crate::conductor::{Desk, Stopped, now};
+use crate::conductor::{Desk, Stopped};
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 use crate::registry::Registry;
 use crate::renewing::renewed;
+use crate::surroundings::now;
 
 /// Messages of a site in a row that settle nothing: several times those of the longest fingerprints. Each costs a line of
 /// the audit log, so that a site which says more is cut off.

@@ -13,10 +13,10 @@ use consilium_protocol::Timestamp;
 use consilium_transport::Identity;
 use time::OffsetDateTime;
 
-use crate::conductor::now;
 use crate::registry::{Registry, SiteRecord, Terms, serial_of};
 use crate::remote::{RemoteArgs, site_command};
 use crate::state_dir::{StateDir, StateDirError};
+use crate::surroundings::now;
 
 /// Inviting, listing and revoking sites.
 #[derive(Debug, Clone, Args)]

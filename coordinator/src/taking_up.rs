@@ -3,7 +3,6 @@
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Event, Opening};
 
-use crate::conductor::now;
 use crate::event_log::{EventLog, EventLogError};
 use crate::report::{Report, ReportError};
 
@@ -18,9 +17,12 @@ pub enum TakeUpError {
     Replay,
 }
 
-/// Writes the first event: from now on the study's sites may enlist.
-pub(crate) async fn open(opening: Opening, log: &mut EventLog) -> Result<Coordinator, EventLogError> {
-    let at = now();
+/// Writes the first event, at time `at`: from then on the study's sites may enlist.
+pub(crate) async fn open(
+    opening: Opening,
+    log: &mut EventLog,
+    at: Timestamp,
+) -> Result<Coordinator, EventLogError> {
     log.append(at, &Event::Opened(Box::new(opening.clone()))).await?;
     Ok(Coordinator::open(at, opening))
 }
@@ -30,9 +32,12 @@ pub(crate) fn replay(events: Vec<(Timestamp, Event)>) -> Result<Coordinator, Tak
     Coordinator::replay(events).ok_or(TakeUpError::Replay)
 }
 
-/// Notes in `log` that the study goes on in this process.
-pub(crate) async fn resume(state: &mut Coordinator, log: &mut EventLog) -> Result<(), EventLogError> {
-    let at = now();
+/// Notes in `log` that the study goes on in this process, since `at`.
+pub(crate) async fn resume(
+    state: &mut Coordinator,
+    log: &mut EventLog,
+    at: Timestamp,
+) -> Result<(), EventLogError> {
     if state.admit(at, &Event::Resumed).is_ok() {
         log.append(at, &Event::Resumed).await?;
         for effect in state.apply(at, Event::Resumed) {
@@ -51,9 +56,13 @@ pub(crate) enum ReportOfLogError {
     Report(#[from] ReportError),
 }
 
-/// The report of `state` with the bytes the log has accounted for.
-pub(crate) async fn report(state: &Coordinator, log: &EventLog) -> Result<Report, ReportOfLogError> {
-    let mut report = Report::of(state, now())?;
+/// The report of `state` at time `at`, with the bytes the log has accounted for.
+pub(crate) async fn report(
+    state: &Coordinator,
+    log: &EventLog,
+    at: Timestamp,
+) -> Result<Report, ReportOfLogError> {
+    let mut report = Report::of(state, at)?;
     let sites: Vec<_> = state.roster().sites().cloned().collect();
     report.set_traffic(&log.accounts(&sites).await?);
     Ok(report)

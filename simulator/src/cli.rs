@@ -9,6 +9,7 @@ use consilium_data::Layout;
 use consilium_domain::{Arm, ClassBalance, Modality, Precision, Wire};
 use consilium_process::describe;
 
+use crate::dry_run::DryArgs;
 use crate::preset::Preset;
 use crate::{phantom, simulate};
 
@@ -121,6 +122,8 @@ pub(crate) struct SimulateArgs {
     /// Also train every site alone and all patients pooled, to see what federating bought.
     #[arg(long)]
     pub(crate) baselines: bool,
+    #[command(flatten)]
+    pub(crate) dry: DryArgs,
 }
 
 /// Options of `consilium phantom`.

@@ -7,6 +7,7 @@ mod baselines;
 mod child;
 mod cli;
 mod consortium;
+pub mod dry_run;
 mod phantom;
 mod preset;
 mod progress;

@@ -16,10 +16,15 @@ use consilium_weights::Weights;
 use crate::cli::SimulateArgs;
 use crate::consortium::Consortium;
 use crate::report::{PretrainedWeights, Simulation, SimulationReport};
-use crate::{baselines, sites, stand_in};
+use crate::{baselines, dry_run, sites, stand_in};
 
 /// Runs the simulation; Ctrl-C stops it with every process it started.
 pub(crate) fn main(args: SimulateArgs) -> anyhow::Result<ExitCode> {
+    if args.dry.dry_train {
+        let study = study(&args)?;
+        let out = create_out(args.out.as_deref())?;
+        return dry_run::plan(&args.dry, study, args.cases, &out);
+    }
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
     let code = runtime.block_on(async {
         tokio::select! {

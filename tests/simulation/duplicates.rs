@@ -95,11 +95,11 @@ pub(crate) fn copies(scene: &Scene, state: &Coordinator) -> Checked {
         let holders: Vec<SiteId> =
             holders.iter().filter(|(_, enlisted)| *enlisted).map(|(site, _)| site.clone()).collect();
         if holders.len() > 1 {
-            return Err(Violation::Copies { patient: *patient, holders });
+            return Err(Violation::Copies { patient: format!("{patient:?}"), holders });
         }
     }
     match gone.into_iter().find(|patient| !kept.contains_key(patient)) {
-        Some(patient) => Err(Violation::Copies { patient, holders: Vec::new() }),
+        Some(patient) => Err(Violation::Copies { patient: format!("{patient:?}"), holders: Vec::new() }),
         None => Ok(()),
     }
 }

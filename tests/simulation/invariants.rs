@@ -11,11 +11,8 @@ use consilium_domain::{Lane, OrderId, Round, SiteId, Study};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event, Gathering, Phase, RoundState};
 
-use crate::duplicates::copies;
 use crate::rates::Rates;
-use crate::scene::Scene;
 use crate::violation::{Checked, Violation};
-use crate::work;
 
 /// One line of the log: a time and an event, as the coordinator's store keeps them.
 pub(crate) fn log_line(at: Timestamp, event: &Event) -> String {
@@ -31,8 +28,9 @@ pub(crate) fn replayed(log: &[String]) -> Option<Coordinator> {
 
 /// Watches one study from its opening to its end.
 pub(crate) struct Checker {
-    scene: Scene,
     study: Study,
+    /// Looks for patients who are at several sites.
+    copies: Box<dyn Fn(&Coordinator) -> Checked>,
     shadow: Coordinator,
     aggregated: BTreeMap<Lane, Round>,
     pinned: Option<BTreeSet<SiteId>>,
@@ -44,12 +42,12 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// For the agreed study of `scene`; `first` is the log's first line.
-    pub(crate) fn new(scene: &Scene, first: &str) -> Self {
+    /// For the agreed `study`; `first` is the log's first line. `copies` looks for patients who are at several sites.
+    pub(crate) fn new(study: Study, copies: Box<dyn Fn(&Coordinator) -> Checked>, first: &str) -> Self {
         let shadow = replayed(&[first.to_owned()]).expect("a log begins with the opening");
         Self {
-            scene: scene.clone(),
-            study: scene.study(),
+            study,
+            copies,
             shadow,
             aggregated: BTreeMap::new(),
             pinned: None,
@@ -136,7 +134,7 @@ impl Checker {
         let enlisted: BTreeSet<SiteId> = state.roster().enlisted().map(|(site, _)| site.clone()).collect();
         let pinned = self.pinned.get_or_insert_with(|| enlisted.clone());
         must(*pinned == enlisted, || Violation::RosterChanged)?;
-        if self.scene.duplicates { copies(&self.scene, state) } else { Ok(()) }
+        (self.copies)(state)
     }
 
     /// The effects of one event, in their order.
@@ -170,7 +168,7 @@ impl Checker {
             let site = contribution.site.clone();
             let on_roster = self.pinned.as_ref().is_some_and(|pinned| pinned.contains(&site));
             let cohort = state.roster().member(&site).and_then(|member| member.cohort.as_ref());
-            let declared = cohort.map(|cohort| work::training_cases(cohort, &lane));
+            let declared = cohort.map(|cohort| cohort.counts(lane.modality).training(lane.fold).total());
             let fits = on_roster && self.study.trains(&site) && declared == Some(contribution.cases);
             must(fits, || Violation::Uninvited { lane, round, site })?;
         }

@@ -6,8 +6,6 @@ use consilium_domain::{Lane, OrderId, Round, SiteId};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::Event;
 
-use crate::duplicates::Patient;
-
 /// Something that must never happen has happened.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(dead_code, reason = "the fields are read by people, in a failing test's output")]
@@ -53,7 +51,7 @@ pub(crate) enum Violation {
     /// A site enlisted after the roster was pinned, or a pinned one disappeared.
     RosterChanged,
     /// Two sites take part with the same patient, or nobody has a patient that was excluded.
-    Copies { patient: Patient, holders: Vec<SiteId> },
+    Copies { patient: String, holders: Vec<SiteId> },
     /// The machine hands out an order whose answer it would not take.
     DeadOrder { site: SiteId, order: OrderId },
     /// Time is up for something, an event was handled, and yet it waits.

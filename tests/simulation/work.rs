@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{Arm, BlobRef, ClassCounts, CohortSummary, Digest, Lane, SiteId, Study, Task};
+use consilium_domain::{Arm, BlobRef, ClassCounts, CohortSummary, Digest, SiteId, Study, Task};
 use consilium_metrics::ScoreHistogram;
 use consilium_privacy::{Accumulator, Grid, LocalUpdate, UpdatePayload, most_update_bytes};
 use consilium_protocol::coordinator::{Contribution, FirstModels, Opening};
@@ -158,9 +158,4 @@ pub(crate) fn aggregate<'a>(
 
 fn grid(study: &Study) -> Grid {
     Grid::new(study.federation.fixed_point).expect("the study is checked")
-}
-
-/// Training cases by which `cohort` weighs in `lane`.
-pub(crate) fn training_cases(cohort: &CohortSummary, lane: &Lane) -> u32 {
-    cohort.counts(lane.modality).training(lane.fold).total()
 }

@@ -7,6 +7,7 @@ use consilium_domain::{Digest, Lane, Round, Study};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 
+use crate::duplicates::copies;
 use crate::invariants::{Checker, log_line};
 use crate::scene::{START, Scene};
 use crate::schedule::{Op, Schedule};
@@ -62,7 +63,7 @@ impl World {
         Self {
             scene: scene.clone(),
             now: START,
-            checker: Checker::new(scene, &line),
+            checker: Checker::new(scene.study(), copies_of(scene), &line),
             coordinator: Coordinator::open(START, opening),
             log: vec![line],
             effects: Vec::new(),
@@ -208,4 +209,10 @@ impl World {
         arrivals.extend(self.aggregations.front().map(|_| Arrival::Aggregated));
         arrivals
     }
+}
+
+/// What is checked of patients that the sites of `scene` share.
+fn copies_of(scene: &Scene) -> Box<dyn Fn(&Coordinator) -> Checked> {
+    let scene = scene.clone();
+    Box::new(move |state| if scene.duplicates { copies(&scene, state) } else { Ok(()) })
 }

@@ -106,7 +106,7 @@ fn what_is_found_outside_the_hours_waits_for_them() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let ending = runtime.block_on(consilium_client::run(
             config,
-            RunOptions { once: true, clock },
+            RunOptions { once: true, clock, ..RunOptions::default() },
             std::future::pending(),
         ));
         runtime.shutdown_background();

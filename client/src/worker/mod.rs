@@ -1,5 +1,6 @@
 //! The thread that works: preparing data, training, scoring, fusing. One job at a time, never on the runtime.
 
+mod dry;
 mod fusing;
 mod preparing;
 mod scoring;
@@ -18,9 +19,11 @@ use consilium_protocol::Outcome;
 use consilium_weights::{Weights, WeightsError};
 use tokio::sync::mpsc;
 
+use crate::dry_training::DryTraining;
 use crate::predictions::{Predictions, PredictionsError};
 use crate::residuals::ResidualsError;
 use crate::study_data::{Intake, StudyData};
+use dry::DryBench;
 use training::TrainingWork;
 use valve::Valve;
 
@@ -97,22 +100,22 @@ pub(crate) struct Workplace {
     pub(crate) device: ComputeDevice,
 }
 
-/// A handle to the thread. Dropping it asks running work to stop.
+/// A handle to the thread, or to what stands in for it. Dropping it asks running work to stop.
 pub(crate) struct Worker {
-    jobs: std::sync::mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
     valve: Arc<Valve>,
 }
 
 impl Worker {
     /// Starts the thread; results arrive at the receiver.
     pub(crate) fn start(workplace: Workplace) -> (Self, mpsc::UnboundedReceiver<Done>) {
-        let (jobs, queue) = std::sync::mpsc::channel();
+        let (jobs, mut queue) = mpsc::unbounded_channel();
         let (done, results) = mpsc::unbounded_channel();
         let valve = Arc::new(Valve::default());
         let mut bench =
             Bench { workplace, cache: None, intake: None, prepared: None, base: None, valve: valve.clone() };
         std::thread::spawn(move || {
-            while let Ok(job) = queue.recv() {
+            while let Some(job) = queue.blocking_recv() {
                 if bench.valve.pass().is_break() {
                     return;
                 }
@@ -122,6 +125,18 @@ impl Worker {
             }
         });
         (Self { jobs, valve }, results)
+    }
+
+    /// Starts a worker that only takes the time: see [`DryTraining`].
+    pub(crate) fn start_dry(
+        workplace: Workplace,
+        training: DryTraining,
+    ) -> (Self, mpsc::UnboundedReceiver<Done>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (done, results) = mpsc::unbounded_channel();
+        let Workplace { site, residuals, .. } = workplace;
+        tokio::spawn(DryBench { site, residuals, training, study: None }.serve(queue, done));
+        (Self { jobs, valve: Arc::default() }, results)
     }
 
     /// Gives the thread something to do. At most one order is under way, so the queue holds one job.

@@ -1,5 +1,6 @@
 //! A training order: from the round's model to a sealed update.
 
+use std::path::Path;
 use std::time::Instant;
 
 use consilium_domain::{BlobRef, ClassCounts, Lane, OrderId, Round, Seed, Study, Training, Wire};
@@ -52,7 +53,8 @@ impl Bench {
         drop(training);
         let grid = Grid::new(study.federation.fixed_point)?;
         let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
-        let (payload, sealed) = self.sealed(prepared, work, update.clip(grid).quantise())?.into_parts();
+        let sealed = seal(&self.workplace.residuals, study, work, update.clip(grid).quantise())?;
+        let (payload, sealed) = sealed.into_parts();
         let outcome = Outcome::Trained(TrainingOutcome {
             update: BlobRef::of(&payload),
             cases: sealed.cases,
@@ -112,33 +114,34 @@ impl Bench {
             }
         }
     }
+}
 
-    /// Packs the update as the study's wire says. What it cannot tell is durable before the update can leave.
-    #[tracing::instrument(level = "debug", name = "pack", skip_all)]
-    fn sealed(
-        &self,
-        prepared: &Prepared,
-        work: &TrainingWork<'_>,
-        update: ProtectedUpdate,
-    ) -> Result<UpdateEnvelope, WorkError> {
-        let (study, coordinates) = (&prepared.study, update.coordinates());
-        let TrainingWork { lane, round, packs, .. } = *work;
-        let wire = study.federation.wire;
-        if !packs && wire == Wire::F32 {
-            return Ok(update.seal());
-        }
-        let residuals = Residuals::of(&self.workplace.residuals, study.hash());
-        let before = match wire {
-            Wire::Int8 => residuals.before(lane, round, coordinates)?,
-            Wire::F32 | Wire::Bf16 => None,
-        };
-        let Packed { envelope, residual, relative_error } = update.pack(wire, before.as_ref())?;
-        if let Some(residual) = residual {
-            residuals.keep(lane, round, &residual)?;
-        }
-        let bytes = envelope.payload().len();
-        let share = format!("{:.4}", bytes as f64 / UpdatePayload::bytes(coordinates) as f64);
-        tracing::info!(%lane, %round, wire = wire.name(), bytes, share, relative_error, "update packed");
-        Ok(envelope)
+/// Packs the update as the study's wire says. What it cannot tell is durable in the folder `residuals` before the update
+/// can leave.
+#[tracing::instrument(level = "debug", name = "pack", skip_all)]
+pub(super) fn seal(
+    residuals: &Path,
+    study: &Study,
+    work: &TrainingWork<'_>,
+    update: ProtectedUpdate,
+) -> Result<UpdateEnvelope, WorkError> {
+    let coordinates = update.coordinates();
+    let TrainingWork { lane, round, packs, .. } = *work;
+    let wire = study.federation.wire;
+    if !packs && wire == Wire::F32 {
+        return Ok(update.seal());
     }
+    let residuals = Residuals::of(residuals, study.hash());
+    let before = match wire {
+        Wire::Int8 => residuals.before(lane, round, coordinates)?,
+        Wire::F32 | Wire::Bf16 => None,
+    };
+    let Packed { envelope, residual, relative_error } = update.pack(wire, before.as_ref())?;
+    if let Some(residual) = residual {
+        residuals.keep(lane, round, &residual)?;
+    }
+    let bytes = envelope.payload().len();
+    let share = format!("{:.4}", bytes as f64 / UpdatePayload::bytes(coordinates) as f64);
+    tracing::info!(%lane, %round, wire = wire.name(), bytes, share, relative_error, "update packed");
+    Ok(envelope)
 }

@@ -15,6 +15,7 @@ use sqlx::{Executor, Row};
 
 use super::record::{SiteRecord, SiteState};
 use super::standing::Standing;
+use crate::surroundings::still;
 
 /// The layout below; another number is another program's database.
 const FORMAT: i64 = 1;
@@ -110,6 +111,7 @@ pub(super) struct NewCertificate<'a> {
 
 impl Database {
     pub(super) async fn open(path: &Path) -> Result<Self, RegistryError> {
+        let _still = still();
         // Made first with the right mode; SQLite gives its other files the same one.
         match create(path, "", Readers::Owner) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -305,6 +307,7 @@ impl Database {
         software: &str,
         at: Timestamp,
     ) -> Result<(), RegistryError> {
+        let _still = still();
         let work = async {
             let mut change = self.pool.begin().await?;
             sqlx::query(
@@ -356,6 +359,7 @@ impl Database {
         &self,
         query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
     ) -> Result<Vec<SqliteRow>, RegistryError> {
+        let _still = still();
         query.fetch_all(&self.pool).await.map_err(|source| self.database(source))
     }
 

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Registry;
-use crate::conductor::now;
+use crate::surroundings::now;
 
 /// Applicants who are being answered at once: the answer waits for their good-bye.
 const MAX_ANSWERING: usize = 8;

@@ -12,7 +12,7 @@ use super::*;
 
 /// Any day will do, as long as the issuing certificate is valid on it.
 fn today() -> Timestamp {
-    crate::conductor::now()
+    crate::surroundings::now()
 }
 
 const HOUR: u32 = 3_600;

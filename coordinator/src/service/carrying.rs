@@ -23,6 +23,7 @@ use crate::event_log::{EventLog, EventLogError};
 use crate::notice::Notice;
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
+use crate::surroundings::now;
 use crate::taking_up::{self, ReportOfLogError, TakeUpError};
 
 /// How long the sessions of a study that is over may take to end: no site can hold up the report by not reading.
@@ -178,7 +179,7 @@ impl Service {
             None if !begin => return Ok(Life::Submitted),
             None => {
                 let models = entry.submission.models.clone();
-                taking_up::open(Opening { study: Study::clone(study), models }, &mut log).await?
+                taking_up::open(Opening { study: Study::clone(study), models }, &mut log, now()).await?
             }
             Some(_) => {
                 let mut state = taking_up::replay(events)?;
@@ -188,7 +189,7 @@ impl Service {
                     self.conclude(&entry.folder, &state, &log).await?;
                     return Ok(Life::Over(Box::new(overview::summary(entry, Some(&state)))));
                 }
-                taking_up::resume(&mut state, &mut log).await?;
+                taking_up::resume(&mut state, &mut log, now()).await?;
                 state
             }
         };
@@ -299,7 +300,7 @@ impl Service {
         if folder.report().exists() {
             return Ok(());
         }
-        let report = taking_up::report(state, log).await?;
+        let report = taking_up::report(state, log, now()).await?;
         let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
         folder.write_report(&text)?;
         self.teller.of(state.hash()).tell(Notice::Report(folder.report()));

@@ -13,9 +13,9 @@ use super::Service;
 use super::carrying::{Entry, Life, reread};
 use super::overview;
 use super::shelf::StudyFolder;
-use crate::conductor::now;
 use crate::report::Report;
 use crate::session::Sessions;
+use crate::surroundings::now;
 use crate::taking_up;
 
 /// What is needed to look at a study, without holding up the others.
@@ -79,7 +79,7 @@ impl Service {
             return text.map_err(|error| AdminRefusal::Failed(format!("{}: {error}", written.display())));
         }
         let (state, log) = reread(&folder).await.map_err(|error| AdminRefusal::Failed(describe(&error)))?;
-        let report = taking_up::report(&state, &log).await;
+        let report = taking_up::report(&state, &log, now()).await;
         let report = report.map_err(|error| AdminRefusal::Failed(describe(&error)))?;
         in_the_background(move || Ok(report)).await
     }

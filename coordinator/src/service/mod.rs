@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use consilium_audit::AuditError;
 use consilium_pki::Lifetime;
-use consilium_transport::{Identity, IdentityError, Refusals, Tuning};
+use consilium_transport::{Identity, IdentityError, Refusals, Sockets, Tuning};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::auditing::Audit;
@@ -133,7 +133,7 @@ pub async fn serve(
     let registry = Registry::open(&state.registry(), Some(identity.clone()), terms).await?;
     registry.recorded_in(audit.clone());
     let mut door = Door::open(
-        (config.listen, config.listen_tcp),
+        (config.listen, config.listen_tcp, Sockets::default()),
         &identity,
         registry.clone(),
         config.tuning,

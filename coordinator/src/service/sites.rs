@@ -4,8 +4,8 @@ use consilium_domain::SiteId;
 use consilium_protocol::admin::{AdminRefusal, JoinInvitation, RegisteredSite, RevokedCertificate};
 
 use super::Service;
-use crate::conductor::now;
 use crate::registry::{AddSiteError, RegistryError, SiteRecord, serial_of};
+use crate::surroundings::now;
 
 /// Most addresses of one coordinator in a token: a name and a few addresses for sites without name service.
 const MAX_ADDRESSES: usize = 8;

@@ -13,9 +13,9 @@ use super::Service;
 use super::carrying::{Entry, Life};
 use super::overview;
 use super::shelf::{StudyFolder, Submission};
-use crate::conductor::now;
 use crate::config::parse_study;
 use crate::first_models::first_models;
+use crate::surroundings::now;
 use crate::weights::stored_weights;
 
 /// Studies that may be under way or wait at once: each that runs has a log and a conductor of its own.

@@ -21,6 +21,7 @@ use crate::link::{Greeting, Link, LinkKind, tcp};
 use crate::peer::{CertificateNameError, Peer};
 use crate::proxy::{self, Proxy, ProxyError};
 use crate::shown::{self, Shown, ShownCertificate};
+use crate::sockets::Sockets;
 use crate::tls::{self, TlsError};
 use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 
@@ -151,6 +152,7 @@ pub(crate) struct Caller {
     tls: Arc<rustls::ClientConfig>,
     shown: Shown,
     tuning: Tuning,
+    sockets: Sockets,
 }
 
 impl Caller {
@@ -169,7 +171,13 @@ impl Caller {
             return Err(ConnectError::NotACaller(identity.role().clone()));
         }
         let (tls, shown) = shown::client(identity, protocol)?;
-        Ok(Self { tls: Arc::new(tls), shown, tuning })
+        Ok(Self { tls: Arc::new(tls), shown, tuning, sockets: Sockets::default() })
+    }
+
+    /// Over the UDP of `sockets`.
+    pub(crate) fn over(mut self, sockets: Sockets) -> Self {
+        self.sockets = sockets;
+        self
     }
 
     /// The certificate that the last handshake showed, if it came that far.
@@ -177,7 +185,7 @@ impl Caller {
         self.shown.last()
     }
 
-    async fn over(&self, socket: TcpStream, address: SocketAddr) -> Result<Connection, ConnectError> {
+    async fn on(&self, socket: TcpStream, address: SocketAddr) -> Result<Connection, ConnectError> {
         self.shown.forget();
         let dialled = tcp::dial(socket, address, self.tls.clone(), self.tuning).await;
         let (link, greeting) = dialled.map_err(|reason| self.refused(address, reason))?;
@@ -220,7 +228,7 @@ impl Calling for Caller {
         config.transport_config(self.tuning.transport(Side::Client));
         self.shown.forget();
         let socket = |source| ConnectError::Socket { address, source };
-        let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
+        let endpoint = endpoint::open(&self.sockets, any_port_for(address), None).map_err(socket)?;
         let dialling = endpoint
             .connect_with(config, address, Role::COORDINATOR_HOST)
             .map_err(|error| ConnectError::Dial { address, problem: error.to_string() })?;
@@ -237,7 +245,7 @@ impl Calling for Caller {
             let unreachable = |source| ConnectError::Unreachable { address, source };
             let socket = TcpStream::connect(address).await.map_err(unreachable)?;
             endpoint::prompt(&socket).map_err(unreachable)?;
-            self.over(socket, address).await
+            self.on(socket, address).await
         };
         in_time(address, dialling).await
     }
@@ -251,7 +259,7 @@ impl Calling for Caller {
     ) -> Result<Connection, ConnectError> {
         let dialling = async {
             let socket = proxy::open(proxy, address, host, port).await?;
-            self.over(socket, address).await
+            self.on(socket, address).await
         };
         in_time(address, dialling).await
     }

@@ -8,6 +8,8 @@ use quinn::{Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::sockets::Sockets;
+
 /// A burst of one window at 1 Gbit/s is gone in 30 ms: 4 MiB let this process sleep that long without losing it.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
@@ -15,8 +17,17 @@ const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// are not turned away by the system.
 const TCP_BACKLOG: i32 = 1024;
 
-/// Opens a UDP socket on `address`; port 0 takes any. Must be called inside a tokio runtime.
-pub(crate) fn open(address: SocketAddr, server: Option<ServerConfig>) -> io::Result<Endpoint> {
+/// Opens one of `sockets` on `address`; port 0 takes any. Must be called inside a tokio runtime.
+pub(crate) fn open(
+    sockets: &Sockets,
+    address: SocketAddr,
+    server: Option<ServerConfig>,
+) -> io::Result<Endpoint> {
+    if let Some(socket) = sockets.in_memory(address) {
+        // Tokio's clock is quinn's too, so that time stands still for both of them or for neither.
+        let runtime = Arc::new(TokioRuntime);
+        return Endpoint::new_with_abstract_socket(EndpointConfig::default(), server, socket?, runtime);
+    }
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     serve_both_families(&socket, address);
     enlarge(&socket);

@@ -10,6 +10,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::peer::Peer;
+use crate::sockets::Sockets;
 
 /// Knows which certificates were revoked. Asked in every handshake, so it must answer at once.
 pub trait Doorkeeper: Send + Sync {
@@ -22,6 +23,7 @@ pub trait Doorkeeper: Send + Sync {
 pub struct Entrance {
     pub(crate) doorkeeper: Option<Arc<dyn Doorkeeper>>,
     pub(crate) joins: bool,
+    pub(crate) sockets: Sockets,
 }
 
 impl Entrance {
@@ -36,6 +38,13 @@ impl Entrance {
     #[must_use]
     pub const fn with_joins(mut self) -> Self {
         self.joins = true;
+        self
+    }
+
+    /// Listens over the UDP of `sockets` instead of the system's.
+    #[must_use]
+    pub fn over(mut self, sockets: Sockets) -> Self {
+        self.sockets = sockets;
         self
     }
 }

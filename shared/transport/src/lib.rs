@@ -32,6 +32,7 @@ mod reception;
 mod refusals;
 mod renewal;
 mod shown;
+mod sockets;
 mod tls;
 mod tuning;
 
@@ -59,5 +60,6 @@ pub use proxy::{NoProxyAddress, Proxy, ProxyChoice, ProxyError};
 pub use refusals::{RefusalCause, Refusals};
 pub use renewal::RenewalError;
 pub use shown::ShownCertificate;
+pub use sockets::{Inbox, MemoryNetwork, Sockets};
 pub use tls::TlsError;
 pub use tuning::{Congestion, Tuning, UnknownCongestion};

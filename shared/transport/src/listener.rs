@@ -25,6 +25,7 @@ use crate::peer::CertificateNameError;
 use crate::probe::ProbeDesk;
 use crate::reception::{Met, Reception, Unmet};
 use crate::refusals::{RefusalCause, Refusals};
+use crate::sockets::Sockets;
 use crate::tls::{self, TlsError};
 use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 
@@ -201,7 +202,7 @@ impl Listener {
         let faces = tcp::Faces { strict, joining };
         let mut config = ServerConfig::with_crypto(Arc::new(quic));
         config.transport_config(tuning.transport(Side::Coordinator)).max_incoming(MAX_HANDSHAKES);
-        let (endpoint, tcp) = sockets(udp, tcp, &config)?;
+        let (endpoint, tcp) = open_sockets(&entrance.sockets, udp, tcp, &config)?;
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
 
         let (ready, arrivals) = mpsc::channel(MAX_HANDSHAKES);
@@ -279,13 +280,15 @@ impl Drop for Listener {
 }
 
 /// The sockets for UDP `udp` and TCP `tcp`.
-fn sockets(
+fn open_sockets(
+    sockets: &Sockets,
     udp: SocketAddr,
     tcp: Option<SocketAddr>,
     config: &ServerConfig,
 ) -> Result<(Endpoint, Option<TcpListener>), BindError> {
     let open_udp = || {
-        endpoint::open(udp, Some(config.clone())).map_err(|source| BindError::Socket { address: udp, source })
+        endpoint::open(sockets, udp, Some(config.clone()))
+            .map_err(|source| BindError::Socket { address: udp, source })
     };
     let endpoint = open_udp()?;
     let Some(tcp) = tcp else { return Ok((endpoint, None)) };

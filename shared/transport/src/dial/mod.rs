@@ -21,6 +21,7 @@ use crate::join::{self, JoinCaller, JoinError, JoinToken, Joined};
 use crate::probe::Probe;
 use crate::proxy::{Proxy, ProxyChoice};
 use crate::shown::ShownCertificate;
+use crate::sockets::Sockets;
 use crate::tuning::{HANDSHAKE_TIMEOUT, Tuning};
 
 /// How long QUIC may take while there are other ways: several round trips of a satellite link, and short enough that
@@ -139,9 +140,23 @@ impl Dialler {
     /// # Errors
     /// With what every way met.
     pub async fn connect(&self, identity: &Identity, memory: &LinkMemory) -> Result<Connection, DialError> {
+        self.connect_over(&Sockets::default(), identity, memory).await
+    }
+
+    /// As [`Dialler::connect`], with the UDP of `sockets`.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`].
+    pub async fn connect_over(
+        &self,
+        sockets: &Sockets,
+        identity: &Identity,
+        memory: &LinkMemory,
+    ) -> Result<Connection, DialError> {
         let caller = Caller::to_work(identity, self.tuning).map_err(|error| DialError {
             attempts: vec![Attempt { way: Way::Quic, target: self.host.clone(), problem: error.to_string() }],
         })?;
+        let caller = caller.over(sockets.clone());
         self.first(&caller, memory).await
     }
 

@@ -22,6 +22,7 @@ use crate::dial::Calling;
 use crate::endpoint;
 use crate::link::LinkKind;
 use crate::proxy::{self, Proxy};
+use crate::sockets::Sockets;
 use crate::tls;
 use crate::tuning::{HANDSHAKE_TIMEOUT, Side, Tuning};
 
@@ -92,7 +93,7 @@ impl Calling for JoinCaller {
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.tuning.transport(Side::Client));
         let socket = |source| JoinError::Socket { address, source };
-        let endpoint = endpoint::open(any_port_for(address), None).map_err(socket)?;
+        let endpoint = endpoint::open(&Sockets::default(), any_port_for(address), None).map_err(socket)?;
         let dialling = endpoint.connect_with(config, address, Role::COORDINATOR_HOST).map_err(|error| {
             JoinError::NotTheCoordinator { address, problem: format!("it cannot be dialled: {error}") }
         })?;
