@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::by_hand::{SITES, notices};
-use crate::every_write::{Blame, Fate, kill_at_each};
+use crate::every_write::{Blame, Fate, kill_at_each, turn};
 use crate::evidence::{
     assert_nothing_asked_again, assert_nothing_uploaded_twice, finished_trainings, half_trained,
 };
@@ -19,6 +19,7 @@ fn a_client_may_be_killed_at_every_durable_write() {
     if !is_possible() {
         return;
     }
+    let _turn = turn();
     let (doomed_site, other_site) = (SITES[0], SITES[1]);
     let calm = Run::new(0);
     let coordinator = calm.coordinator();

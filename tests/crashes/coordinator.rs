@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::by_hand::{SITES, notices};
-use crate::every_write::{Blame, Fate, kill_at_each};
+use crate::every_write::{Blame, Fate, kill_at_each, turn};
 use crate::evidence::{assert_nothing_asked_again, assert_nothing_uploaded_twice};
 use crate::killer::{Point, is_possible};
 use crate::study::{Run, assert_same, ended};
@@ -17,6 +17,7 @@ fn a_coordinator_may_be_killed_at_every_durable_write() {
     if !is_possible() {
         return;
     }
+    let _turn = turn();
     let calm = Run::new(0);
     let clients = SITES.map(|site| calm.client(site));
     ended(calm.doomed_coordinator(None), clients.into());

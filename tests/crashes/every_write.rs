@@ -1,8 +1,8 @@
 //! One study for every durable write of a daemon, several at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::killer::{Moment, Point};
 use crate::study::Run;
@@ -21,6 +21,12 @@ pub(crate) enum Fate {
 /// Set, a daemon is killed before every durable write too. What it leaves on the disk is what a kill after the write
 /// before leaves; only what it has told the others in between is more.
 const THOROUGH: &str = "CONSILIUM_CRASHES_THOROUGH";
+
+/// Held by the one test that runs studies now: two would call at each other's addresses and wait for each other's work.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Kills after each of `writes` durable writes. `study` runs one study of them, in the place of that number, and panics
 /// where it does not end as it should.
