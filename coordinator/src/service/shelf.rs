@@ -14,6 +14,7 @@ use consilium_protocol::coordinator::FirstModels;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{StudyFileError, read_study};
+use crate::whole_file::write_whole;
 
 /// Where a study is prepared. A crash leaves it behind; the next submission clears it.
 const PREPARING: &str = ".preparing";
@@ -78,11 +79,8 @@ impl StudyFolder {
 
     /// Writes the report whole or not at all.
     pub(super) fn write_report(&self, text: &str) -> Result<(), ShelfError> {
-        let temporary = self.0.join("report.json.new");
-        write_durably(&temporary, text)?;
         let path = self.report();
-        fs::rename(&temporary, &path).map_err(|source| ShelfError::Io { path, source })?;
-        sync_folder(&self.0)
+        write_whole(&path, text).map_err(|source| ShelfError::Io { path, source })
     }
 }
 
