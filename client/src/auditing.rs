@@ -82,10 +82,11 @@ impl Auditor {
         self.write(Record::ConnectionClosed { peer, bytes_sent, bytes_received }).await
     }
 
-    /// What the worker has found, so that an update's record can say what it is.
-    pub(crate) fn worked(&mut self, order: OrderId, outcome: &Outcome) {
+    /// `outcome` is about to leave as the answer to `order`, so that the records can say what it is.
+    pub(crate) fn recall(&mut self, order: &WorkOrder, outcome: &Outcome) {
+        self.order = Some(order.clone());
         if let Outcome::Trained(training) = outcome {
-            self.trained = Some((order, training.clone()));
+            self.trained = Some((order.id, training.clone()));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The client's life: one study after another, each with a participant, a worker and as many connections as it takes.
 
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::auditing::Auditor;
 use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
 use crate::dry_training::DryTraining;
+use crate::outbox::{Outbox, OutboxError};
 use crate::renewal::Renewal;
 use crate::session::Client;
 use crate::steward::{Clock, DecisionsError, Steward};
@@ -61,6 +63,9 @@ pub enum DaemonError {
     /// Nobody could stop the client.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The outbox: what was computed cannot be kept, so it is not sent either.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
     /// The worker thread died.
     #[error("the worker ended abnormally; see the log, and start the client again")]
     WorkerDied,
@@ -101,6 +106,8 @@ pub async fn run(
     let store = BlobStore::open(&config.state.join("blobs"))?;
     store.discard_partials()?;
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
+    // After the audit log, which no second process of this site opens.
+    let outbox = Outbox::open(&config.state.join("outbox")).await?;
     let (socket, requests) = serve(&config.state)?;
     let RunOptions { once, sockets, dry_training, .. } = options;
     match &dry_training {
@@ -116,6 +123,7 @@ pub async fn run(
         renewal,
         site,
         store,
+        outbox,
         steward,
         auditor,
         sockets,
@@ -139,7 +147,10 @@ pub(crate) struct House {
     pub(crate) identity: Identity,
     pub(crate) renewal: Renewal,
     pub(crate) site: SiteId,
+    /// Models that were fetched.
     pub(crate) store: BlobStore,
+    /// Answers that were not acknowledged yet.
+    pub(crate) outbox: Outbox,
     pub(crate) steward: Steward,
     pub(crate) auditor: Auditor,
     pub(crate) sockets: Sockets,
@@ -149,6 +160,11 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Where trainings stand between two epochs.
+    pub(crate) fn half_trained(&self) -> PathBuf {
+        self.config.state.join("half-trained")
+    }
+
     /// One study after another, or one.
     async fn take_part(
         &mut self,

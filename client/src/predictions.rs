@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use consilium_domain::{Arm, ChosenModel, Label};
 use serde::{Deserialize, Serialize};
 
+use crate::durable::Draft;
 use crate::study_data::CaseSet;
 
 /// One patient's probability under one model.
@@ -57,9 +58,13 @@ impl Predictions {
     ) -> Result<(), PredictionsError> {
         let path = self.path(model, set);
         let failed = |source| PredictionsError::Io { action: "stored", path: path.clone(), source };
-        let text = serde_json::to_vec(scored).expect("patients are text keys");
-        let draft = path.with_extension("draft");
-        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)
+        // Durable before the scores are told: a fusion without them would be a subset that nobody notices.
+        let write = || -> io::Result<()> {
+            let mut draft = Draft::begin(&path)?;
+            serde_json::to_writer(&mut draft, scored)?;
+            draft.keep()
+        };
+        write().map_err(failed)
     }
 
     /// What `model` said of `set`; empty when it was never asked, as for a set without patients.

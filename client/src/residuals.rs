@@ -4,16 +4,13 @@
 //! The file of the round before is kept too, so that a round which is trained again, after a power cut, starts from
 //! what it started from the first time and gives the same update.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use consilium_domain::{Digest, Lane, Round, StudyHash};
-use consilium_privacy::{PrivateSink, Residual, ResidualError};
+use consilium_domain::{Lane, Round, StudyHash};
+use consilium_privacy::{Residual, ResidualError};
 
-/// Bytes of the digest that ends a file: disks rot.
-const DIGEST_BYTES: usize = 32;
+use crate::durable::{self, Draft, SealedError};
 
 /// Why rounding errors cannot be kept or found.
 #[derive(Debug, thiserror::Error)]
@@ -30,23 +27,6 @@ pub(crate) enum ResidualsError {
 pub(crate) struct Residuals {
     folder: PathBuf,
 }
-
-/// A file in the making, in memory.
-#[derive(Default)]
-struct Draft(Vec<u8>);
-
-impl Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// It is written into a file of this folder, and nowhere else.
-impl PrivateSink for Draft {}
 
 impl Residuals {
     /// The folder of `study` under `folder`. It is made when something is kept.
@@ -65,11 +45,11 @@ impl Residuals {
             return Ok(None);
         };
         let path = self.path(lane, last);
-        let content = fs::read(&path).map_err(|source| failed("read", &path, source))?;
-        let (content, _) = content
-            .split_last_chunk::<DIGEST_BYTES>()
-            .filter(|(content, digest)| Digest::of(content).as_bytes() == *digest)
-            .ok_or_else(|| ResidualsError::Damaged { path: path.clone() })?;
+        let content = durable::open_sealed(&path).map_err(|error| match error {
+            SealedError::Io(source) => failed("read", &path, source),
+            SealedError::Damaged => ResidualsError::Damaged { path: path.clone() },
+        })?;
+        let Some(content) = content else { return Ok(None) };
         let residual = Residual::read(content, coordinates)
             .map_err(|source| ResidualsError::Unusable { path: path.clone(), source })?;
         Ok(Some(residual))
@@ -78,52 +58,33 @@ impl Residuals {
     /// Keeps what the update of `lane` in `round` could not tell, durably, and forgets what no round needs any more.
     pub(crate) fn keep(&self, lane: &Lane, round: Round, residual: &Residual) -> Result<(), ResidualsError> {
         let path = self.path(lane, round.0);
-        self.write(&path, residual).map_err(|source| failed("stored", &path, source))?;
+        write(&path, residual).map_err(|source| failed("stored", &path, source))?;
         let mut before: Vec<u16> = self.rounds(lane)?.into_iter().filter(|kept| *kept < round.0).collect();
         before.sort_unstable();
         before.pop();
         for old in before {
             let path = self.path(lane, old);
-            fs::remove_file(&path).map_err(|source| failed("deleted", &path, source))?;
+            durable::remove(&path).map_err(|source| failed("deleted", &path, source))?;
         }
         Ok(())
     }
 
-    fn write(&self, path: &Path, residual: &Residual) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let mut draft = Draft::default();
-        residual.keep(&mut draft)?;
-        let digest = Digest::of(&draft.0);
-        let unfinished = path.with_extension("draft");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&draft.0)?;
-        file.write_all(digest.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        File::open(&self.folder)?.sync_all()
-    }
-
     /// The rounds of `lane` of which something is kept.
     fn rounds(&self, lane: &Lane) -> Result<Vec<u16>, ResidualsError> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(failed("listed", &self.folder, source)),
-        };
+        let names = durable::names(&self.folder).map_err(|source| failed("listed", &self.folder, source))?;
         let prefix = prefix(lane);
-        let mut rounds = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|source| failed("listed", &self.folder, source))?.file_name();
-            let round = name.to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u16>().ok());
-            rounds.extend(round);
-        }
-        Ok(rounds)
+        Ok(names.iter().filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect())
     }
 
     fn path(&self, lane: &Lane, round: u16) -> PathBuf {
         self.folder.join(format!("{}{round}", prefix(lane)))
     }
+}
+
+fn write(path: &Path, residual: &Residual) -> io::Result<()> {
+    let mut draft = Draft::begin(path)?;
+    residual.keep(&mut draft)?;
+    draft.seal()
 }
 
 fn prefix(lane: &Lane) -> String {
@@ -136,6 +97,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> ResidualsErro
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use consilium_domain::{Arm, FixedPoint, Fold, Modality, Wire};

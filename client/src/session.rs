@@ -3,6 +3,8 @@
 //! What is to be said and when is `consilium_protocol::participant`'s to decide, whether it may leave the steward's and
 //! the gate's; this file moves bytes.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use consilium_domain::{BlobRef, OrderId, Study};
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{DETAILS_SINCE, ToCoordinator, ToSite};
+use consilium_protocol::{ToCoordinator, ToSite};
 use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
 use tokio::sync::mpsc;
 
@@ -49,8 +51,6 @@ pub(crate) struct Client<'a> {
     inputs: VecDeque<Input>,
     /// The pretrained backbone, once fetched.
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
-    /// The update of the answer that waits for its acknowledgement.
-    uploaded: Option<(OrderId, BlobRef)>,
     /// Whether the coordinator reads packed updates.
     packs: bool,
     /// Whether it reads sums beyond histograms.
@@ -80,6 +80,7 @@ impl<'a> Client<'a> {
             folders: config.data.clone(),
             predictions: config.state.join("predictions"),
             residuals: config.state.join("residuals"),
+            half_trained: house.half_trained(),
             fingerprint_key: config.identity.join("fingerprint.key"),
             cache: config.state.join("cache"),
             cache_settings: config.cache,
@@ -89,7 +90,7 @@ impl<'a> Client<'a> {
             None => Worker::start(workplace),
             Some(training) => Worker::start_dry(workplace, training),
         };
-        let (transfers, transferred) = Transfers::new(house.store.clone());
+        let (transfers, transferred) = Transfers::new(house.store.clone(), house.outbox.updates().clone());
         Self {
             participant: Participant::new(house.site.clone(), SOFTWARE.to_owned()),
             worker: Some(worker),
@@ -103,7 +104,6 @@ impl<'a> Client<'a> {
             held: false,
             inputs: VecDeque::new(),
             base: None,
-            uploaded: None,
             packs: false,
             reads_details: false,
             cut: false,
@@ -349,7 +349,7 @@ impl<'a> Client<'a> {
             Ok(replies) => replies,
             Err(error) => return Ok(Err(error.into())),
         };
-        self.settle(message).await;
+        self.settle(message).await?;
         for reply in replies {
             if let Err(error) = self.send(reply, link).await? {
                 return Ok(Err(error));
@@ -383,7 +383,9 @@ impl<'a> Client<'a> {
             ),
             Word::Approved => {
                 tracing::info!(hash = %study.hash(), name = study.name, "this site agrees to the study");
-                self.gate.approve(study.clone());
+                let study = study.clone();
+                self.recover(study.hash()).await?;
+                self.gate.approve(study);
                 self.inputs.push_back(Input::Approved);
             }
             Word::Refused(reason) => {
@@ -425,6 +427,9 @@ impl<'a> Client<'a> {
         action: Action,
         link: &mut Link<'_>,
     ) -> Result<Result<(), LinkError>, DaemonError> {
+        if let Action::Upload { order, .. } | Action::Send(ToCoordinator::Answer { order, .. }) = &action {
+            self.recall(*order);
+        }
         match action {
             Action::Send(message) => return self.send(message, link).await,
             Action::Judge(study) => {
@@ -504,69 +509,11 @@ impl<'a> Client<'a> {
     async fn upload(&mut self, order: OrderId, blob: BlobRef, link: &Link<'_>) -> Result<(), DaemonError> {
         let House { steward, auditor, .. } = &mut *self.house;
         match self.gate.upload(order, blob, steward, auditor, &self.transfers, link).await? {
-            Passage::Gone => self.uploaded = Some((order, blob)),
+            Passage::Gone => {}
             Passage::NotNow => self.cut = true,
             Passage::Never(reason) => self.inputs.push_back(Input::UploadFailed { order, reason }),
         }
         Ok(())
-    }
-
-    /// Turns a result of the worker into what the participant is told; an update is stored first. What the policy
-    /// does not let leave is turned into the reason here.
-    async fn finished(&mut self, done: Done) -> Result<(), DaemonError> {
-        let policy = self.house.steward.policy();
-        let input = match done {
-            Done::Fingerprinted(result) => {
-                self.gate.fingerprinted(result.as_ref().map_or(0, Vec::len));
-                Input::Fingerprinted(result)
-            }
-            Done::Prepared(Ok(cohort)) => {
-                let study = self.offered.as_ref();
-                if let Some(objection) = study.and_then(|study| policy.objection_to_cohort(study, &cohort)) {
-                    return self.leave(&objection).await;
-                }
-                Input::Prepared(Ok(cohort))
-            }
-            Done::Prepared(Err(reason)) => Input::Prepared(Err(reason)),
-            Done::Executed { order, result } => {
-                let result = match result {
-                    Ok((outcome, payload)) => match self.gate.lets_out(outcome, policy) {
-                        Ok(outcome) => {
-                            self.house.auditor.worked(order, &outcome);
-                            if let Some(payload) = payload {
-                                self.house.store.insert(payload).await?;
-                            }
-                            Ok(outcome)
-                        }
-                        Err(objection) => {
-                            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
-                            Err(objection)
-                        }
-                    },
-                    Err(reason) => Err(reason),
-                };
-                Input::WorkDone { order, result }
-            }
-        };
-        self.inputs.push_back(input);
-        Ok(())
-    }
-
-    /// An update that is accepted or refused is not kept, nor one whose upload was refused.
-    async fn settle(&mut self, message: &ToSite) {
-        if let ToSite::Welcome { version, .. } = message {
-            self.packs = *version >= PACKED_UPDATES_VERSION;
-            self.reads_details = *version >= DETAILS_SINCE;
-        }
-        let settled = match message {
-            ToSite::Accepted { order } | ToSite::Rejected { order: Some(order), .. } => *order,
-            _ => return,
-        };
-        if let Some((_, blob)) = self.uploaded.take_if(|(order, _)| *order == settled)
-            && let Err(error) = self.house.store.remove(&blob.digest).await
-        {
-            tracing::warn!(%error, "a sent update stays on the disk");
-        }
     }
 
     /// The backbone, read once.

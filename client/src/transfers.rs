@@ -14,22 +14,25 @@ pub(crate) struct Ended {
     pub(crate) arrived: Option<BlobRef>,
 }
 
-/// Starts transfers between the site's store and the coordinator.
+/// Starts transfers between the site's stores and the coordinator.
 pub(crate) struct Transfers {
-    store: BlobStore,
+    /// Where models come to.
+    models: BlobStore,
+    /// Where sealed updates wait.
+    updates: BlobStore,
     ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl Transfers {
-    /// Transfers from and into `store`; what came of them arrives at the receiver.
-    pub(crate) fn new(store: BlobStore) -> (Self, mpsc::UnboundedReceiver<Ended>) {
+    /// Transfers into `models` and from `updates`; what came of them arrives at the receiver.
+    pub(crate) fn new(models: BlobStore, updates: BlobStore) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, inputs) = mpsc::unbounded_channel();
-        (Self { store, ended }, inputs)
+        (Self { models, updates, ended }, inputs)
     }
 
     /// Brings `blob` here.
     pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
-        let (connection, store, ended) = (connection.clone(), self.store.clone(), self.ended.clone());
+        let (connection, store, ended) = (connection.clone(), self.models.clone(), self.ended.clone());
         let span = tracing::debug_span!("fetch", digest = blob.digest.short(), bytes = blob.bytes);
         let fetch = async move {
             let (input, arrived) = match connection.fetch(blob, &store).await {
@@ -45,11 +48,15 @@ impl Transfers {
 
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
-        let (connection, store, ended) = (connection.clone(), self.store.clone(), self.ended.clone());
+        let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
         let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
         let upload = async move {
             let input = match connection.upload(blob, &store).await {
-                Ok(_) => Input::Uploaded(order),
+                Ok(how) => {
+                    let moved = if how == Transferred::Moved { blob.bytes } else { 0 };
+                    tracing::info!(%order, bytes = blob.bytes, moved, "the update is with the coordinator");
+                    Input::Uploaded(order)
+                }
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => Input::UploadFailed { order, reason: told(&error) },
             };

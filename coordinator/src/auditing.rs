@@ -38,6 +38,11 @@ impl Audit {
         Ok(Self { log, authorities, identity, failure: Arc::new(watch::Sender::new(None)) })
     }
 
+    /// Who signs for the coordinator.
+    pub(crate) const fn signer(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Writes `record`; when this returns, it survives a crash.
     ///
     /// # Errors

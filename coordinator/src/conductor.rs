@@ -4,11 +4,12 @@
 //! loop stays responsive. Deliberately ignorant of connections: presence comes in as events like everything else.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use consilium_audit::StudyStep;
-use consilium_domain::{BlobRef, Lane, Round, SiteId};
+use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
 use consilium_protocol::Rejection;
 use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_transport::{BlobStore, StoreError, Traffic};
@@ -18,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
 use crate::auditing::Audit;
+use crate::contributors::{self, ContributorsError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
 use crate::surroundings::WallClock;
@@ -47,6 +49,9 @@ pub enum ConductorError {
     /// The audit log cannot be written.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// The list of who is in a model cannot be written.
+    #[error(transparent)]
+    Contributors(#[from] ContributorsError),
     /// A sum panicked.
     #[error("an aggregation ended abnormally: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -133,6 +138,8 @@ pub(crate) struct Conductor {
     log: EventLog,
     audit: Audit,
     store: BlobStore,
+    /// The study's state folder.
+    folder: PathBuf,
     changes: watch::Sender<u64>,
     requests: mpsc::Receiver<Request>,
     sums: JoinSet<Result<Sum, ConductorError>>,
@@ -144,12 +151,12 @@ pub(crate) struct Conductor {
 }
 
 impl Conductor {
-    /// Takes charge of `state`, the fold over `log`.
+    /// Takes charge of `state`, the fold over `log`, in the state folder `folder`.
     pub(crate) fn new(
         state: Coordinator,
         log: EventLog,
         audit: Audit,
-        store: BlobStore,
+        (store, folder): (BlobStore, PathBuf),
         teller: Teller,
     ) -> (Self, Desk) {
         let state = Arc::new(RwLock::new(state));
@@ -165,6 +172,7 @@ impl Conductor {
             log,
             audit,
             store,
+            folder,
             changes,
             requests,
             sums,
@@ -188,7 +196,7 @@ impl Conductor {
     /// # Errors
     /// When the log, the store or a sum fails: the state folder then holds everything that happened before.
     pub(crate) async fn run(mut self) -> Result<EventLog, ConductorError> {
-        self.resume();
+        self.resume().await?;
         loop {
             let timeout = self.until_timeout();
             tokio::select! {
@@ -222,13 +230,20 @@ impl Conductor {
         }
     }
 
-    /// After a restart: sites have to come back, and closed rounds without a model are summed again.
-    fn resume(&mut self) {
+    /// After a restart: sites have to come back, closed rounds without a model are summed again, and updates whose sum
+    /// is durable go, as they would have gone.
+    async fn resume(&mut self) -> Result<(), ConductorError> {
         let waiting = self.read(Coordinator::pending_aggregations);
         for effect in waiting {
             self.carry_out(effect);
         }
+        self.list_contributors()?;
+        self.forget(self.read(summed)).await;
+        if self.read(Coordinator::is_over) {
+            self.keep_only_models().await;
+        }
         self.show_progress();
+        Ok(())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Coordinator) -> T) -> T {
@@ -250,6 +265,9 @@ impl Conductor {
             _ => None,
         };
         let effects = self.state.write().expect(UNPOISONED).apply(at, event);
+        if aggregated.is_some() {
+            self.list_contributors()?;
+        }
         let study = self.read(Coordinator::hash);
         for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
             self.audit.study(study, step, self.log.head()).await?;
@@ -259,6 +277,9 @@ impl Conductor {
         }
         self.changes.send_modify(|version| *version += 1);
         self.show_progress();
+        if self.read(Coordinator::is_over) {
+            self.keep_only_models().await;
+        }
         Ok(Ok(()))
     }
 
@@ -299,6 +320,21 @@ impl Conductor {
         }
     }
 
+    /// Says who is in the newest models, before anybody gets them. A few kilobytes: the loop waits for the disk for each
+    /// event anyway.
+    fn list_contributors(&self) -> Result<(), ContributorsError> {
+        self.read(|state| contributors::write_missing(&self.folder, state, self.audit.signer()))
+    }
+
+    /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too.
+    async fn keep_only_models(&self) {
+        let (state, store) = (self.state.clone(), self.store.clone());
+        let wanted = move |digest: &Digest| is_wanted(&state.read().expect(UNPOISONED), digest);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.retain(wanted)).await {
+            tracing::warn!(%error, "updates that nobody needs stay on the disk");
+        }
+    }
+
     fn show_progress(&mut self) {
         let progress = self.read(Progress::of);
         if self.shown.as_ref() != Some(&progress) {
@@ -311,6 +347,12 @@ impl Conductor {
         let due = self.read(Coordinator::next_timeout)?;
         Some(Duration::from_millis(due.0.saturating_sub(self.clock.now().0)))
     }
+}
+
+/// The updates of rounds that have their model.
+fn summed(state: &Coordinator) -> Vec<BlobRef> {
+    let rounds = state.lanes().iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_some());
+    rounds.flat_map(|round| round.training.answers().values()).map(|answer| answer.value.update).collect()
 }
 
 /// What the audit log tells of an effect. Sums are told when they are there.

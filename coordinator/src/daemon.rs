@@ -24,6 +24,7 @@ use crate::state_dir::{StateDir, StateDirError};
 use crate::surroundings::{Surroundings, WallClock};
 use crate::taking_up::{self, ReportOfLogError, TakeUpError};
 use crate::weights::{GivenWeightsError, given_weights};
+use crate::whole_file::write_whole;
 
 /// How long sites that are just reconnecting may take to hear that the study is over.
 const LINGER: Duration = Duration::from_millis(500);
@@ -173,7 +174,8 @@ pub async fn run_in(
     )?;
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
-    let (conductor, desk) = Conductor::new(state, log, audit.clone(), store.clone(), teller);
+    let disk = (store.clone(), config.state_dir.clone());
+    let (conductor, desk) = Conductor::new(state, log, audit.clone(), disk, teller);
     let mut conducting = tokio::spawn(conductor.by_clock(clock.clone()).run());
     let sessions = Sessions::new(desk.clone(), store, registry.clone());
     let serving = serve(door, desk.clone(), sessions, registry, audit.clone(), shutdown);
@@ -284,8 +286,9 @@ async fn conclude(
     }
     let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
     let path = config.report.clone();
-    std::fs::write(&path, text).map_err(|source| DaemonError::WriteReport { path: path.clone(), source })?;
+    // The page first: where there is a report, there is its page.
     write_page(&report, &page_beside(&path))?;
+    write_whole(&path, &text).map_err(|source| DaemonError::WriteReport { path: path.clone(), source })?;
     Teller::new(config.notices).tell(Notice::Report(path));
     Ok((report.outcome.clone(), Some(report)))
 }

@@ -12,6 +12,7 @@ mod auditing;
 pub mod cli;
 mod conductor;
 mod config;
+pub mod contributors;
 mod daemon;
 mod door;
 mod event_log;
@@ -38,6 +39,7 @@ mod surroundings;
 mod taking_up;
 mod uploads;
 pub mod weights;
+mod whole_file;
 
 pub use aggregation::AggregationError;
 pub use conductor::{ConductorError, Stopped};

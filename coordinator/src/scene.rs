@@ -183,7 +183,8 @@ impl Scene {
         let (log, _) = EventLog::open(&dir.path().join("log.sqlite")).await.unwrap();
         let store = BlobStore::open(dir.path()).unwrap();
         let (audit, teller) = (audit(dir.path()), Teller::new(NoticeFormat::Json));
-        let (conductor, desk) = Conductor::new(self.state, log, audit, store, teller);
+        let (conductor, desk) =
+            Conductor::new(self.state, log, audit, (store, dir.path().to_owned()), teller);
         tokio::spawn(conductor.run());
         (StudyAccess::new(desk), dir)
     }

@@ -27,6 +27,7 @@ use crate::conductor::{Desk, Stopped};
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 use crate::registry::Registry;
 use crate::renewing::renewed;
+use crate::surroundings::now;
 
 /// Messages of a site in a row that settle nothing: several times those of the longest fingerprints. Each costs a line of
 /// the audit log, so that a site which says more is cut off.
@@ -415,12 +416,16 @@ impl Session<'_> {
         order: OrderId,
         outcome: Outcome,
     ) -> Result<Result<(), Rejection>, SessionError> {
-        if let Outcome::Trained(training) = &outcome
+        let event = Event::OrderAnswered { site: self.site.clone(), order, outcome };
+        // First of all: the update of an answer that counts already need not be here any more.
+        if let Err(rejection) = self.sessions.desk.read(|state| state.admit(now(), &event)) {
+            return Ok(Err(rejection));
+        }
+        if let Event::OrderAnswered { outcome: Outcome::Trained(training), .. } = &event
             && let Err(rejection) = self.check_update(order, training).await
         {
             return Ok(Err(rejection));
         }
-        let event = Event::OrderAnswered { site: self.site.clone(), order, outcome };
         Ok(self.sessions.desk.submit(event).await?)
     }
 

@@ -10,7 +10,7 @@ use crate::scene::{DEADLINE_SECS, ENROLMENT_SECS, START, Scene};
 use crate::schedule::Lie::Crowd;
 use crate::schedule::Op::{
     Calm, CrashClient, Deliver, DropConnection, FailWork, FinishWork, NewPatients, Reconnect,
-    RestartCoordinator, Tell,
+    RestartCoordinator, StaleAnswer, Tell,
 };
 use crate::schedule::Schedule;
 use crate::world::World;
@@ -173,4 +173,29 @@ fn a_negative_norm_is_refused() {
     training.norm = -1.0;
     let event = Event::OrderAnswered { site, order: order.id, outcome };
     assert!(world.happen(event).expect("no invariant is broken").is_err());
+}
+
+/// A client that was killed tries its answer before its blob. That the blob was missing was told twice, by a repeated
+/// message, and the second time taken for a refusal of the answer: the site had failed and the study halted.
+#[test]
+fn a_missing_blob_that_is_told_twice_is_uploaded_once() {
+    let ops = vec![
+        Calm(33),
+        DropConnection(0),
+        FinishWork(175),
+        Deliver(96),
+        CrashClient(136),
+        Deliver(0),
+        Calm(10),
+        FinishWork(82),
+        RestartCoordinator(0),
+        Reconnect(181),
+        FinishWork(28),
+        Deliver(0),
+        Deliver(0),
+        StaleAnswer(235, 0),
+        Calm(1),
+    ];
+    let scene = Scene { quorum: 3, rounds: 1, duplicates: true, ..Scene::PLAIN };
+    assert_eq!(harm(&plays(Schedule { scene, ops })), None);
 }

@@ -120,9 +120,16 @@ impl World {
             }
             ToCoordinator::Answer { order, outcome } => {
                 let there = outcome.blob().is_none_or(|blob| self.uploaded.contains(&blob.digest));
-                must(there, || Violation::AnswerBeforeBlob { site: site.clone(), order })?;
+                // Who was killed does not know what has arrived.
+                let recovered =
+                    self.sites.iter().any(|known| known.id == site && known.recovered.contains(&order));
+                must(there || recovered, || Violation::AnswerBeforeBlob { site: site.clone(), order })?;
                 let blob = outcome.blob();
-                let result = self.happen(Event::OrderAnswered { site, order, outcome })?;
+                let event = Event::OrderAnswered { site, order, outcome };
+                let result = match self.coordinator.admit(self.now, &event) {
+                    Ok(()) if !there => Err(Rejection::Update("it is not here".into())),
+                    _ => self.happen(event)?,
+                };
                 if let (Ok(()), Some(blob)) = (&result, blob) {
                     self.arrivals.insert(blob.digest, self.arrivals.len());
                 }

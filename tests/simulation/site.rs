@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use consilium_domain::{BlobRef, OrderId, SiteId, WorkOrder};
 use consilium_protocol::coordinator::Phase;
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{Features, ToCoordinator, VersionRange, WITHDRAWALS_SINCE};
+use consilium_protocol::{Features, Outcome, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE};
 
 use crate::invariants::must;
 use crate::violation::{Checked, Violation};
@@ -59,8 +59,12 @@ pub(crate) struct Site {
     pub(crate) left: bool,
     /// Nothing may leave its hospital.
     pub(crate) held: bool,
-    /// Orders executed since the client last started.
+    /// Orders executed since the client last started, and those whose answers are on its disk.
     executed: BTreeSet<OrderId>,
+    /// Answers on its disk, which nobody has acknowledged.
+    outbox: Vec<(OrderId, Outcome)>,
+    /// Orders that were in it when the client last started.
+    pub(crate) recovered: BTreeSet<OrderId>,
 }
 
 impl Site {
@@ -81,6 +85,8 @@ impl Site {
             left: false,
             held: false,
             executed: BTreeSet::new(),
+            outbox: Vec::new(),
+            recovered: BTreeSet::new(),
         }
     }
 
@@ -89,11 +95,25 @@ impl Site {
         if !self.participant.is_over() {
             self.participant = Participant::new(self.id.clone(), "simulated 1".into());
             self.jobs.clear();
-            self.executed.clear();
+            self.executed = self.outbox.iter().map(|(order, _)| *order).collect();
+            self.recovered = self.executed.clone();
+            for (order, outcome) in self.outbox.clone() {
+                self.participant.handle(Input::Recovered { order, outcome });
+            }
             if self.held {
                 self.participant.handle(Input::Held);
             }
         }
+    }
+
+    /// What is accepted or refused is not kept on the disk.
+    fn settle(&mut self, message: &ToSite) {
+        let settled = match message {
+            ToSite::Accepted { order } => *order,
+            ToSite::Rejected { order: Some(order), rejection } if !rejection.blames_the_answer() => *order,
+            _ => return,
+        };
+        self.outbox.retain(|(order, _)| *order != settled);
     }
 
     /// Whether it can still take part.
@@ -105,6 +125,9 @@ impl Site {
 impl World {
     /// Something happens to the participant, and its shell carries out what it says.
     pub(crate) fn input(&mut self, site: usize, input: Input) -> Checked {
+        if let Input::Received(message) = &input {
+            self.sites[site].settle(message);
+        }
         for action in self.sites[site].participant.handle(input) {
             self.act(site, action)?;
         }
@@ -200,6 +223,7 @@ impl World {
             Job::Execute(order) => {
                 let study = self.coordinator.study();
                 let outcome = work::outcome(study, id, &cohort, &order.task, &mut self.store);
+                self.sites[site].outbox.push((order.id, outcome.clone()));
                 self.input(site, Input::WorkDone { order: order.id, result: Ok(outcome) })
             }
         }

@@ -15,6 +15,8 @@ use crate::process::{Ended, Process};
 
 /// Seconds of silence after which a connection counts as lost: long enough for a busy machine.
 const IDLE_TIMEOUT_SECS: u16 = 4;
+/// Where a coordinator may be called at: one for each of the studies that run at once.
+const HOSTS: [&str; 5] = ["127.0.0.1", "127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"];
 /// More than a few phantoms take.
 const CACHE_GIB: u32 = 1;
 
@@ -31,13 +33,15 @@ pub(crate) struct ByHand {
     simulated: PathBuf,
     /// What its processes log; the default where it is none.
     pub(crate) log_level: Option<&'static str>,
+    /// Over what its clients call.
+    pub(crate) link: &'static str,
 }
 
 impl ByHand {
     /// Certificates, as `consilium-certs` issues them, and policies that agree.
     pub(crate) fn new(folder: PathBuf, simulated: PathBuf, sites: &[&str]) -> Self {
         let authority = Authority::create("by hand").unwrap();
-        authority.issue_coordinator(&["127.0.0.1"]).unwrap().write(&folder.join("coordinator-kit")).unwrap();
+        authority.issue_coordinator(&HOSTS).unwrap().write(&folder.join("coordinator-kit")).unwrap();
         for site in sites {
             authority
                 .issue_site(&site.parse().unwrap())
@@ -45,7 +49,7 @@ impl ByHand {
                 .write(&folder.join(site).join("kit"))
                 .unwrap();
         }
-        let consortium = Self { folder, simulated, log_level: None };
+        let consortium = Self { folder, simulated, log_level: None, link: "auto" };
         sites.iter().for_each(|site| consortium.set_policy(site, AGREES));
         consortium
     }
@@ -100,7 +104,7 @@ impl ByHand {
     pub(crate) fn client_arguments(&self, site: &str, coordinator: SocketAddr) -> [OsString; 4] {
         let config = ConfigFile {
             coordinator: coordinator.to_string(),
-            link: "auto".to_owned(),
+            link: self.link.to_owned(),
             tcp_port: None,
             proxy: Some(ProxySetting::new("off")),
             identity: "kit".into(),

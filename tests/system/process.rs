@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What cargo built: `consilium` under the name of this package.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_consilium-tests");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_consilium-tests");
 
 /// The same: `consilium-coordinator`.
 const COORDINATOR: &str = env!("CARGO_BIN_EXE_consilium-tests-coordinator");
@@ -145,17 +145,21 @@ impl Process {
         }
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> Ended {
         let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return self.ended(status);
-            }
+        while !self.has_ended() {
             let late = began.elapsed() > PATIENCE;
             assert!(!late, "does not end\n{}\n{}", self.stdout(), self.stderr());
             sleep(GLANCE);
         }
+        let status = self.child.wait().unwrap();
+        self.ended(status)
     }
 
     /// Kills it, as a power cut would, and waits until it is gone.

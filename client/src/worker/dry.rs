@@ -112,7 +112,8 @@ impl DryBench {
                 let update = LocalUpdate::between(start.values(), &draw.trained(start.values()), cases)?;
                 let grid = Grid::new(study.federation.fixed_point)?;
                 let recipe = &study.training;
-                let work = TrainingWork { lane, round: *round, recipe, classes: *classes, packs };
+                let work =
+                    TrainingWork { order: order.id, lane, round: *round, recipe, classes: *classes, packs };
                 let sealed = seal(&self.residuals, study, &work, update.clip(grid).quantise())?;
                 let (payload, sealed) = sealed.into_parts();
                 let outcome = Outcome::Trained(TrainingOutcome {

@@ -96,6 +96,7 @@ pub(crate) struct Workplace {
     pub(crate) folders: Vec<PathBuf>,
     pub(crate) predictions: PathBuf,
     pub(crate) residuals: PathBuf,
+    pub(crate) half_trained: PathBuf,
     pub(crate) fingerprint_key: PathBuf,
     pub(crate) cache: PathBuf,
     pub(crate) cache_settings: CacheSettings,
@@ -217,7 +218,14 @@ impl Bench {
         match &order.task {
             Task::Train { lane, round, classes, reductions, .. } => {
                 let recipe = prepared.study.training.reduced(*reductions);
-                let work = TrainingWork { lane, round: *round, recipe: &recipe, classes: *classes, packs };
+                let work = TrainingWork {
+                    order: order.id,
+                    lane,
+                    round: *round,
+                    recipe: &recipe,
+                    classes: *classes,
+                    packs,
+                };
                 self.train(prepared, &work, &start(lane.arm)?)
             }
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {

@@ -3,18 +3,23 @@
 use std::path::Path;
 use std::time::Instant;
 
-use consilium_domain::{BlobRef, ClassCounts, Lane, Round, Study, Training, Wire};
-use consilium_model::{Architecture, Classifier, TrainingProgress};
+use consilium_domain::{BlobRef, ClassCounts, Lane, OrderId, Round, Seed, Study, Training, Wire};
+use consilium_model::{
+    Architecture, BetweenEpochs, Classifier, KeepError, ModelError, TrainingProgress, TrainingState,
+    TrainingSummary,
+};
 use consilium_privacy::{Grid, LocalUpdate, Packed, ProtectedUpdate, UpdateEnvelope, UpdatePayload};
 use consilium_protocol::{Outcome, TrainingOutcome};
 use consilium_weights::Weights;
 
 use super::{Bench, Prepared, WorkError};
+use crate::half_trained::HalfTrained;
 use crate::residuals::Residuals;
 use crate::study_data::{LaneCases, LaneInputs};
 
 /// What is to be trained.
 pub(super) struct TrainingWork<'a> {
+    pub(super) order: OrderId,
     pub(super) lane: &'a Lane,
     pub(super) round: Round,
     pub(super) recipe: &'a Training,
@@ -40,15 +45,8 @@ impl Bench {
             cache: self.cache()?,
         };
         let cases = LaneCases::new(inputs, recipe, classes, seed.derive("augmentation"));
-        let architecture = Architecture::of_study(study, lane.arm);
         let training = tracing::debug_span!("train").entered();
-        let mut classifier =
-            Classifier::new(architecture, self.base.as_ref(), start, &self.workplace.device)?;
-        let mut observe = |progress: TrainingProgress| {
-            tracing::debug!(%lane, %round, ?progress, "training");
-            self.valve.pass()
-        };
-        let summary = classifier.train(&cases, recipe, seed.derive("network"), &mut observe)?;
+        let (classifier, summary) = self.trained(study, work, start, &cases, seed.derive("network"))?;
         let waiting = format!("{:.1} %", 100.0 * summary.waiting_share);
         tracing::info!(%lane, %round, loss = summary.loss, steps = summary.steps, waiting, "trained");
         let trained = classifier.trainable()?;
@@ -67,6 +65,54 @@ impl Bench {
             seconds: began.elapsed().as_secs_f64(),
         });
         Ok((outcome, Some(payload)))
+    }
+
+    /// Trains from the round's model, or from where a crash has left the same training.
+    fn trained(
+        &self,
+        study: &Study,
+        work: &TrainingWork<'_>,
+        start: &Weights,
+        cases: &LaneCases<'_>,
+        seed: Seed,
+    ) -> Result<(Classifier, TrainingSummary), ModelError> {
+        let TrainingWork { order, lane, round, recipe, .. } = *work;
+        let trainings = HalfTrained::of(&self.workplace.half_trained, study.hash());
+        let architecture = Architecture::of_study(study, lane.arm);
+        let mut keep = |between: &BetweenEpochs<'_>| match trainings.keep(lane, order, between) {
+            Ok(()) => {}
+            Err(KeepError::Device) => tracing::debug!("a graphics card keeps nothing between epochs"),
+            // The training itself is sound. Its answer cannot be lost: that has to be kept, or the client ends.
+            Err(error) => tracing::warn!(%lane, %round, %error, "a crash would cost more than one epoch"),
+        };
+        let mut observe = |progress: TrainingProgress| {
+            tracing::debug!(%lane, %round, ?progress, "training");
+            self.valve.pass()
+        };
+        let mut train = |state: Option<TrainingState>| {
+            let weights = state.as_ref().map_or(start, TrainingState::weights);
+            let mut classifier =
+                Classifier::new(architecture, self.base.as_ref(), weights, &self.workplace.device)?;
+            let summary = classifier.train_from(state, cases, recipe, seed, &mut keep, &mut observe)?;
+            Ok((classifier, summary))
+        };
+        match trainings.find(lane, order, start.manifest().clone()) {
+            Ok(None) => train(None),
+            Ok(Some(state)) => {
+                tracing::info!(%lane, %round, epochs = state.epochs(), "the training goes on where it was");
+                match train(Some(state)) {
+                    Err(error @ ModelError::OtherTraining) => {
+                        tracing::warn!(%lane, %round, %error, "the training begins anew");
+                        train(None)
+                    }
+                    other => other,
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%lane, %round, %error, "the training begins anew");
+                train(None)
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `consilium-coordinator model export`.
+//! `consilium-coordinator model`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +9,7 @@ use consilium_domain::Arm;
 use consilium_package::{Standing, Verified};
 
 use super::{ModelExport, export};
+use crate::contributors;
 use crate::weights::{DEFAULT_STORE, WeightsStore};
 
 /// Models of a finished study.
@@ -38,15 +39,35 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Verify and print the signed lists of who is in which model of a study, and who is missing and why.
+    Contributors {
+        /// The state folder of the study.
+        #[arg(long)]
+        state: PathBuf,
+        /// The consortium's ca.pem.
+        #[arg(long)]
+        ca: PathBuf,
+        /// JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl ModelCommand {
-    /// Carries the command out and prints what it wrote.
+    /// Carries the command out and prints what it wrote or found.
     ///
     /// # Errors
-    /// When there is nothing to export, or it cannot be read, signed or written.
+    /// When there is nothing to export or to show, or it cannot be read, signed or written.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let Self::Export { state, arm, identity, out, date, weights_store, json } = self;
+        let (state, arm, identity, out, date, weights_store, json) = match self {
+            Self::Export { state, arm, identity, out, date, weights_store, json } => {
+                (state, arm, identity, out, date, weights_store, json)
+            }
+            Self::Contributors { state, ca, json } => {
+                contributors::show(&state, &ca, json)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+        };
         let weights_store = WeightsStore::new(&weights_store);
         let order = ModelExport { state_dir: state, arm, identity_dir: identity, out, date, weights_store };
         let written = export(&order).await?;

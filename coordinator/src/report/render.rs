@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::{Report, SCHEMA};
+use crate::whole_file::write_whole;
 
 /// Why a report is not rendered.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +75,13 @@ pub fn page_beside(path: &Path) -> PathBuf {
     if page == path { path.with_extension("page.html") } else { page }
 }
 
-/// Writes the page of `report` to `path`.
+/// Writes the page of `report` to `path`, whole or not at all.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn write_page(report: &Report, path: &Path) -> Result<(), RenderError> {
-    fs::write(path, report.to_html()).map_err(|source| RenderError::Write { path: path.to_owned(), source })
+    write_whole(path, &report.to_html())
+        .map_err(|source| RenderError::Write { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -11,11 +11,13 @@ use consilium_process::describe;
 use consilium_protocol::Timestamp;
 use consilium_protocol::admin::StudySummary;
 use consilium_protocol::coordinator::{Coordinator, Event, Opening, Phase};
+use consilium_transport::StoreError;
 use tokio::task::JoinHandle;
 
 use super::Service;
 use super::overview;
 use super::shelf::{Kept, ShelfError, StudyFolder, Submission};
+use crate::access::is_wanted;
 use crate::conductor::{Conductor, ConductorError, Desk, Stopped};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::Notice;
@@ -54,6 +56,8 @@ pub(super) enum Life {
 enum CarryError {
     #[error(transparent)]
     Folder(#[from] StateDirError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Log(#[from] EventLogError),
     #[error(transparent)]
@@ -180,6 +184,8 @@ impl Service {
             Some(_) => {
                 let mut state = taking_up::replay(events)?;
                 if state.is_over() {
+                    // What a crash has kept from going at the end.
+                    store.retain(|digest| is_wanted(&state, digest))?;
                     self.conclude(&entry.folder, &state, &log).await?;
                     return Ok(Life::Over(Box::new(overview::summary(entry, Some(&state)))));
                 }
@@ -189,7 +195,8 @@ impl Service {
         };
         let teller = self.teller.of(state.hash());
         self.audit.study(state.hash(), step, log.head()).await?;
-        let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), store.clone(), teller);
+        let disk = (store.clone(), entry.folder.path().to_owned());
+        let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), disk, teller);
         let conducting = tokio::spawn(conductor.run());
         let sessions = Sessions::new(desk.clone(), store, self.registry.clone());
         tokio::spawn(self.clone().overseer(entry.name, desk, conducting, dir));

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{StudyFileError, read_study};
 use crate::report::page_beside;
+use crate::whole_file::write_whole;
 
 /// Where a study is prepared. A crash leaves it behind; the next submission clears it.
 const PREPARING: &str = ".preparing";
@@ -79,19 +80,14 @@ impl StudyFolder {
 
     /// Writes the report whole or not at all.
     pub(super) fn write_report(&self, text: &str) -> Result<(), ShelfError> {
-        self.write_whole(text, self.report())
+        let path = self.report();
+        write_whole(&path, text).map_err(|source| ShelfError::Io { path, source })
     }
 
     /// Writes the report's page whole or not at all.
     pub(super) fn write_page(&self, page: &str) -> Result<(), ShelfError> {
-        self.write_whole(page, page_beside(&self.report()))
-    }
-
-    fn write_whole(&self, text: &str, path: PathBuf) -> Result<(), ShelfError> {
-        let temporary = path.with_extension("new");
-        write_durably(&temporary, text)?;
-        fs::rename(&temporary, &path).map_err(|source| ShelfError::Io { path, source })?;
-        sync_folder(&self.0)
+        let path = page_beside(&self.report());
+        write_whole(&path, page).map_err(|source| ShelfError::Io { path, source })
     }
 }
 

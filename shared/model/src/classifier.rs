@@ -10,6 +10,7 @@ use consilium_weights::Weights;
 use crate::ModelError;
 use crate::architecture::Architecture;
 use crate::batches::TrainingCases;
+use crate::between_epochs::{BetweenEpochs, TrainingState};
 use crate::device::ComputeDevice;
 use crate::inputs::Inputs;
 use crate::layer::Trained;
@@ -18,7 +19,7 @@ use crate::parameters::Writer;
 use crate::pool::in_pool;
 use crate::prediction::{Prediction, Routes};
 use crate::read_ahead::read_ahead;
-use crate::training::{TrainingProgress, TrainingSummary, loss_and_gradients, train};
+use crate::training::{Course, TrainingProgress, TrainingSummary, loss_and_gradients, train};
 use crate::volumes::volumes;
 
 /// A network of one arm that predicts MGMT methylation from a volume.
@@ -167,9 +168,27 @@ impl Classifier {
         seed: Seed,
         observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
     ) -> Result<TrainingSummary, ModelError> {
+        self.train_from(None, cases, recipe, seed, &mut |_| {}, observe)
+    }
+
+    /// [`Self::train`] that can be gone on with: `keep` is told between two epochs, and `state` is what it kept of the
+    /// same training. The classifier is then built of [`TrainingState::weights`].
+    ///
+    /// # Errors
+    /// As [`Self::train`], and when `state` is of another training or device: begin anew then.
+    pub fn train_from(
+        &mut self,
+        state: Option<TrainingState>,
+        cases: &dyn TrainingCases,
+        recipe: &Training,
+        seed: Seed,
+        keep: &mut dyn FnMut(&BetweenEpochs<'_>),
+        observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
+    ) -> Result<TrainingSummary, ModelError> {
         let _memory = ReleasedAtTheEnd;
-        let device = self.device.clone();
-        self.change(|network| train(network, cases, recipe, seed, &device, observe))
+        let (device, manifest) = (self.device.clone(), self.manifest.clone());
+        let course = Course { cases, recipe, seed, keep, observe };
+        self.change(|network| train(network, &manifest, state, course, &device))
     }
 
     /// The loss of the cases `batch` and its gradients, without a step: for comparison with other frameworks.

@@ -72,6 +72,9 @@ pub enum ModelError {
         /// Most of one tensor.
         tensor_mib: u64,
     },
+    /// What was kept between two epochs is not of this training.
+    #[error("the kept training is of another network or device: begin it anew")]
+    OtherTraining,
     /// The observer asked to stop. The weights are those after the last step.
     #[error("training was stopped in epoch {epoch}")]
     Stopped {

@@ -8,6 +8,7 @@
 mod architecture;
 mod backbone;
 mod batches;
+mod between_epochs;
 mod block;
 mod checkpointing;
 mod classifier;
@@ -51,6 +52,7 @@ mod sample;
 
 pub use architecture::Architecture;
 pub use batches::TrainingCases;
+pub use between_epochs::{BetweenEpochs, KeepError, TrainingState, TrainingStateError};
 pub use classifier::{Classifier, LossAndGradients};
 pub use device::{ComputeDevice, ComputeDeviceError};
 pub use error::ModelError;

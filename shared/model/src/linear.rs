@@ -16,7 +16,11 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
-        let weight = reader.take::<2>(TensorKind::LinearWeight).transpose();
+        let stored = reader.take::<2>(TensorKind::LinearWeight);
+        let device = stored.device();
+        // In memory as an optimiser's step leaves it. Products with a transposed view round differently, and a training
+        // that goes on after an epoch must give the bits of one that was not interrupted.
+        let weight = Tensor::from_data(stored.transpose().into_data(), &device);
         Self { weight: Param::from_tensor(weight), bias: reader.take_trained(TensorKind::LinearBias) }
     }
 

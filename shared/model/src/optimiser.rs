@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::mem::take;
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use consilium_conv3d::{AdamStep, InstructionSet};
@@ -35,10 +35,10 @@ struct Adam {
 }
 
 /// What Adam remembers of a parameter.
-struct Moments {
-    steps: u32,
-    first: Vec<f32>,
-    second: Vec<f32>,
+pub(crate) struct Moments {
+    pub(crate) steps: u32,
+    pub(crate) first: Vec<f32>,
+    pub(crate) second: Vec<f32>,
 }
 
 impl Optimiser {
@@ -65,6 +65,28 @@ impl Optimiser {
     /// The same for several modules, in place: nothing else may hold their parameters.
     pub(crate) fn step_each<M: Module>(&mut self, modules: &mut Vec<M>, gradients: &mut Gradients) {
         *modules = take(modules).into_iter().map(|module| self.stepped(module, gradients)).collect();
+    }
+
+    /// What is remembered of each parameter of `module`, in the module's order; `None` on a graphics card.
+    pub(crate) fn remembered<M: Module>(&self, module: &M) -> Option<Vec<Option<&Moments>>> {
+        let Engine::Processor(adam) = &self.engine else { return None };
+        Some(Parameters::of(module).0.iter().map(|(id, _)| adam.moments.get(id)).collect())
+    }
+
+    /// Goes on with what was [remembered](Self::remembered) of a module of the same shape; whether it is one.
+    #[must_use]
+    pub(crate) fn remember<M: Module>(&mut self, module: &M, moments: Vec<Option<Moments>>) -> bool {
+        let Engine::Processor(adam) = &mut self.engine else { return false };
+        let parameters = Parameters::of(module).0;
+        let fits = |(of, (_, values)): (&Option<Moments>, &(ParamId, usize))| {
+            of.as_ref().is_none_or(|of| of.first.len() == *values && of.second.len() == *values)
+        };
+        if moments.len() != parameters.len() || !moments.iter().zip(&parameters).all(fits) {
+            return false;
+        }
+        let known = parameters.into_iter().zip(moments);
+        adam.moments.extend(known.filter_map(|((id, _), moments)| Some((id, moments?))));
+        true
     }
 
     fn stepped<M: Module>(&mut self, module: M, gradients: &mut Gradients) -> M {
@@ -109,6 +131,24 @@ impl ModuleMapper for Stepping<'_> {
         step.apply(self.adam.instructions, &mut values, &gradient, first, second);
         let value = Tensor::from_data(TensorData::new(values, shape), &device).require_grad();
         Param::from_mapped_value(id, value, mapper)
+    }
+}
+
+/// Name and number of values of every parameter of a module, in the module's order.
+#[derive(Default)]
+struct Parameters(Vec<(ParamId, usize)>);
+
+impl Parameters {
+    fn of<M: Module>(module: &M) -> Self {
+        let mut parameters = Self::default();
+        module.visit(&mut parameters);
+        parameters
+    }
+}
+
+impl ModuleVisitor for Parameters {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        self.0.push((parameter.id, parameter.val().shape().num_elements()));
     }
 }
 

@@ -1,13 +1,16 @@
 //! Local training: epochs of shuffled batches, one optimiser step each.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Gradients, Tensor, TensorData};
+use consilium_domain::network::TensorSpec;
 use consilium_domain::{Precision, RandomStream, Seed, Training};
 
 use crate::ModelError;
 use crate::batches::{PlannedStep, TrainingCases, plan};
+use crate::between_epochs::{BetweenEpochs, TrainingState};
 use crate::checkpointing::Checkpointed;
 use crate::device::ComputeDevice;
 use crate::features::Features;
@@ -92,29 +95,44 @@ struct Trainer<'a> {
     device: &'a ComputeDevice,
 }
 
-/// Trains `network` in place.
+/// What a training is over, and who is told of it.
+pub(crate) struct Course<'a> {
+    pub(crate) cases: &'a dyn TrainingCases,
+    pub(crate) recipe: &'a Training,
+    pub(crate) seed: Seed,
+    /// Told between two epochs.
+    pub(crate) keep: &'a mut dyn FnMut(&BetweenEpochs<'_>),
+    /// Told of every step.
+    pub(crate) observe: &'a mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
+}
+
+/// Trains `network` in place, from its beginning or from where `state` was kept.
 pub(crate) fn train(
     network: &mut Network<Trained>,
-    cases: &dyn TrainingCases,
-    recipe: &Training,
-    seed: Seed,
+    manifest: &Arc<[TensorSpec]>,
+    state: Option<TrainingState>,
+    course: Course<'_>,
     device: &ComputeDevice,
-    observe: &mut dyn FnMut(TrainingProgress) -> ControlFlow<()>,
 ) -> Result<TrainingSummary, ModelError> {
+    let Course { cases, recipe, seed, keep, observe } = course;
     if cases.is_empty() {
         return Err(ModelError::NoCases);
     }
     let began = Instant::now();
     let plan = plan(cases, recipe, seed);
     let mut trainer = Trainer::new(network, recipe, seed, device);
+    let done = state.map_or(Ok(0), |state| trainer.go_on(state, &plan))?;
     let (last, waited) = read_ahead(
-        plan.len(),
-        |number| Batch::read(cases, plan[number].epoch, &plan[number].batch),
+        plan.len() - done,
+        |number| Batch::read(cases, plan[done + number].epoch, &plan[done + number].batch),
         |batches| -> Result<_, ModelError> {
             let mut last = Epoch::default();
-            for (number, planned) in (0..).zip(&plan) {
+            for (number, planned) in (0..).zip(&plan).skip(done) {
                 if planned.step == 1 {
                     last = Epoch::default();
+                    if number > done as u32 {
+                        keep(&trainer.between_epochs(planned.epoch, manifest));
+                    }
                 }
                 let found = trainer.step(batches.take()?);
                 if !found.loss.is_finite() {
@@ -198,6 +216,25 @@ impl<'a> Trainer<'a> {
             precision: recipe.precision,
             device,
         }
+    }
+
+    /// Goes on where a training was kept: its moments, and the noise that its steps have used up. How many steps of
+    /// `plan` are done.
+    fn go_on(&mut self, state: TrainingState, plan: &[PlannedStep]) -> Result<usize, ModelError> {
+        let TrainingState { epochs, trunk, policy, .. } = state;
+        let done = plan.iter().take_while(|step| step.epoch < epochs).count();
+        let mut fits = done < plan.len() && self.trunk.remember(&self.network.trunk, trunk);
+        if let Some(routing) = &self.network.routing {
+            fits = fits && self.policy.remember(&routing.policy, policy);
+            let cases: usize = plan[..done].iter().map(|step| step.batch.len()).sum();
+            drop(noise_differences(&mut self.noise, cases * routing.frozen.len()));
+        }
+        if fits { Ok(done) } else { Err(ModelError::OtherTraining) }
+    }
+
+    fn between_epochs<'b>(&'b self, epochs: u16, manifest: &'b Arc<[TensorSpec]>) -> BetweenEpochs<'b> {
+        let Self { network, trunk, policy, .. } = self;
+        BetweenEpochs { epochs, network, manifest, trunk, policy }
     }
 
     /// One forward and backward pass and, if the loss is finite, one optimiser step.

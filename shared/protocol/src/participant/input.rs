@@ -51,6 +51,14 @@ pub enum Input {
         /// The result, or why there is none.
         result: Result<Outcome, String>,
     },
+    /// This was the result of an order before the client was killed, and nobody has acknowledged it. It is reported before
+    /// any new work is asked for; whether it still counts is the coordinator's to say. A blob of it is stored locally.
+    Recovered {
+        /// Which.
+        order: OrderId,
+        /// The result.
+        outcome: Outcome,
+    },
     /// The blob of an answer is with the coordinator.
     Uploaded(OrderId),
     /// The coordinator refuses the blob although the connection stands.

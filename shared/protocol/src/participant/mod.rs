@@ -14,11 +14,14 @@
 //! Nothing but a greeting is said before the hospital has agreed to the study.
 //!
 //! Work survives the connection: what is under way goes on while the site is offline, and a finished result
-//! waits in the outbox until the coordinator has accepted or rejected it.
+//! waits in the outbox until the coordinator has accepted or rejected it. Where the shell has kept such a result through
+//! the client's own end, it is reported before new work is asked for.
 
 mod comparing;
 mod consent;
 mod input;
+
+use std::collections::VecDeque;
 
 use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
 
@@ -76,6 +79,16 @@ pub struct Participant {
     order: Option<WorkOrder>,
     working: bool,
     outbox: Option<(OrderId, Reply)>,
+    uploaded: Option<Uploaded>,
+    /// Answers of before the client was killed, which go into the outbox one after the other.
+    recovered: VecDeque<(OrderId, Outcome)>,
+}
+
+/// The blob of the answer in the outbox is with the coordinator, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Uploaded {
+    /// It was brought there over this connection. Else it was once, or perhaps never: the answer is tried first.
+    now: bool,
 }
 
 impl Participant {
@@ -95,6 +108,8 @@ impl Participant {
             order: None,
             working: false,
             outbox: None,
+            uploaded: None,
+            recovered: VecDeque::new(),
         }
     }
 
@@ -147,6 +162,10 @@ impl Participant {
             Input::Fetched(blob) => self.fetched(blob),
             Input::FetchFailed { blob, reason } => self.fetch_failed(blob, reason),
             Input::WorkDone { order, result } => self.work_done(order, result),
+            Input::Recovered { order, outcome } => {
+                self.recovered.push_back((order, outcome));
+                Vec::new()
+            }
             Input::Uploaded(order) => self.uploaded(order),
             Input::UploadFailed { order, reason } => self.upload_failed(order, reason),
         }
@@ -154,6 +173,7 @@ impl Participant {
 
     fn greet(&mut self) -> Vec<Action> {
         self.step = Step::Greeting;
+        self.uploaded = self.uploaded.map(|_| Uploaded { now: false });
         let software = self.software.clone();
         vec![Action::Send(ToCoordinator::Hello {
             versions: VersionRange::OURS,
@@ -266,11 +286,12 @@ impl Participant {
             (Some((order, reply)), _) => {
                 let order = *order;
                 match reply.as_ref().ok().and_then(Outcome::blob) {
-                    Some(blob) => {
+                    // What was uploaded once is there, or counts already and is not needed any more.
+                    Some(blob) if self.uploaded.is_none() => {
                         self.step = Step::Uploading;
                         vec![Action::Upload { order, blob }]
                     }
-                    None => self.report(),
+                    _ => self.report(),
                 }
             }
             (None, Some(_)) if self.working => {
@@ -278,10 +299,19 @@ impl Participant {
                 Vec::new()
             }
             (None, Some(order)) => self.start(order.clone()),
-            (None, None) => {
-                self.step = Step::Idle;
-                vec![Action::Send(ToCoordinator::Ready)]
-            }
+            (None, None) => match self.recovered.pop_front() {
+                // Its blob may have come there, and may have been used up, before the client was killed: answered first,
+                // and uploaded where the coordinator says that it is missing.
+                Some((order, outcome)) => {
+                    self.outbox = Some((order, Ok(outcome)));
+                    self.uploaded = Some(Uploaded { now: false });
+                    self.go_on()
+                }
+                None => {
+                    self.step = Step::Idle;
+                    vec![Action::Send(ToCoordinator::Ready)]
+                }
+            },
         }
     }
 
@@ -349,14 +379,18 @@ impl Participant {
 
     fn finished(&mut self, order: OrderId, result: Reply) -> Vec<Action> {
         self.working = false;
-        self.order = None;
+        (self.order, self.uploaded) = (None, None);
         self.outbox = Some((order, result.map_err(|reason| bounded_reason(&reason))));
         self.go_on()
     }
 
     fn uploaded(&mut self, order: OrderId) -> Vec<Action> {
         let current = self.outbox.as_ref().is_some_and(|(waiting, _)| *waiting == order);
-        if self.step == Step::Uploading && current { self.report() } else { Vec::new() }
+        if !(self.step == Step::Uploading && current) {
+            return Vec::new();
+        }
+        self.uploaded = Some(Uploaded { now: true });
+        self.report()
     }
 
     /// A refused upload means the order is closed: the answer is replaced by the reason, so that it is told.
@@ -387,7 +421,7 @@ impl Participant {
         if self.outbox.as_ref().is_none_or(|(waiting, _)| *waiting != order) {
             return Vec::new();
         }
-        self.outbox = None;
+        (self.outbox, self.uploaded) = (None, None);
         self.go_on()
     }
 
@@ -395,6 +429,23 @@ impl Participant {
     /// would bring the same order again, and with it the same answer, until its deadline.
     fn answer_refused(&mut self, order: OrderId, rejection: &Rejection) -> Vec<Action> {
         match &mut self.outbox {
+            // Of an earlier try: its blob is on its way by now.
+            Some((waiting, Ok(_)))
+                if *waiting == order
+                    && matches!(rejection, Rejection::Update(_))
+                    && self.step == Step::Uploading =>
+            {
+                Vec::new()
+            }
+            // It was with a coordinator that has lost it since.
+            Some((waiting, Ok(_)))
+                if *waiting == order
+                    && matches!(rejection, Rejection::Update(_))
+                    && self.uploaded == Some(Uploaded { now: false }) =>
+            {
+                self.uploaded = None;
+                self.go_on()
+            }
             Some((waiting, reply @ Ok(_))) if *waiting == order && rejection.blames_the_answer() => {
                 *reply = Err(bounded_reason(&format!("the coordinator refused the answer: {rejection}")));
                 self.report()

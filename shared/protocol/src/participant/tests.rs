@@ -81,7 +81,58 @@ fn work_survives_the_connection_and_is_reported_after_it() {
     assert_eq!(site.handle(welcome(true)), std::slice::from_ref(&upload));
     site.handle(Input::Disconnected);
     site.handle(Input::Connected);
-    assert_eq!(site.handle(welcome(true)), [upload], "until it is accepted, it is sent again");
+    assert_eq!(site.handle(welcome(true)), [upload], "until it is there, it is sent again");
+}
+
+#[test]
+fn answers_of_before_the_client_was_killed_are_reported_before_new_work_is_asked_for() {
+    let mut site = Participant::new("a".parse().unwrap(), "test 1".into());
+    let first = OrderId(Digest::of(b"first"));
+    let scored = Outcome::Fused(crate::FusionOutcome { groups: vec![], seconds: 1.0 });
+    site.handle(Input::Connected);
+    site.handle(welcome(true));
+    for (order, outcome) in [(first, scored.clone()), (order().id, outcome())] {
+        assert_eq!(site.handle(Input::Recovered { order, outcome }), [], "the hospital was not asked yet");
+    }
+    site.handle(Input::Approved);
+    let answer = Action::Send(ToCoordinator::Answer { order: first, outcome: scored });
+    assert_eq!(site.handle(Input::Prepared(Ok(CohortSummary::default()))), [answer]);
+    let late = ToSite::Rejected { order: Some(first), rejection: Rejection::Late };
+    let actions = site.handle(Input::Received(late));
+    let answer = Action::Send(ToCoordinator::Answer { order: order().id, outcome: outcome() });
+    assert!(
+        matches!(&actions[..], [Action::Note(_), next] if *next == answer),
+        "it may be there: {actions:?}"
+    );
+    let missing = Rejection::Update("it is not here".into());
+    let missing = ToSite::Rejected { order: Some(order().id), rejection: missing };
+    let upload = Action::Upload { order: order().id, blob: BlobRef::of(b"update") };
+    let actions = site.handle(Input::Received(missing));
+    assert!(matches!(&actions[..], [Action::Note(_), next] if *next == upload), "{actions:?}");
+    assert_eq!(site.handle(Input::Uploaded(order().id)), [answer]);
+    let accepted = Input::Received(ToSite::Accepted { order: order().id });
+    assert_eq!(site.handle(accepted), [Action::Send(ToCoordinator::Ready)]);
+}
+
+#[test]
+fn an_update_that_was_uploaded_is_answered_with_over_the_next_connection() {
+    let mut site = at_work();
+    let id = order().id;
+    let upload = Action::Upload { order: id, blob: BlobRef::of(b"update") };
+    let answer = Action::Send(ToCoordinator::Answer { order: id, outcome: outcome() });
+    site.handle(Input::WorkDone { order: id, result: Ok(outcome()) });
+    site.handle(Input::Uploaded(id));
+    site.handle(Input::Disconnected);
+    site.handle(Input::Connected);
+    assert_eq!(site.handle(welcome(true)), std::slice::from_ref(&answer), "its bytes do not go twice");
+    let lost = ToSite::Rejected { order: Some(id), rejection: Rejection::Update("it is not here".into()) };
+    let actions = site.handle(Input::Received(lost.clone()));
+    assert!(matches!(&actions[..], [Action::Note(_), again] if *again == upload), "{actions:?}");
+    assert_eq!(site.handle(Input::Uploaded(id)), [answer]);
+    let actions = site.handle(Input::Received(lost));
+    let [Action::Note(_), Action::Send(ToCoordinator::Failed { .. })] = &actions[..] else {
+        panic!("it was there, and is no good: {actions:?}")
+    };
 }
 
 #[test]

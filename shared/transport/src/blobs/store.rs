@@ -114,6 +114,24 @@ impl BlobStore {
         Ok(())
     }
 
+    /// Deletes every blob that `wanted` does not want. Only for the one daemon that owns the store, as it starts.
+    ///
+    /// # Errors
+    /// Where a file cannot be listed or deleted.
+    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
+        for folder in list(&self.dir)? {
+            // Folders are two digits; the waiting room and whatever else is here are not.
+            let Some(start) = name_of(&folder).filter(|name| name.len() == 2) else { continue };
+            for path in list(&folder)? {
+                let digest = name_of(&path).and_then(|end| format!("{start}{end}").parse::<Digest>().ok());
+                if let Some(digest) = digest.filter(|digest| !wanted(digest)) {
+                    self.remove_blocking(&digest)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the blob is here, complete and once verified.
     pub async fn contains(&self, digest: &Digest) -> bool {
         let path = self.path(digest);
@@ -274,6 +292,15 @@ pub(super) fn open_blob(path: &Path, digest: &Digest) -> Result<File, StoreError
     })
 }
 
+fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(StoreError::io("list", dir))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(StoreError::io("list", dir))).collect()
+}
+
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
 /// A renamed file survives a power cut only once its folder is synced. Windows neither needs nor allows it.
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     if cfg!(unix) {
@@ -314,6 +341,19 @@ mod tests {
         assert!(matches!(store.read(&longer).await, Err(StoreError::Length { actual: 5, .. })));
         let giant = BlobRef { bytes: MAX_BLOB_BYTES + 1, ..blob };
         assert!(matches!(store.begin(giant).await, Err(StoreError::TooLarge(_))));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_wanted_is_retained() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let [kept, gone] = ["kept", "gone"].map(|text| text.as_bytes().to_vec());
+        let (kept, gone) = (store.insert(kept).await.unwrap(), store.insert(gone).await.unwrap());
+        let coming = store.begin(BlobRef::of(b"coming")).await.unwrap();
+        store.retain(|digest| *digest == kept.digest).unwrap();
+        assert!(store.contains(&kept.digest).await && !store.contains(&gone.digest).await);
+        coming.write_chunk(0, b"coming".to_vec()).await.unwrap();
+        coming.finish().await.unwrap();
     }
 
     #[tokio::test]
