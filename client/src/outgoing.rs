@@ -195,8 +195,15 @@ impl Outgoing {
         self.check_outcome(outcome, steward.policy())
     }
 
-    /// Whether the policy lets `outcome` leave: asked as soon as it is there, and again before it goes.
-    pub(crate) fn check_outcome(&self, outcome: &Outcome, policy: &SitePolicy) -> Result<(), String> {
+    /// What of `outcome` the policy lets leave, as soon as it is there; the error is why nothing of it does.
+    pub(crate) fn lets_out(&self, outcome: Outcome, policy: &SitePolicy) -> Result<Outcome, String> {
+        let outcome = policy.withhold(outcome);
+        self.check_outcome(&outcome, policy)?;
+        Ok(outcome)
+    }
+
+    /// Whether the policy lets `outcome` leave as it is: asked again before it goes.
+    fn check_outcome(&self, outcome: &Outcome, policy: &SitePolicy) -> Result<(), String> {
         policy.objection_to_outcome(outcome).map_or(Ok(()), Err)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use consilium_domain::{ChosenModel, Label};
+use consilium_domain::{Arm, ChosenModel, Label};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::Draft;
@@ -79,6 +79,32 @@ impl Predictions {
         }
     }
 
+    /// Remembers by which models `arm` was fused, for the comparison with arms that are fused later.
+    pub(crate) fn keep_fused(&self, arm: Arm, models: &[ChosenModel]) -> Result<(), PredictionsError> {
+        let path = self.fused_path(arm);
+        let failed = |source| PredictionsError::Io { action: "stored", path: path.clone(), source };
+        let text = serde_json::to_vec(models).expect("models are text and numbers");
+        let draft = path.with_extension("draft");
+        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)
+    }
+
+    /// By which models `arm` was fused; `None` when it was not.
+    pub(crate) fn fused(&self, arm: Arm) -> Result<Option<Vec<ChosenModel>>, PredictionsError> {
+        let path = self.fused_path(arm);
+        match std::fs::read(&path) {
+            Ok(text) => {
+                let models = serde_json::from_slice(&text);
+                models.map(Some).map_err(|source| PredictionsError::Damaged { path, source })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(PredictionsError::Io { action: "read", path, source }),
+        }
+    }
+
+    fn fused_path(&self, arm: Arm) -> PathBuf {
+        self.folder.join(format!("{arm}-fused.json"))
+    }
+
     fn path(&self, model: ChosenModel, set: CaseSet) -> PathBuf {
         let ChosenModel { lane, round } = model;
         let set = match set {
@@ -97,7 +123,7 @@ fn restrict(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::{Arm, Fold, Lane, Modality, Round};
+    use consilium_domain::{Fold, Lane, Modality, Round};
 
     use super::*;
 

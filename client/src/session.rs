@@ -53,6 +53,8 @@ pub(crate) struct Client<'a> {
     base: Option<(BlobRef, Arc<Vec<u8>>)>,
     /// Whether the coordinator reads packed updates.
     packs: bool,
+    /// Whether it reads sums beyond histograms.
+    reads_details: bool,
     /// Something was to leave at the wrong moment: it is said again over the next connection.
     cut: bool,
     ending: Option<Ending>,
@@ -103,6 +105,7 @@ impl<'a> Client<'a> {
             inputs: VecDeque::new(),
             base: None,
             packs: false,
+            reads_details: false,
             cut: false,
             ending: None,
             house,
@@ -486,6 +489,13 @@ impl<'a> Client<'a> {
         message: ToCoordinator,
         link: &mut Link<'_>,
     ) -> Result<Result<(), LinkError>, DaemonError> {
+        let message = match message {
+            // Asked here, for an answer can wait for a connection to a coordinator of another release.
+            ToCoordinator::Answer { order, outcome } if !self.reads_details => {
+                ToCoordinator::Answer { order, outcome: outcome.without_detail() }
+            }
+            message => message,
+        };
         let House { steward, auditor, .. } = &mut *self.house;
         match self.gate.send(message, steward, auditor, link).await? {
             Ok(Passage::Gone) => {}

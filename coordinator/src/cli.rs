@@ -25,6 +25,7 @@ use crate::notice::NoticeFormat;
 use crate::registry::Terms;
 use crate::remote::{self, RemoteArgs, StudyCommand};
 use crate::report::{Report, StudyOutcome};
+use crate::report_command::ReportCommand;
 use crate::service::{ServiceConfig, serve};
 use crate::site_command::SiteArgs;
 use crate::surroundings::now;
@@ -55,7 +56,8 @@ enum Command {
     },
     /// Run one study to its end, or go on with one that was stopped.
     Run(RunArgs),
-    /// Print the report of a study: of a coordinator that serves, or from an event log on this machine.
+    /// Print the report of a study: of a coordinator that serves, or from an event log on this machine. `report render`
+    /// makes its page.
     Report(ReportArgs),
     /// Check a study file and print its hash.
     Check {
@@ -77,7 +79,10 @@ enum Command {
 
 /// What `report` needs: a study and a coordinator to ask, or a folder.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct ReportArgs {
+    #[command(subcommand)]
+    command: Option<ReportCommand>,
     /// The study's hash, or at least its first eight digits, at the coordinator of --connect.
     #[arg(required_unless_present = "state")]
     study: Option<String>,
@@ -282,7 +287,10 @@ fn exit_code(outcome: &StudyOutcome) -> ExitCode {
 }
 
 async fn report(args: ReportArgs) -> anyhow::Result<ExitCode> {
-    let ReportArgs { study, state, json, remote } = args;
+    let ReportArgs { command, study, state, json, remote } = args;
+    if let Some(command) = command {
+        return command.run();
+    }
     let (report, text) = match (state, study) {
         (Some(state), _) => local_report(&state).await?,
         (None, study) => match remote::report(&remote, study.unwrap_or_default()).await? {

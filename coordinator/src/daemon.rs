@@ -18,7 +18,7 @@ use crate::greeting::greet_site;
 use crate::notice::{Notice, Teller};
 use crate::own_certificate::keep_fresh;
 use crate::registry::{Registry, RegistryError, Terms};
-use crate::report::{Report, ReportError, StudyOutcome};
+use crate::report::{RenderError, Report, ReportError, StudyOutcome, page_beside, write_page};
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::surroundings::{Surroundings, WallClock};
@@ -88,6 +88,9 @@ pub enum DaemonError {
     /// The report cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The report's page cannot be written; the report is.
+    #[error("the report's page: {0}")]
+    Page(RenderError),
     /// The report cannot be written.
     #[error(
         "the report {path} cannot be written: {source}; nothing is lost: mend it and give the same command again"
@@ -100,11 +103,18 @@ pub enum DaemonError {
     },
 }
 
+impl From<RenderError> for DaemonError {
+    fn from(error: RenderError) -> Self {
+        Self::Page(error)
+    }
+}
+
 impl From<ReportOfLogError> for DaemonError {
     fn from(error: ReportOfLogError) -> Self {
         match error {
             ReportOfLogError::Log(error) => error.into(),
             ReportOfLogError::Report(error) => error.into(),
+            ReportOfLogError::Interrupted(error) => ConductorError::from(error).into(),
         }
     }
 }
@@ -276,6 +286,8 @@ async fn conclude(
     }
     let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
     let path = config.report.clone();
+    // The page first: where there is a report, there is its page.
+    write_page(&report, &page_beside(&path))?;
     write_whole(&path, &text).map_err(|source| DaemonError::WriteReport { path: path.clone(), source })?;
     Teller::new(config.notices).tell(Notice::Report(path));
     Ok((report.outcome.clone(), Some(report)))

@@ -28,6 +28,7 @@ pub mod registry;
 mod remote;
 mod renewing;
 pub mod report;
+mod report_command;
 #[cfg(test)]
 mod scene;
 pub mod service;

@@ -78,7 +78,8 @@ impl Scene {
         Self::enrolling_in(study())
     }
 
-    fn enrolling_in(study: Study) -> Self {
+    /// Nobody has come yet to `study`, made of [`study`].
+    pub(crate) fn enrolling_in(study: Study) -> Self {
         let model = BlobRef::of(b"the first model");
         let models = FirstModels {
             base: study.needs_base().then(|| BlobRef::of(&base().to_safetensors())),
@@ -114,6 +115,11 @@ impl Scene {
 
     /// One more thing happens, a second later; false when nothing is left to happen.
     pub(crate) fn step(&mut self) -> bool {
+        self.step_with(|outcome| outcome)
+    }
+
+    /// The same; `change` may alter the result of work.
+    pub(crate) fn step_with(&mut self, change: impl FnOnce(Outcome) -> Outcome) -> bool {
         let absent = SITES.into_iter().find(|&name| {
             self.state.roster().member(&site(name)).is_some_and(|member| member.cohort.is_none())
         });
@@ -124,7 +130,7 @@ impl Scene {
         let Some(name) = SITES.into_iter().find(|&name| self.state.next_order(&site(name)).is_some()) else {
             return false;
         };
-        self.answer(name, |outcome| outcome);
+        self.answer(name, change);
         true
     }
 

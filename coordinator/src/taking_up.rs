@@ -54,15 +54,19 @@ pub(crate) enum ReportOfLogError {
     Log(#[from] EventLogError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    #[error("the report was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// The report of `state` at time `at`, with the bytes the log has accounted for.
+/// The report of `state` at time `at`, with the bytes the log has accounted for. Its resampling takes seconds for a large
+/// study, so it is made on a blocking thread.
 pub(crate) async fn report(
     state: &Coordinator,
     log: &EventLog,
     at: Timestamp,
 ) -> Result<Report, ReportOfLogError> {
-    let mut report = Report::of(state, at)?;
+    let made = state.clone();
+    let mut report = tokio::task::spawn_blocking(move || Report::of(&made, at)).await??;
     let sites: Vec<_> = state.roster().sites().cloned().collect();
     report.set_traffic(&log.accounts(&sites).await?);
     Ok(report)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use consilium_coordinator::report::{page_beside, write_page};
 use consilium_coordinator::weights::{WeightsStore, given_weights};
 use consilium_domain::network::TensorSpec;
 use consilium_domain::{Duplicates, Study};
@@ -87,7 +88,10 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let path = out.join("report.json");
     let text = serde_json::to_string_pretty(&report).context("the report cannot be expressed in JSON")?;
     std::fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    let page = page_beside(&path);
+    write_page(&report.federated, &page)?;
     println!("{report}\nreport: {}, {:.0} s in all", path.display(), report.simulation.seconds);
+    println!("page: {}", page.display());
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 

@@ -21,3 +21,5 @@ mod killer;
 #[path = "../system/process.rs"]
 mod process;
 mod study;
+#[path = "../system/timeless.rs"]
+mod timeless;

@@ -81,18 +81,28 @@ impl World {
             Lie::Kind => outcome = another_kind(&outcome)?,
             Lie::Length => match &mut outcome {
                 Outcome::Trained(training) => training.update.bytes += 1_000_000,
-                Outcome::Scored(scoring) => scoring.scores = ScoreHistogram::new(2).ok()?,
-                Outcome::Fused(fusion) => fusion.groups.push(fusion.groups.first()?.clone()),
+                Outcome::Scored(scoring) | Outcome::ScoredInDetail(scoring, _) => {
+                    scoring.scores = ScoreHistogram::new(2).ok()?;
+                }
+                Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {
+                    fusion.groups.push(fusion.groups.first()?.clone());
+                }
             },
             Lie::NotFinite => match &mut outcome {
                 Outcome::Trained(training) => training.norm = f64::NAN,
-                Outcome::Scored(scoring) => scoring.loss_sum = f64::INFINITY,
-                Outcome::Fused(fusion) => fusion.seconds = f64::NAN,
+                Outcome::Scored(scoring) | Outcome::ScoredInDetail(scoring, _) => {
+                    scoring.loss_sum = f64::INFINITY;
+                }
+                Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => fusion.seconds = f64::NAN,
             },
             _ => match &mut outcome {
                 Outcome::Trained(training) => training.cases += 1,
-                Outcome::Scored(scoring) => scoring.scores.record(0.5, true).ok()?,
-                Outcome::Fused(fusion) => fusion.groups.first_mut()?.holdout.record(0.5, true).ok()?,
+                Outcome::Scored(scoring) | Outcome::ScoredInDetail(scoring, _) => {
+                    scoring.scores.record(0.5, true).ok()?;
+                }
+                Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {
+                    fusion.groups.first_mut()?.holdout.record(0.5, true).ok()?;
+                }
             },
         }
         answered(site, order.id, outcome)
@@ -102,13 +112,15 @@ impl World {
 /// The answer to a task of another kind.
 fn another_kind(outcome: &Outcome) -> Option<Outcome> {
     Some(match outcome {
-        Outcome::Trained(_) | Outcome::Scored(_) => {
+        Outcome::Trained(_) | Outcome::Scored(_) | Outcome::ScoredInDetail(..) => {
             Outcome::Fused(consilium_protocol::FusionOutcome { groups: Vec::new(), seconds: 1.0 })
         }
-        Outcome::Fused(fusion) => Outcome::Scored(consilium_protocol::ScoringOutcome {
-            scores: fusion.groups.first()?.holdout.clone(),
-            loss_sum: 0.0,
-            seconds: 1.0,
-        }),
+        Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {
+            Outcome::Scored(consilium_protocol::ScoringOutcome {
+                scores: fusion.groups.first()?.holdout.clone(),
+                loss_sum: 0.0,
+                seconds: 1.0,
+            })
+        }
     })
 }

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 
 use consilium_domain::{Arm, BlobRef, ClassCounts, CohortSummary, Digest, SiteId, Study, Task};
-use consilium_metrics::ScoreHistogram;
+use consilium_metrics::{ScoreHistogram, ScoreSums};
 use consilium_privacy::{Accumulator, Grid, LocalUpdate, UpdatePayload, most_update_bytes};
 use consilium_protocol::coordinator::{Contribution, FirstModels, Opening};
-use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+use consilium_protocol::{
+    FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome, TrainingOutcome,
+};
 
 use crate::scene::BINS;
 
@@ -75,13 +77,26 @@ pub(crate) fn outcome(
         }
         Task::Validate { lane, .. } => {
             let patients = cohort.counts(lane.modality).validation(lane.fold);
-            Outcome::Scored(scored(study, site, task, patients))
+            in_detail(scored(study, site, task, patients))
         }
         Task::PredictHoldout { lane, .. } => {
-            Outcome::Scored(scored(study, site, task, cohort.counts(lane.modality).holdout))
+            in_detail(scored(study, site, task, cohort.counts(lane.modality).holdout))
         }
-        Task::Fuse { .. } => Outcome::Fused(fused(study, site, cohort, task)),
+        Task::Fuse { .. } => {
+            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+            Outcome::FusedInDetail(fused(study, site, cohort, task), detail)
+        }
     }
+}
+
+/// The scores with sums over as many patients, all scored one half.
+fn in_detail(scoring: ScoringOutcome) -> Outcome {
+    let totals = scoring.scores.totals();
+    let mut sums = ScoreSums::new();
+    for (count, positive) in [(totals.positives, true), (totals.negatives, false)] {
+        (0..count).for_each(|_| sums.record(0.5, positive).expect("a probability"));
+    }
+    Outcome::ScoredInDetail(scoring, ScoringDetail { sums: Some(sums), routing: None })
 }
 
 fn trained(

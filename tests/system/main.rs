@@ -34,4 +34,5 @@ mod restart;
 mod service;
 mod stand_in;
 mod stopping;
+mod timeless;
 mod trespassers;

@@ -1,14 +1,15 @@
 //! What a site says, and how it looks.
 
 use consilium_domain::{
-    BlobRef, ClassCounts, CohortSummary, Digest, Fingerprint, FingerprintToken, IMAGE_BANDS, ImageTokens,
-    MAX_ALIASES, Modality, ModalityCounts, OrderId,
+    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Fingerprint, FingerprintToken, IMAGE_BANDS,
+    ImageTokens, MAX_ALIASES, Modality, ModalityCounts, OrderId,
 };
-use consilium_metrics::ScoreHistogram;
+use consilium_metrics::{RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference};
 use consilium_protocol::{
-    Features, FusionOutcome, GroupScores, MAX_PART_CASES, Outcome, ScoringOutcome, ToCoordinator,
-    TrainingOutcome, VersionRange,
+    ArmComparison, Features, FusionDetail, FusionOutcome, GroupScores, MAX_PART_CASES, Outcome,
+    ScoringDetail, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
 };
+use serde_json::json;
 
 use crate::annotated::bytes;
 use crate::good::{SIGNED_HEAD, Vector, digest, signed_head, study};
@@ -60,9 +61,27 @@ fn trained(tuned_share: Option<f64>) -> ToCoordinator {
     }))
 }
 
-fn fused() -> ToCoordinator {
+fn fusion() -> FusionOutcome {
     let group = GroupScores { validation: histogram(&[1, 0], &[0, 2]), holdout: histogram(&[0, 3], &[4, 0]) };
-    answer(Outcome::Fused(FusionOutcome { groups: vec![group], seconds: 0.25 }))
+    FusionOutcome { groups: vec![group], seconds: 0.25 }
+}
+
+fn scored_in_detail() -> ToCoordinator {
+    let scores = histogram(&[1, 0], &[0, 0]);
+    let (mut sums, mut routing) = (ScoreSums::new(), RoutingCounts::new(2, 4).unwrap());
+    sums.record(0.5, true).unwrap();
+    routing.record(&[1.0, 0.25], true).unwrap();
+    let detail = ScoringDetail { sums: Some(sums), routing: Some(routing) };
+    answer(Outcome::ScoredInDetail(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }, detail))
+}
+
+fn fused_in_detail() -> ToCoordinator {
+    let classes = json!({ "positives": 3, "negatives": 4 });
+    let told = json!({ "difference": 0.25, "variance": 0.5, "classes": classes });
+    let difference: SiteDifference = serde_json::from_value(told).unwrap();
+    let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference), None] };
+    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison] };
+    answer(Outcome::FusedInDetail(fusion(), detail))
 }
 
 fn fingerprints() -> ToCoordinator {
@@ -107,7 +126,9 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("trained", trained(None), bytes(include_str!("trained.hex"))),
         Vector::new("trained with a policy", trained(Some(0.25)), bytes(include_str!("trained-policy.hex"))),
         Vector::new("scored", scored, bytes(include_str!("scored.hex"))),
-        Vector::new("fused", fused(), bytes(include_str!("fused.hex"))),
+        Vector::new("fused", answer(Outcome::Fused(fusion())), bytes(include_str!("fused.hex"))),
+        Vector::new("scored in detail", scored_in_detail(), bytes(include_str!("scored-detail.hex"))),
+        Vector::new("fused in detail", fused_in_detail(), bytes(include_str!("fused-detail.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
         Vector::new(
             "renew",

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::hours::HoursFile;
-use super::{Approval, DataLimits, HistogramLimits, Hours, Requirements, SitePolicy, StudyLimits};
+use super::{
+    Approval, DataLimits, DetailLimits, HistogramLimits, Hours, Requirements, SitePolicy, StudyLimits,
+};
 
 /// The file. Unknown keys are refused; what is left out is not limited.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct PolicyFile {
     /// On score histograms.
     #[serde(default)]
     pub histograms: HistogramLimits,
+    /// On sums beyond the histograms.
+    #[serde(default)]
+    pub details: DetailLimits,
     /// When the client may work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hours: Option<HoursFile>,
@@ -113,7 +118,7 @@ impl PolicyFile {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let Self { approval, study, data, histograms, require, .. } = self;
-        Ok(SitePolicy { approval, study, data, histograms, hours, require })
+        let Self { approval, study, data, histograms, details, require, .. } = self;
+        Ok(SitePolicy { approval, study, data, histograms, details, hours, require })
     }
 }

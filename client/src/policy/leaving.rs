@@ -1,10 +1,10 @@
 //! What of the site's own cases may leave: the last look before something does.
 
 use consilium_domain::{ClassCounts, CohortSummary, Study};
-use consilium_metrics::ScoreHistogram;
-use consilium_protocol::Outcome;
+use consilium_metrics::{ScoreHistogram, ScoreSums, SiteDifference, SmallCountRule, Totals};
+use consilium_protocol::{FusionDetail, FusionOutcome, Outcome, ScoringDetail};
 
-use super::SitePolicy;
+use super::{HistogramLimits, SitePolicy};
 
 impl SitePolicy {
     /// Why the site takes no part with `cohort`. The number of its cases is not told.
@@ -49,11 +49,74 @@ impl SitePolicy {
             // What an update may be like is the study's to say, and was judged with it.
             Outcome::Trained(_) => None,
             Outcome::Scored(scoring) => self.objection_to_scores(&scoring.scores),
-            Outcome::Fused(fusion) => {
-                let scores = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
-                scores.into_iter().find_map(|scores| self.objection_to_scores(scores))
-            }
+            Outcome::ScoredInDetail(scoring, detail) => self
+                .objection_to_scores(&scoring.scores)
+                .or_else(|| (self.of_scoring(detail.clone()) != *detail).then(too_much)),
+            Outcome::Fused(fusion) => self.objection_to_fusion(fusion),
+            Outcome::FusedInDetail(fusion, detail) => self
+                .objection_to_fusion(fusion)
+                .or_else(|| (self.of_fusion(detail.clone()) != *detail).then(too_much)),
         }
+    }
+
+    /// `outcome` without the sums that stay here. What is left of it may still be objected to.
+    #[must_use]
+    pub fn withhold(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::ScoredInDetail(scoring, detail) => {
+                let detail = self.of_scoring(detail);
+                if detail.is_empty() {
+                    return Outcome::Scored(scoring);
+                }
+                Outcome::ScoredInDetail(scoring, detail)
+            }
+            Outcome::FusedInDetail(fusion, detail) => {
+                let detail = self.of_fusion(detail);
+                if detail.is_empty() {
+                    Outcome::Fused(fusion)
+                } else {
+                    Outcome::FusedInDetail(fusion, detail)
+                }
+            }
+            plain => plain,
+        }
+    }
+
+    fn of_scoring(&self, detail: ScoringDetail) -> ScoringDetail {
+        let ScoringDetail { sums, routing } = detail;
+        ScoringDetail {
+            sums: self.of_sums(sums),
+            routing: routing.filter(|counts| self.details.routing && self.are_enough(counts.class_counts())),
+        }
+    }
+
+    fn of_fusion(&self, detail: FusionDetail) -> FusionDetail {
+        let told = |difference: SiteDifference| self.are_enough(difference.classes()).then_some(difference);
+        let mut comparisons = detail.comparisons;
+        for comparison in &mut comparisons {
+            comparison.groups.iter_mut().for_each(|group| *group = group.and_then(told));
+        }
+        comparisons
+            .retain(|comparison| self.details.comparisons && comparison.groups.iter().any(Option::is_some));
+        FusionDetail { sums: detail.sums.into_iter().map(|sums| self.of_sums(sums)).collect(), comparisons }
+    }
+
+    fn of_sums(&self, sums: Option<ScoreSums>) -> Option<ScoreSums> {
+        sums.filter(|sums| self.details.score_sums && self.small_counts().check_scores(sums).is_ok())
+    }
+
+    fn are_enough(&self, classes: Totals) -> bool {
+        self.small_counts().check_classes(classes).is_ok()
+    }
+
+    fn small_counts(&self) -> SmallCountRule {
+        let HistogramLimits { fewest_of_each_class, fewest_in_a_bin, .. } = self.histograms;
+        SmallCountRule { least_class: fewest_of_each_class, least_bin: fewest_in_a_bin }
+    }
+
+    fn objection_to_fusion(&self, fusion: &FusionOutcome) -> Option<String> {
+        let scores = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
+        scores.into_iter().find_map(|scores| self.objection_to_scores(scores))
     }
 
     fn objection_to_scores(&self, scores: &ScoreHistogram) -> Option<String> {
@@ -64,8 +127,18 @@ impl SitePolicy {
         let totals = scores.totals();
         let anybody = totals.positives + totals.negatives > 0;
         let few = totals.positives.min(totals.negatives) < fewest;
-        (anybody && few).then(|| {
-            format!("the histogram is of fewer than {fewest} patients of a class, which this site's policy asks for")
+        if anybody && few {
+            return Some(format!(
+                "the histogram is of fewer than {fewest} patients of a class, which this site's policy asks for"
+            ));
+        }
+        // The rule's text names its limit, not the count.
+        self.small_counts().check(scores).err().map(|withheld| {
+            format!("the histogram stays at this site: {withheld}; a study with fewer bins may do")
         })
     }
+}
+
+fn too_much() -> String {
+    "the answer tells more than this site's policy allows beside histograms".into()
 }

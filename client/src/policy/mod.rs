@@ -39,6 +39,7 @@ pub struct SitePolicy {
     study: StudyLimits,
     data: DataLimits,
     histograms: HistogramLimits,
+    details: DetailLimits,
     hours: Option<Hours>,
     require: Requirements,
 }
@@ -96,7 +97,7 @@ impl Default for DataLimits {
     }
 }
 
-/// On score histograms, all that is told of predictions.
+/// On score histograms, nearly all that is told of predictions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HistogramLimits {
@@ -105,6 +106,27 @@ pub struct HistogramLimits {
     pub most_bins: Option<u16>,
     /// Fewest patients of either class; one with fewer is not sent, unless it is of nobody at all.
     pub fewest_of_each_class: u32,
+    /// Fewest patients of a class in a bin that holds any; a histogram with fewer in one is not sent.
+    pub fewest_in_a_bin: u32,
+}
+
+/// Sums beyond the histograms: each leaves only where this allows it and its patients are enough for a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetailLimits {
+    /// Sums of scores and squared errors: the exact Brier score.
+    pub score_sums: bool,
+    /// How many patients of each class a policy network sent which way.
+    pub routing: bool,
+    /// Differences of two arms' areas on the site's own patients.
+    pub comparisons: bool,
+}
+
+impl Default for DetailLimits {
+    /// All of it: each says less of a patient than the histogram beside it.
+    fn default() -> Self {
+        Self { score_sums: true, routing: true, comparisons: true }
+    }
 }
 
 /// Protection that a study must have. This release has neither, so either declines every study.

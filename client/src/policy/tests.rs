@@ -4,8 +4,13 @@ use std::path::Path;
 
 use consilium_domain::network::Depth;
 use consilium_domain::*;
-use consilium_metrics::ScoreHistogram;
-use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp};
+use consilium_metrics::{
+    PairedScore, RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference, Totals, compare_rows,
+};
+use consilium_protocol::{
+    ArmComparison, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome,
+    Timestamp,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -45,7 +50,7 @@ fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() 
     let keys = |table: &toml::Table| {
         table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
     };
-    assert_eq!((complete.len(), keys(&complete)), (6, 19), "the sample must show every key");
+    assert_eq!((complete.len(), keys(&complete)), (7, 23), "the sample must show every key");
     assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
 }
 
@@ -157,6 +162,75 @@ fn a_histogram_of_few_patients_stays() {
     let fine = ScoreHistogram::new(3).unwrap();
     let fine = Outcome::Scored(ScoringOutcome { scores: fine, loss_sum: 0.0, seconds: 0.0 });
     assert!(strict.objection_to_outcome(&fine).is_some_and(|reason| reason.contains("3 bins")));
+}
+
+#[test]
+fn a_bin_of_few_patients_keeps_its_histogram_here() {
+    let strict = policy("[histograms]\nfewest_in_a_bin = 3");
+    let scored = |counts: [u32; 2]| {
+        let scores = ScoreHistogram::from_counts(counts.to_vec(), vec![3, 0]).unwrap();
+        strict.objection_to_outcome(&Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.0, seconds: 1.0 }))
+    };
+    assert_eq!(scored([3, 0]), None, "an empty bin says nothing of anybody");
+    let objection = scored([9, 2]).unwrap();
+    assert!(objection.contains("fewer than 3") && !objection.contains('9'), "{objection}");
+}
+
+/// Sums of `positives` and `negatives` patients.
+fn sums(positives: u32, negatives: u32) -> ScoreSums {
+    let mut sums = ScoreSums::new();
+    (0..positives).for_each(|_| sums.record(0.5, true).unwrap());
+    (0..negatives).for_each(|_| sums.record(0.5, false).unwrap());
+    sums
+}
+
+fn detailed(positives: u32) -> [Outcome; 2] {
+    let mut routing = RoutingCounts::new(2, 1).unwrap();
+    (0..positives).for_each(|_| routing.record(&[1.0, 0.0], true).unwrap());
+    let scoring = ScoringOutcome { scores: histogram(positives, 9), loss_sum: 1.0, seconds: 1.0 };
+    let detail = ScoringDetail { sums: Some(sums(positives, 9)), routing: Some(routing) };
+    let pair = |first, second, positive| PairedScore { first, second, positive };
+    let rows: Vec<PairedScore> = (0..positives)
+        .map(|k| pair(0.5 + 0.01 * k as f32, 0.6, true))
+        .chain((0..9).map(|k| pair(0.5 - 0.01 * k as f32, 0.4, false)))
+        .collect();
+    let classes = Totals { positives, negatives: 9 };
+    let difference = SiteDifference::of(&compare_rows(&rows).unwrap().unwrap(), classes).unwrap();
+    let group = GroupScores { validation: histogram(9, 9), holdout: histogram(positives, 9) };
+    let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference)] };
+    let fusion = FusionDetail { sums: vec![Some(sums(positives, 9))], comparisons: vec![comparison] };
+    [
+        Outcome::ScoredInDetail(scoring, detail),
+        Outcome::FusedInDetail(FusionOutcome { groups: vec![group], seconds: 1.0 }, fusion),
+    ]
+}
+
+#[test]
+fn sums_beyond_the_histograms_leave_as_the_policy_says() {
+    let all = policy("");
+    let none = policy("[details]\nscore_sums = false\nrouting = false\ncomparisons = false");
+    for outcome in detailed(5) {
+        assert_eq!(
+            (all.withhold(outcome.clone()), all.objection_to_outcome(&outcome)),
+            (outcome.clone(), None)
+        );
+        let plain = outcome.clone().without_detail();
+        assert_ne!(plain, outcome);
+        assert_eq!(none.withhold(outcome.clone()), plain);
+        assert!(none.objection_to_outcome(&outcome).is_some_and(|reason| reason.contains("more than")));
+    }
+    let silent = policy("[details]\nrouting = false").withhold(detailed(5)[0].clone());
+    let Outcome::ScoredInDetail(_, ScoringDetail { sums: Some(_), routing: None }) = silent else {
+        panic!("{silent:?}")
+    };
+}
+
+#[test]
+fn sums_over_few_patients_stay() {
+    let strict = policy("[histograms]\nfewest_of_each_class = 4");
+    for outcome in detailed(3) {
+        assert_eq!(strict.withhold(outcome.clone()), outcome.without_detail());
+    }
 }
 
 #[test]

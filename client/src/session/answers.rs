@@ -2,7 +2,7 @@
 
 use consilium_domain::{OrderId, Study, StudyHash, Task, WorkOrder};
 use consilium_protocol::participant::Input;
-use consilium_protocol::{Outcome, ToSite};
+use consilium_protocol::{DETAILS_SINCE, Outcome, ToSite};
 
 use super::Client;
 use crate::daemon::DaemonError;
@@ -50,10 +50,13 @@ impl Client<'_> {
         order: Option<&WorkOrder>,
         (outcome, payload): (Outcome, Option<Vec<u8>>),
     ) -> Result<Result<Outcome, String>, DaemonError> {
-        if let Err(objection) = self.gate.check_outcome(&outcome, self.house.steward.policy()) {
-            self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
-            return Ok(Err(objection));
-        }
+        let outcome = match self.gate.lets_out(outcome, self.house.steward.policy()) {
+            Ok(outcome) => outcome,
+            Err(objection) => {
+                self.house.steward.held_back(self.offered.as_ref().map(Study::hash), "answer");
+                return Ok(Err(objection));
+            }
+        };
         if let Some(order) = order {
             self.house.outbox.keep(order, &outcome, payload).await?;
         }
@@ -82,7 +85,10 @@ impl Client<'_> {
     /// An answer that is accepted or refused is not kept. One that only does not fit is, until its order is settled.
     pub(super) async fn settle(&mut self, message: &ToSite) -> Result<(), DaemonError> {
         match message {
-            ToSite::Welcome { version, .. } => self.packs = *version >= super::PACKED_UPDATES_VERSION,
+            ToSite::Welcome { version, .. } => {
+                self.packs = *version >= super::PACKED_UPDATES_VERSION;
+                self.reads_details = *version >= DETAILS_SINCE;
+            }
             ToSite::Accepted { order } => self.house.outbox.settle(*order).await?,
             ToSite::Rejected { order: Some(order), rejection } if !rejection.blames_the_answer() => {
                 self.house.outbox.settle(*order).await?;

@@ -7,40 +7,50 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use consilium_domain::{ChosenModel, Label, Modality, ModalityGroup, Study};
-use consilium_metrics::ScoreHistogram;
-use consilium_protocol::{FusionOutcome, GroupScores, Outcome};
+use consilium_domain::{Arm, ChosenModel, Label, Modality, ModalityGroup, Study};
+use consilium_metrics::{ScoreHistogram, ScoreSums};
+use consilium_protocol::{FusionDetail, FusionOutcome, GroupScores, Outcome};
 
-use super::WorkError;
 use super::scoring::{histogram, record};
+use super::{WorkError, comparing};
 use crate::predictions::{Predictions, Scored};
 use crate::study_data::CaseSet;
 
 /// A patient's mean probability by modality.
-type Means = BTreeMap<String, (Label, BTreeMap<Modality, f64>)>;
+pub(super) type Means = BTreeMap<String, (Label, BTreeMap<Modality, f64>)>;
 
 pub(super) fn fuse(
     study: &Study,
     predictions: &Predictions,
+    arm: Arm,
     models: &[ChosenModel],
 ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
     let began = Instant::now();
     let validation = over_folds(predictions, models, CaseSet::Validation)?;
     let holdout = over_folds(predictions, models, CaseSet::Holdout)?;
-    let mut groups = Vec::new();
+    let (mut groups, mut sums) = (Vec::new(), Vec::new());
     for group in ModalityGroup::of_study(&study.modalities) {
+        let held_out = over_modalities(&holdout, &group.members);
+        sums.push(Some(summed(&held_out)?));
         groups.push(GroupScores {
-            validation: over_modalities(&validation, &group.members, study.evaluation.bins)?,
-            holdout: over_modalities(&holdout, &group.members, study.evaluation.bins)?,
+            validation: counted(&over_modalities(&validation, &group.members), study.evaluation.bins)?,
+            holdout: counted(&held_out, study.evaluation.bins)?,
         });
     }
+    let comparisons = comparing::with_arms_before(study, predictions, arm, &holdout)?;
+    predictions.keep_fused(arm, models)?;
     let seconds = began.elapsed().as_secs_f64();
-    Ok((Outcome::Fused(FusionOutcome { groups, seconds }), None))
+    let detail = FusionDetail { sums, comparisons };
+    Ok((Outcome::FusedInDetail(FusionOutcome { groups, seconds }, detail), None))
 }
 
 /// For every patient and modality the mean over the models that scored them: one for the patients of a fold, all
 /// for the hold-out's.
-fn over_folds(predictions: &Predictions, models: &[ChosenModel], set: CaseSet) -> Result<Means, WorkError> {
+pub(super) fn over_folds(
+    predictions: &Predictions,
+    models: &[ChosenModel],
+    set: CaseSet,
+) -> Result<Means, WorkError> {
     let mut sums: BTreeMap<(String, Modality), (Label, f64, u32)> = BTreeMap::new();
     for &model in models {
         for (patient, Scored { label, probability }) in predictions.of(model, set)? {
@@ -57,22 +67,37 @@ fn over_folds(predictions: &Predictions, models: &[ChosenModel], set: CaseSet) -
     Ok(means)
 }
 
-fn over_modalities(means: &Means, members: &[Modality], bins: u16) -> Result<ScoreHistogram, WorkError> {
-    let mut scores = histogram(bins)?;
-    for (label, by_modality) in means.values() {
+/// Each patient who has any of `members`, with the mean over those it has.
+pub(super) fn over_modalities(means: &Means, members: &[Modality]) -> BTreeMap<String, (Label, f32)> {
+    let fused = means.iter().filter_map(|(patient, (label, by_modality))| {
         let present: Vec<f64> =
             members.iter().filter_map(|modality| by_modality.get(modality)).copied().collect();
-        if !present.is_empty() {
-            let mean = present.iter().sum::<f64>() / present.len() as f64;
-            record(&mut scores, mean as f32, *label)?;
-        }
+        let mean = present.iter().sum::<f64>() / present.len() as f64;
+        (!present.is_empty()).then(|| (patient.clone(), (*label, mean as f32)))
+    });
+    fused.collect()
+}
+
+fn counted(fused: &BTreeMap<String, (Label, f32)>, bins: u16) -> Result<ScoreHistogram, WorkError> {
+    let mut scores = histogram(bins)?;
+    for &(label, probability) in fused.values() {
+        record(&mut scores, probability, label)?;
     }
     Ok(scores)
 }
 
+fn summed(fused: &BTreeMap<String, (Label, f32)>) -> Result<ScoreSums, WorkError> {
+    let mut sums = ScoreSums::new();
+    for &(label, probability) in fused.values() {
+        let positive = label == Label::Methylated;
+        sums.record(probability, positive).map_err(|error| WorkError::Sums(error.to_string()))?;
+    }
+    Ok(sums)
+}
+
 #[cfg(test)]
 mod tests {
-    use consilium_domain::{Arm, Fold, Lane, Round};
+    use consilium_domain::{Fold, Lane, Round};
 
     use super::*;
 
@@ -103,7 +128,7 @@ mod tests {
         keep(&predictions, models[3], CaseSet::Holdout, &[("a", 0.8)]);
         let means = over_folds(&predictions, &models, CaseSet::Holdout).unwrap();
         assert!((means["a"].1[&Modality::T1] - 0.3).abs() < 1e-6);
-        let fused = over_modalities(&means, &[Modality::T1, Modality::Flair], 10).unwrap();
+        let fused = counted(&over_modalities(&means, &[Modality::T1, Modality::Flair]), 10).unwrap();
         // a: (0.3 + 0.8) / 2 = 0.55; b has T1 only: 0.85. Both are the middle of a bin.
         assert_eq!((fused.positives()[5], fused.positives()[8]), (1, 1), "{:?}", fused.positives());
     }

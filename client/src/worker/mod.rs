@@ -1,5 +1,6 @@
 //! The thread that works: preparing data, training, scoring, fusing. One job at a time, never on the runtime.
 
+mod comparing;
 mod dry;
 mod fusing;
 mod preparing;
@@ -73,6 +74,8 @@ pub(crate) enum WorkError {
     Residual(#[from] ResidualError),
     #[error("a histogram cannot be filled: {0}")]
     Histogram(String),
+    #[error("the sums beside a histogram cannot be filled: {0}")]
+    Sums(String),
 }
 
 impl From<ModelError> for WorkError {
@@ -228,7 +231,7 @@ impl Bench {
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
                 self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)
             }
-            Task::Fuse { models, .. } => fusing::fuse(&prepared.study, &prepared.predictions, models),
+            Task::Fuse { arm, models } => fusing::fuse(&prepared.study, &prepared.predictions, *arm, models),
         }
     }
 }

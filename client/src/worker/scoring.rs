@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 use std::time::Instant;
 
-use consilium_domain::{ChosenModel, Label, Lane, Round, Study, Task};
-use consilium_metrics::ScoreHistogram;
-use consilium_model::{Architecture, Classifier, Routes};
-use consilium_protocol::{Outcome, ScoringOutcome};
+use consilium_domain::{Arm, ChosenModel, Label, Lane, Round, Study, Task};
+use consilium_metrics::{RoutingCounts, ScoreHistogram, ScoreSums};
+use consilium_model::{Architecture, Classifier, Prediction, Routes};
+use consilium_protocol::{Outcome, ScoringDetail, ScoringOutcome};
 use consilium_weights::Weights;
 
 use super::valve::Valved;
@@ -36,16 +36,37 @@ impl Bench {
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;
+        let mut detail = ScoringDetail { sums: Some(ScoreSums::new()), routing: self.routing(study, lane)? };
         for (input, answer) in inputs.inputs.inputs.iter().zip(&answers) {
             record(&mut scores, answer.probability, input.label)?;
             loss_sum += cross_entropy(answer.logit, input.label);
+            add(&mut detail, answer, input.label)?;
             let entry = Scored { label: input.label, probability: answer.probability };
             scored.insert(input.patient.reveal().to_owned(), entry);
         }
         predictions.keep(ChosenModel { lane: *lane, round }, set, &scored)?;
         let seconds = began.elapsed().as_secs_f64();
-        Ok((Outcome::Scored(ScoringOutcome { scores, loss_sum, seconds }), None))
+        Ok((Outcome::ScoredInDetail(ScoringOutcome { scores, loss_sum, seconds }, detail), None))
     }
+
+    /// Nobody's routings yet, where the arm has a policy.
+    fn routing(&self, study: &Study, lane: &Lane) -> Result<Option<RoutingCounts>, WorkError> {
+        let (blocks, draws) = (study.network.blocks().len(), study.evaluation.route_samples.max(1));
+        let counts = (lane.arm == Arm::Spottune).then(|| RoutingCounts::new(blocks, draws));
+        counts.transpose().map_err(|error| WorkError::Sums(error.to_string()))
+    }
+}
+
+/// Counts a patient into the sums beside the histogram.
+fn add(detail: &mut ScoringDetail, answer: &Prediction, label: Label) -> Result<(), WorkError> {
+    let positive = label == Label::Methylated;
+    if let Some(sums) = &mut detail.sums {
+        sums.record(answer.probability, positive).map_err(|error| WorkError::Sums(error.to_string()))?;
+    }
+    if let Some(routing) = &mut detail.routing {
+        routing.record(&answer.tuned, positive).map_err(|error| WorkError::Sums(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// How patients are routed, as the study says. The same task draws the same routings again.

@@ -7,11 +7,18 @@ use consilium_metrics::{BinEdge, GridMismatch, MergeError, paper_m};
 use consilium_protocol::coordinator::{Answered, Coordinator, Gathering, LaneState, Phase, RoundState};
 use consilium_protocol::{ScoringOutcome, Timestamp};
 
+use super::comparison::comparisons;
+use super::health::{fold_spread, label_shift, routing};
+use super::published::published;
 use super::scores::{missing, scores, threshold};
+use super::statistics::GroupStatistics;
 use super::{
     ArmReport, BusySeconds, ContributorReport, GroupReport, LaneReport, PhaseSeconds, Report, RoundReport,
     SCHEMA, Scores, SiteReport, StudyOutcome,
 };
+
+/// The program and its version, as it stands in a report.
+const SOFTWARE: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// Admitted histograms always fit the study; when they do not, the log was not written by this program.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +38,24 @@ impl Report {
     /// When the state holds scores that do not fit together.
     pub fn of(state: &Coordinator, now: Timestamp) -> Result<Self, ReportError> {
         let arms = state.study().arms.iter().map(|&arm| arm_report(state, arm));
+        let arms: Vec<ArmReport> = arms.collect::<Result<_, _>>()?;
+        let comparisons = comparisons(state);
+        let statistics = arms.iter().flat_map(|arm| &arm.groups).map(|group| group.statistics.tests());
+        let tested = comparisons.iter().filter(|comparison| comparison.p_value.is_some()).count() as u32;
         Ok(Self {
             schema: SCHEMA.to_owned(),
+            software: SOFTWARE.to_owned(),
             study: state.study().clone(),
             study_hash: state.hash(),
             outcome: outcome(state),
             base_model: state.first_models().base.map(|blob| blob.digest),
             seconds: seconds(state, now),
             sites: state.roster().iter().map(|(site, _)| site_report(state, site)).collect(),
-            arms: arms.collect::<Result<_, _>>()?,
-            warnings: warnings(state),
+            labels: label_shift(state),
+            tests: statistics.sum::<u32>() + tested,
+            warnings: warnings(state, &arms),
+            arms,
+            comparisons,
         })
     }
 }
@@ -101,6 +116,7 @@ fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
     SiteReport {
         site: site.clone(),
         cohort: member.and_then(|member| member.cohort.clone()),
+        duplicates: state.exclusion(site).map(|exclusion| exclusion.cases.len() as u32),
         withdrawn: member.and_then(|member| Some(member.withdrawal.as_ref()?.reason.clone())),
         bytes_sent: 0,
         bytes_received: 0,
@@ -114,16 +130,18 @@ fn answer<'a, T>(gathering: &'a Gathering<T>, site: &SiteId) -> Option<&'a Answe
 
 fn arm_report(state: &Coordinator, arm: Arm) -> Result<ArmReport, ReportError> {
     let lanes = state.lanes().iter().filter(|lane| lane.lane.arm == arm);
-    let selection = state.study().evaluation.selection;
+    let lanes: Vec<LaneReport> = lanes.map(|lane| lane_report(state, lane)).collect::<Result<_, _>>()?;
     Ok(ArmReport {
         arm,
         initial_model: state.first_models().initial.get(&arm).map(|blob| blob.digest),
-        lanes: lanes.map(|lane| lane_report(lane, selection)).collect::<Result<_, _>>()?,
-        groups: groups(state, arm)?,
+        groups: groups(state, arm, &lanes)?,
+        lanes,
+        published: published(state.study(), arm),
     })
 }
 
-fn lane_report(lane: &LaneState, selection: Selection) -> Result<LaneReport, ReportError> {
+fn lane_report(state: &Coordinator, lane: &LaneState) -> Result<LaneReport, ReportError> {
+    let selection = state.study().evaluation.selection;
     let chosen = lane.chosen.and_then(|round| lane.round(round));
     let (validation, threshold) = match chosen.and_then(|round| round.validation.as_ref()) {
         Some(gathering) => at_own_threshold(gathering)?,
@@ -136,7 +154,7 @@ fn lane_report(lane: &LaneState, selection: Selection) -> Result<LaneReport, Rep
     Ok(LaneReport {
         modality: lane.lane.modality,
         fold: lane.lane.fold,
-        rounds: lane.rounds.iter().map(|round| round_report(round, selection)).collect::<Result<_, _>>()?,
+        rounds: lane.rounds.iter().map(|round| round_report(state, lane, round)).collect::<Result<_, _>>()?,
         chosen_round: lane.chosen,
         chosen_by: lane.chosen.map(|_| lane.best_round(selection).1),
         chosen_model: chosen.and_then(|round| round.model).map(|model| model.digest),
@@ -145,32 +163,52 @@ fn lane_report(lane: &LaneState, selection: Selection) -> Result<LaneReport, Rep
     })
 }
 
-fn round_report(round: &RoundState, selection: Selection) -> Result<RoundReport, ReportError> {
-    let contributors = round.training.answers().iter().map(|(site, answer)| ContributorReport {
-        site: site.clone(),
-        cases: answer.value.cases,
-        update: answer.value.update.digest,
-        update_bytes: answer.value.update.bytes,
-        norm: answer.value.norm,
-        saturated: answer.value.saturated,
-        mean_loss: answer.value.mean_loss,
-        tuned_share: answer.value.tuned_share,
-    });
+fn round_report(
+    state: &Coordinator,
+    lane: &LaneState,
+    round: &RoundState,
+) -> Result<RoundReport, ReportError> {
+    let selection = state.study().evaluation.selection;
+    let after = |at: Timestamp| at.secs_since(state.opened());
     let validation = match &round.validation {
         Some(gathering) => at_own_threshold(gathering)?.0,
         None => None,
     };
+    let validated = round.validation.as_ref().and_then(Gathering::closing);
     let pooled = round.pooled_validation();
     Ok(RoundReport {
         round: round.round,
         reductions: round.reductions,
+        opened_secs: after(round.training.opened()),
+        trained_secs: round.training.closing().map(|closing| after(closing.at)),
+        validated_secs: validated.map(|closing| after(closing.at)),
         model: round.model.map(|model| model.digest),
-        contributors: contributors.collect(),
+        contributors: contributors(state, round),
         missing: missing(&round.training),
         validation,
         validation_loss: pooled.as_ref().and_then(|pooled| pooled.mean_loss),
         validation_m: pooled.filter(|_| selection == Selection::PaperM).and_then(|p| paper_m(&p.scores)),
+        routing: routing(state, lane.lane, round.round),
     })
+}
+
+fn contributors(state: &Coordinator, round: &RoundState) -> Vec<ContributorReport> {
+    let answers = round.training.answers();
+    let all: f64 = answers.values().map(|answer| f64::from(answer.value.cases)).sum();
+    let told = answers.iter().map(|(site, Answered { at, value })| ContributorReport {
+        site: site.clone(),
+        cases: value.cases,
+        weight: f64::from(value.cases) / all,
+        answered_secs: at.secs_since(state.opened()),
+        busy_secs: value.seconds,
+        update: value.update.digest,
+        update_bytes: value.update.bytes,
+        norm: value.norm,
+        saturated: value.saturated,
+        mean_loss: value.mean_loss,
+        tuned_share: value.tuned_share,
+    });
+    told.collect()
 }
 
 /// Scores of a validation at the threshold that maximises Youden's J on itself, and that threshold.
@@ -181,15 +219,18 @@ fn at_own_threshold(
     Ok((scores(gathering, |outcome| &outcome.scores, threshold)?, threshold))
 }
 
-fn groups(state: &Coordinator, arm: Arm) -> Result<Vec<GroupReport>, ReportError> {
+fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<GroupReport>, ReportError> {
     let Some(fusion) = state.fusions().get(&arm) else { return Ok(Vec::new()) };
     let mut reports = Vec::new();
     for (index, group) in ModalityGroup::of_study(&state.study().modalities).into_iter().enumerate() {
         let threshold = threshold(fusion, |outcome| &outcome.groups[index].validation)?;
         let validation = scores(fusion, |outcome| &outcome.groups[index].validation, threshold)?;
         let holdout = scores(fusion, |outcome| &outcome.groups[index].holdout, threshold)?;
-        if let (Some(validation), Some(holdout)) = (validation, holdout) {
+        let statistics = GroupStatistics::of(state, arm, index, fusion)?;
+        if let (Some(validation), Some(holdout), Some(statistics)) = (validation, holdout, statistics) {
             reports.push(GroupReport {
+                folds: fold_spread(&group, lanes),
+                statistics,
                 group,
                 threshold: threshold.map(BinEdge::threshold),
                 validation,
@@ -200,8 +241,8 @@ fn groups(state: &Coordinator, arm: Arm) -> Result<Vec<GroupReport>, ReportError
     Ok(reports)
 }
 
-fn warnings(state: &Coordinator) -> Vec<String> {
-    let mut warnings = Vec::new();
+fn warnings(state: &Coordinator, arms: &[ArmReport]) -> Vec<String> {
+    let mut warnings = collapsed_policies(arms);
     let mut note = |work: String, missing: BTreeMap<SiteId, String>| {
         warnings.extend(
             missing.into_iter().map(|(site, reason)| format!("{work} went on without {site}: {reason}")),
@@ -236,6 +277,21 @@ fn warnings(state: &Coordinator) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Chosen models whose policy sends nearly everybody the same way: they are no better than the one path they use.
+fn collapsed_policies(arms: &[ArmReport]) -> Vec<String> {
+    let lanes = arms.iter().flat_map(|arm| arm.lanes.iter().map(move |lane| (arm.arm, lane)));
+    let chosen = lanes.filter_map(|(arm, lane)| {
+        let round = lane.rounds.iter().find(|round| Some(round.round) == lane.chosen_round)?;
+        round.routing.as_ref().filter(|routing| routing.pooled.collapsed)?;
+        let (modality, fold, round) = (lane.modality, lane.fold, round.round);
+        Some(format!(
+            "the policy of {arm} {modality} fold {fold} has collapsed in its chosen round {round}: every block sends \
+             nearly everybody through the same copy"
+        ))
+    });
+    chosen.collect()
 }
 
 #[cfg(test)]

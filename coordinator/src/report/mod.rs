@@ -1,11 +1,22 @@
-//! The report of a study: everything it learned, as data (schema `consilium-report/1`).
+//! The report of a study: everything it learned, as data (schema `consilium-report/2`).
 //!
 //! A report is computed from the coordinator's state alone, so it can be made again from the log. All scores are
 //! pooled from histograms; no patient is in it.
 
 mod build;
+mod comparison;
+#[cfg(test)]
+mod details;
+mod health;
+mod page;
+mod published;
+mod render;
+#[cfg(test)]
+mod schema;
 mod scores;
+mod statistics;
 mod table;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -18,15 +29,23 @@ use consilium_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
 pub use build::ReportError;
+pub use comparison::{Comparison, ComparisonMethod, SiteComparison};
+pub use health::{FoldSpread, LabelShare, LabelShift, RoutingReport};
+pub use published::Published;
+pub use render::{RenderError, page_beside, read, write_page};
+pub use statistics::{AcrossSites, ExactScores, GroupStatistics, SiteInPopulation};
+pub use tables::{CsvError, write_csv};
 
 /// The value of [`Report::schema`] that this release writes.
-pub const SCHEMA: &str = "consilium-report/1";
+pub const SCHEMA: &str = "consilium-report/2";
 
 /// The report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Name and version of this layout.
     pub schema: String,
+    /// Name and version of the program that made the report.
+    pub software: String,
     /// The agreed plan.
     pub study: Study,
     /// Its hash.
@@ -39,8 +58,14 @@ pub struct Report {
     pub seconds: PhaseSeconds,
     /// The invited sites.
     pub sites: Vec<SiteReport>,
+    /// The classes at each site, by modality.
+    pub labels: Vec<LabelShift>,
     /// The arms.
     pub arms: Vec<ArmReport>,
+    /// Every pair of fused arms, by modality group.
+    pub comparisons: Vec<Comparison>,
+    /// Tests of hypotheses in this report. None of their probabilities is corrected for the others.
+    pub tests: u32,
     /// What a reader must know: work that went on without a site, and why.
     pub warnings: Vec<String>,
 }
@@ -77,6 +102,8 @@ pub struct SiteReport {
     pub site: SiteId,
     /// Its patients in numbers; `None` when it never enlisted.
     pub cohort: Option<CohortSummary>,
+    /// Cases it left out because the copy of another site stays; none in a study that ignores duplicates.
+    pub duplicates: Option<u32>,
     /// What it says about why it declined the study, or left it; `None` when it did neither.
     #[serde(default)]
     pub withdrawn: Option<String>,
@@ -112,6 +139,8 @@ pub struct ArmReport {
     pub lanes: Vec<LaneReport>,
     /// Late fusion, one entry a modality group. Empty until the arm is fused.
     pub groups: Vec<GroupReport>,
+    /// What others published of this arm, where the study follows their recipe.
+    pub published: Option<Published>,
 }
 
 /// One lane.
@@ -142,6 +171,12 @@ pub struct RoundReport {
     pub round: Round,
     /// How often the learning rates were reduced for it.
     pub reductions: u16,
+    /// When it was opened, in seconds after the study.
+    pub opened_secs: f64,
+    /// When nobody's update was waited for any longer.
+    pub trained_secs: Option<f64>,
+    /// When nobody's validation was waited for any longer.
+    pub validated_secs: Option<f64>,
     /// The aggregated model.
     pub model: Option<Digest>,
     /// Who contributed what.
@@ -154,6 +189,8 @@ pub struct RoundReport {
     pub validation_loss: Option<f64>,
     /// M of the paper on the fold, where the study chooses by it and the round passes.
     pub validation_m: Option<f64>,
+    /// How the new model routed the patients of the fold; only of an arm with a policy, where sites told.
+    pub routing: Option<RoutingReport>,
 }
 
 /// One admitted update.
@@ -161,8 +198,14 @@ pub struct RoundReport {
 pub struct ContributorReport {
     /// Whose.
     pub site: SiteId,
-    /// Its weight.
+    /// Cases it was trained on.
     pub cases: u32,
+    /// Its share in the aggregate: its cases among those of all contributors so far.
+    pub weight: f64,
+    /// When it was recorded, in seconds after the study was opened.
+    pub answered_secs: f64,
+    /// Seconds the site says it worked.
+    pub busy_secs: f64,
     /// The digest of the sealed update.
     pub update: Digest,
     /// Its length in bytes, as it came over the wire. 0 in reports of before.
@@ -189,6 +232,10 @@ pub struct GroupReport {
     pub validation: Scores,
     /// Scores of the hold-out patients by the mean over all fold models.
     pub holdout: Scores,
+    /// What the hold-out says beyond its scorecards.
+    pub statistics: GroupStatistics,
+    /// How the folds differ; of groups of one modality only, for no site tells fused scores by fold.
+    pub folds: Option<FoldSpread>,
 }
 
 /// Scores of one set of patients.

@@ -35,7 +35,8 @@ pub(super) fn missing<T>(gathering: &Gathering<T>) -> BTreeMap<SiteId, String> {
     gathering.closing().map(|closing| closing.missing.clone()).unwrap_or_default()
 }
 
-fn pool<T>(
+/// The sum of all sites' histograms; `None` when nobody answered.
+pub(super) fn pool<T>(
     gathering: &Gathering<T>,
     pick: impl Fn(&T) -> &ScoreHistogram,
 ) -> Result<Option<ScoreHistogram>, MergeError> {

@@ -302,6 +302,8 @@ impl Service {
         }
         let report = taking_up::report(state, log, now()).await?;
         let text = serde_json::to_string_pretty(&report).expect("a report has only text keys");
+        // The page first: where there is a report, there is its page.
+        folder.write_page(&report.to_html())?;
         folder.write_report(&text)?;
         self.teller.of(state.hash()).tell(Notice::Report(folder.report()));
         Ok(())

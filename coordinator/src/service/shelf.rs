@@ -14,6 +14,7 @@ use consilium_protocol::coordinator::FirstModels;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{StudyFileError, read_study};
+use crate::report::page_beside;
 use crate::whole_file::write_whole;
 
 /// Where a study is prepared. A crash leaves it behind; the next submission clears it.
@@ -81,6 +82,12 @@ impl StudyFolder {
     pub(super) fn write_report(&self, text: &str) -> Result<(), ShelfError> {
         let path = self.report();
         write_whole(&path, text).map_err(|source| ShelfError::Io { path, source })
+    }
+
+    /// Writes the report's page whole or not at all.
+    pub(super) fn write_page(&self, page: &str) -> Result<(), ShelfError> {
+        let path = page_beside(&self.report());
+        write_whole(&path, page).map_err(|source| ShelfError::Io { path, source })
     }
 }
 

@@ -108,6 +108,9 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beyond: Vec<Code>,
     },
     /// Histograms of scores averaged over folds and modalities.
     FusedScores {
@@ -123,6 +126,9 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        beyond: Vec<Code>,
     },
     /// Work that could not be done. The reason's text is not kept here.
     Failure {

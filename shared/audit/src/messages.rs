@@ -3,7 +3,9 @@
 use consilium_domain::{OrderId, Study, Task};
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::admin::{AdminReply, AdminRequest};
-use consilium_protocol::{Outcome, ToCoordinator, ToSite};
+use consilium_protocol::{
+    FusionDetail, FusionOutcome, Outcome, ScoringDetail, ScoringOutcome, ToCoordinator, ToSite,
+};
 
 use crate::content::{Content, Work};
 use crate::words::Code;
@@ -121,22 +123,41 @@ fn answer(order: OrderId, work: Option<Work>, outcome: &Outcome) -> Content {
             norm: Some(training.norm).filter(|norm| norm.is_finite()),
             saturated: training.saturated,
         },
-        Outcome::Scored(scoring) => {
-            let (positives, negatives) = patients([&scoring.scores]);
-            Content::Scores { order, work, bins: bins(&scoring.scores), positives, negatives }
+        Outcome::Scored(scoring) => scores(order, work, scoring, Vec::new()),
+        Outcome::ScoredInDetail(scoring, ScoringDetail { sums, routing }) => {
+            let beyond = [
+                sums.is_some().then_some(Code::new("score-sums")),
+                routing.is_some().then_some(Code::new("routing-counts")),
+            ];
+            scores(order, work, scoring, beyond.into_iter().flatten().collect())
         }
-        Outcome::Fused(fusion) => {
-            let histograms = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
-            let (positives, negatives) = patients(histograms);
-            Content::FusedScores {
-                order,
-                work,
-                groups: fusion.groups.len() as u32,
-                bins: fusion.groups.first().map_or(0, |group| bins(&group.holdout)),
-                positives,
-                negatives,
-            }
+        Outcome::Fused(fusion) => fused_scores(order, work, fusion, Vec::new()),
+        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons }) => {
+            let beyond = [
+                sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
+                (!comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
+            ];
+            fused_scores(order, work, fusion, beyond.into_iter().flatten().collect())
         }
+    }
+}
+
+fn scores(order: OrderId, work: Option<Work>, scoring: &ScoringOutcome, beyond: Vec<Code>) -> Content {
+    let (positives, negatives) = patients([&scoring.scores]);
+    Content::Scores { order, work, bins: bins(&scoring.scores), positives, negatives, beyond }
+}
+
+fn fused_scores(order: OrderId, work: Option<Work>, fusion: &FusionOutcome, beyond: Vec<Code>) -> Content {
+    let histograms = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
+    let (positives, negatives) = patients(histograms);
+    Content::FusedScores {
+        order,
+        work,
+        groups: fusion.groups.len() as u32,
+        bins: fusion.groups.first().map_or(0, |group| bins(&group.holdout)),
+        positives,
+        negatives,
+        beyond,
     }
 }
 

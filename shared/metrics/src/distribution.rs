@@ -40,7 +40,7 @@ pub(crate) fn student_quantile(tail: f64, freedom: f64) -> f64 {
 }
 
 /// The probability that Student's t with `freedom` degrees exceeds `t`, which is not negative.
-fn student_above(t: f64, freedom: f64) -> f64 {
+pub(crate) fn student_above(t: f64, freedom: f64) -> f64 {
     0.5 * incomplete_beta(freedom / (freedom + t * t), 0.5 * freedom, 0.5)
 }
 

@@ -27,6 +27,7 @@ mod operating_point;
 mod paired;
 mod paper_m;
 mod proportion;
+mod routing;
 mod summary;
 mod suppress;
 mod threshold;
@@ -62,6 +63,7 @@ pub use paired::{
 };
 pub use paper_m::paper_m;
 pub use proportion::wilson;
+pub use routing::{BlockRouting, RoutingCounts, RoutingError, RoutingShares};
 pub use summary::Scorecard;
 pub use suppress::{SmallCountRule, Withheld, common_grid};
 pub use threshold::{BinEdge, Confusion, EdgeError, GridMismatch, ThresholdRule, best_paper_m, half, youden};

@@ -8,6 +8,7 @@
 pub mod admin;
 mod audit;
 pub mod coordinator;
+mod detail;
 pub mod duplicates;
 mod message;
 mod outcome;
@@ -20,6 +21,7 @@ mod time;
 pub use audit::{
     AuditHead, MAX_HEAD_CERTIFICATE_BYTES, MAX_HEAD_CERTIFICATES, MAX_HEAD_SIGNATURE_BYTES, SignedHead,
 };
+pub use detail::{ArmComparison, DETAILS_SINCE, FusionDetail, ScoringDetail};
 pub use message::{
     FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION,
     Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,

@@ -4,6 +4,8 @@ use consilium_domain::BlobRef;
 use consilium_metrics::ScoreHistogram;
 use serde::{Deserialize, Serialize};
 
+use crate::{FusionDetail, ScoringDetail};
+
 /// The result of a work order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -13,6 +15,11 @@ pub enum Outcome {
     Scored(ScoringOutcome),
     /// Of `Task::Fuse`.
     Fused(FusionOutcome),
+    /// Of `Task::Validate` and `Task::PredictHoldout`, with sums beyond the histogram. From
+    /// [`crate::DETAILS_SINCE`] on.
+    ScoredInDetail(ScoringOutcome, ScoringDetail),
+    /// Of `Task::Fuse`, with sums beyond the histograms. From [`crate::DETAILS_SINCE`] on.
+    FusedInDetail(FusionOutcome, FusionDetail),
 }
 
 impl Outcome {
@@ -20,7 +27,17 @@ impl Outcome {
     pub const fn blob(&self) -> Option<BlobRef> {
         match self {
             Self::Trained(training) => Some(training.update),
-            Self::Scored(_) | Self::Fused(_) => None,
+            Self::Scored(_) | Self::Fused(_) | Self::ScoredInDetail(..) | Self::FusedInDetail(..) => None,
+        }
+    }
+
+    /// What of it every version understands.
+    #[must_use]
+    pub fn without_detail(self) -> Self {
+        match self {
+            Self::ScoredInDetail(scoring, _) => Self::Scored(scoring),
+            Self::FusedInDetail(fusion, _) => Self::Fused(fusion),
+            plain => plain,
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::place::{Complaints, Place};
 
 /// The layout this check knows.
-const SCHEMA: &str = "consilium-report/1";
+const SCHEMA: &str = "consilium-report/2";
 const PHASES: [&str; 5] = ["enrolment", "cross_validation", "holdout", "fusion", "total"];
 const WORK: [&str; 4] = ["train", "validate", "predict_holdout", "fuse"];
 

@@ -43,7 +43,7 @@ fn report() -> Value {
         })
     };
     json!({
-        "schema": "consilium-report/1", "study_hash": "a".repeat(64), "base_model": "d".repeat(64), "warnings": [],
+        "schema": "consilium-report/2", "study_hash": "a".repeat(64), "base_model": "d".repeat(64), "warnings": [],
         "study": {
             "name": "demo", "modalities": ["t1gd"], "evaluation": { "folds": 2 }, "training": { "rounds": 1 },
             "federation": { "training_sites": [] },

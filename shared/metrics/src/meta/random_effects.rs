@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::distribution::{chi_squared_above, crossing, student_quantile};
+use crate::distribution::{chi_squared_above, crossing, student_above, student_quantile};
 use crate::interval::{Interval, TAIL_95};
 
 /// A site's estimate and its sampling variance.
@@ -61,6 +61,15 @@ pub struct RandomEffects {
     pub inconsistency: Option<f64>,
     /// Share of each site in the estimate, in the order given.
     pub weights: Vec<f64>,
+}
+
+impl RandomEffects {
+    /// Two-sided probability of an estimate as far from 0 if the true mean were 0, by the interval's own
+    /// distribution; `None` for a single site.
+    pub fn p_value(&self) -> Option<f64> {
+        let freedom = self.weights.len().checked_sub(1).filter(|&freedom| freedom > 0)?;
+        Some(2.0 * student_above(libm::fabs(self.estimate) / self.standard_error, freedom as f64))
+    }
 }
 
 /// Combines `effects`; `None` without any.
@@ -192,5 +201,18 @@ mod tests {
         {
             assert_eq!(Effect::new(estimate, variance), None);
         }
+    }
+
+    /// The mean is as far from 0 as its interval reaches: 0 is the interval's end, and p is 5 %.
+    #[test]
+    fn the_p_value_agrees_with_the_interval() {
+        let effect = |estimate| Effect::new(estimate, 0.01).unwrap();
+        let around_zero = random_effects(&[-0.1, 0.0, 0.1].map(effect), TauRule::PauleMandel).unwrap();
+        assert!((around_zero.p_value().unwrap() - 1.0).abs() < 1e-12);
+        let reach = around_zero.interval.unwrap().upper;
+        let moved = [-0.1, 0.0, 0.1].map(|estimate| effect(estimate + reach));
+        let at_the_end = random_effects(&moved, TauRule::PauleMandel).unwrap();
+        assert!((at_the_end.p_value().unwrap() - 0.05).abs() < 1e-9);
+        assert_eq!(random_effects(&moved[..1], TauRule::PauleMandel).unwrap().p_value(), None);
     }
 }

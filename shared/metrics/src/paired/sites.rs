@@ -57,6 +57,22 @@ impl SiteDifference {
         }
     }
 
+    /// The comparison with the arms in the other order.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Self { difference: -self.difference, ..*self }
+    }
+
+    /// The first arm's area minus the second's.
+    pub fn difference(&self) -> f64 {
+        self.difference
+    }
+
+    /// Its variance, as the site told it.
+    pub fn variance(&self) -> f64 {
+        self.variance
+    }
+
     /// Positive and negative patients compared.
     pub fn classes(&self) -> Totals {
         self.classes

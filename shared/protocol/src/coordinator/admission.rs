@@ -121,7 +121,19 @@ impl Coordinator {
             (Task::PredictHoldout { lane, .. }, Outcome::Scored(scoring)) => {
                 self.check_scoring(scoring, self.counts(site, lane).holdout)
             }
+            (Task::Validate { lane, .. }, Outcome::ScoredInDetail(scoring, detail)) => {
+                self.check_scoring(scoring, self.counts(site, lane).validation(lane.fold))?;
+                self.check_scoring_detail(lane.arm, scoring, detail)
+            }
+            (Task::PredictHoldout { lane, .. }, Outcome::ScoredInDetail(scoring, detail)) => {
+                self.check_scoring(scoring, self.counts(site, lane).holdout)?;
+                self.check_scoring_detail(lane.arm, scoring, detail)
+            }
             (Task::Fuse { .. }, Outcome::Fused(fusion)) => self.check_fusion(site, fusion),
+            (Task::Fuse { arm, .. }, Outcome::FusedInDetail(fusion, detail)) => {
+                self.check_fusion(site, fusion)?;
+                self.check_fusion_detail(*arm, fusion, detail)
+            }
             _ => Err(Rejection::Answer(format!("it is not the result of {}", task.name()))),
         }
     }

@@ -76,6 +76,14 @@ impl Coordinator {
                     fusion.answer(site, at, value);
                 }
             }
+            (Task::Validate { .. } | Task::PredictHoldout { .. }, Outcome::ScoredInDetail(value, detail)) => {
+                self.details.keep_scoring(task, site.clone(), detail);
+                self.record(task, site, Outcome::Scored(value));
+            }
+            (Task::Fuse { arm, .. }, Outcome::FusedInDetail(value, detail)) => {
+                self.details.keep_fusion(*arm, site.clone(), detail);
+                self.record(task, site, Outcome::Fused(value));
+            }
             _ => {}
         }
     }

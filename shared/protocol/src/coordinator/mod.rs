@@ -13,6 +13,7 @@
 mod admission;
 mod applying;
 mod comparison;
+mod details;
 mod event;
 mod gathering;
 mod lane;
@@ -39,6 +40,7 @@ pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
 use crate::{FusionOutcome, Rejection, Timestamp};
 use comparison::Comparison;
+use details::Details;
 
 /// Where a study stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,7 @@ pub struct Coordinator {
     comparison: Comparison,
     lanes: Vec<LaneState>,
     fusions: BTreeMap<Arm, Gathering<FusionOutcome>>,
+    details: Details,
     orders: BTreeMap<OrderId, Task>,
     pauses: Vec<Pause>,
     aborted: bool,
@@ -100,6 +103,7 @@ impl Coordinator {
             roster,
             lanes: Vec::new(),
             fusions: BTreeMap::new(),
+            details: Details::default(),
             orders: BTreeMap::new(),
             pauses: Vec::new(),
             aborted: false,

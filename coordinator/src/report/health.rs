@@ -1,0 +1,104 @@
+//! How the federation fared: labels by site, what the policy learned, folds against each other.
+
+use std::collections::BTreeMap;
+
+use consilium_domain::{ClassCounts, Lane, Modality, ModalityGroup, Round, SiteId};
+use consilium_metrics::{Estimate, RoutingCounts, RoutingShares, wilson};
+use consilium_protocol::coordinator::Coordinator;
+use serde::{Deserialize, Serialize};
+
+use super::LaneReport;
+
+/// The classes at each site: where they differ much, a model can score by recognising the site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelShift {
+    /// Of the patients with this modality.
+    pub modality: Modality,
+    /// By site.
+    pub sites: BTreeMap<SiteId, LabelShare>,
+}
+
+/// The classes at one site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelShare {
+    /// Patients with a methylated promoter, folds and hold-out.
+    pub methylated: u32,
+    /// Patients without.
+    pub unmethylated: u32,
+    /// The share of methylated patients, with Wilson's interval; none without patients.
+    pub share: Option<Estimate>,
+}
+
+/// How a policy routed the patients of a validation fold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoutingReport {
+    /// All sites that told together.
+    pub pooled: RoutingShares,
+    /// By site.
+    pub sites: BTreeMap<SiteId, RoutingShares>,
+}
+
+/// How folds differ in the area of a single modality. Between folds patients differ and so do models: the deviation
+/// is no standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoldSpread {
+    /// Areas of the chosen models on their own folds, in the order of folds; none without both classes.
+    pub validation: Vec<Option<f64>>,
+    /// Their mean, once every fold has one.
+    pub mean: Option<f64>,
+    /// Their standard deviation, with folds - 1.
+    pub standard_deviation: Option<f64>,
+}
+
+/// The labels of every modality.
+pub(super) fn label_shift(state: &Coordinator) -> Vec<LabelShift> {
+    let of = |modality: Modality| {
+        let sites = state.roster().enlisted().map(|(site, cohort)| {
+            let counts = cohort.counts(modality);
+            let ClassCounts { methylated, unmethylated } =
+                counts.folds.into_iter().sum::<ClassCounts>() + counts.holdout;
+            let share = wilson(methylated.into(), unmethylated.into());
+            (site.clone(), LabelShare { methylated, unmethylated, share })
+        });
+        LabelShift { modality, sites: sites.collect() }
+    };
+    state.study().modalities.iter().map(|&modality| of(modality)).collect()
+}
+
+/// How the policy of `lane` routed the patients of its fold in `round`; none where no site told.
+pub(super) fn routing(state: &Coordinator, lane: Lane, round: Round) -> Option<RoutingReport> {
+    let told = state.validation_details(lane, round).filter_map(|(site, detail)| {
+        let counts = detail.routing.as_ref()?;
+        Some((site.clone(), counts))
+    });
+    let mut pooled: Option<RoutingCounts> = None;
+    let mut sites = BTreeMap::new();
+    for (site, counts) in told {
+        // Admitted counts are of one network and one number of draws.
+        match &mut pooled {
+            None => pooled = Some(counts.clone()),
+            Some(sum) => sum.merge(counts).ok()?,
+        }
+        if let Some(shares) = counts.shares() {
+            sites.insert(site, shares);
+        }
+    }
+    Some(RoutingReport { pooled: pooled?.shares()?, sites })
+}
+
+/// The folds of a group of one modality.
+pub(super) fn fold_spread(group: &ModalityGroup, lanes: &[LaneReport]) -> Option<FoldSpread> {
+    let [modality] = group.members[..] else { return None };
+    let area = |lane: &LaneReport| Some(lane.validation.as_ref()?.pooled.auc?.value);
+    let validation: Vec<Option<f64>> =
+        lanes.iter().filter(|lane| lane.modality == modality).map(area).collect();
+    let all: Option<Vec<f64>> = validation.iter().copied().collect();
+    let all = all.filter(|areas| !areas.is_empty());
+    let mean = all.as_ref().map(|areas| areas.iter().sum::<f64>() / areas.len() as f64);
+    let deviation = |areas: Vec<f64>, mean: f64| {
+        let squares: f64 = areas.iter().map(|area| (area - mean) * (area - mean)).sum();
+        (areas.len() > 1).then(|| (squares / (areas.len() - 1) as f64).sqrt())
+    };
+    let standard_deviation = all.zip(mean).and_then(|(areas, mean)| deviation(areas, mean));
+    Some(FoldSpread { validation, mean, standard_deviation })
+}

@@ -1,0 +1,118 @@
+//! What sites told beyond their histograms: kept for the report, decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consilium_domain::{Arm, Lane, ModalityGroup, Round, SiteId, Task};
+use consilium_metrics::{ScoreSums, SiteDifference, Totals};
+
+use super::Coordinator;
+use crate::{FusionDetail, FusionOutcome, Rejection, ScoringDetail, ScoringOutcome};
+
+/// By site.
+type BySite<T> = BTreeMap<SiteId, T>;
+
+/// What was told, by what it belongs to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Details {
+    validations: BTreeMap<(Lane, Round), BySite<ScoringDetail>>,
+    holdouts: BTreeMap<Lane, BySite<ScoringDetail>>,
+    fusions: BTreeMap<Arm, BySite<FusionDetail>>,
+}
+
+impl Details {
+    pub(super) fn keep_scoring(&mut self, task: &Task, site: SiteId, detail: ScoringDetail) {
+        match task {
+            Task::Validate { lane, round, .. } => {
+                self.validations.entry((*lane, *round)).or_default().insert(site, detail);
+            }
+            Task::PredictHoldout { lane, .. } => {
+                self.holdouts.entry(*lane).or_default().insert(site, detail);
+            }
+            Task::Train { .. } | Task::Fuse { .. } => {}
+        }
+    }
+
+    pub(super) fn keep_fusion(&mut self, arm: Arm, site: SiteId, detail: FusionDetail) {
+        self.fusions.entry(arm).or_default().insert(site, detail);
+    }
+}
+
+impl Coordinator {
+    /// What sites told beside their validation of a round.
+    pub fn validation_details(
+        &self,
+        lane: Lane,
+        round: Round,
+    ) -> impl Iterator<Item = (&SiteId, &ScoringDetail)> {
+        self.details.validations.get(&(lane, round)).into_iter().flatten()
+    }
+
+    /// What sites told beside the hold-out's scores of a lane.
+    pub fn holdout_details(&self, lane: Lane) -> impl Iterator<Item = (&SiteId, &ScoringDetail)> {
+        self.details.holdouts.get(&lane).into_iter().flatten()
+    }
+
+    /// What sites told beside the late fusion of `arm`.
+    pub fn fusion_details(&self, arm: Arm) -> impl Iterator<Item = (&SiteId, &FusionDetail)> {
+        self.details.fusions.get(&arm).into_iter().flatten()
+    }
+
+    pub(super) fn check_scoring_detail(
+        &self,
+        arm: Arm,
+        scoring: &ScoringOutcome,
+        detail: &ScoringDetail,
+    ) -> Result<(), Rejection> {
+        let totals = scoring.scores.totals();
+        if detail.sums.is_some_and(|sums| sums.class_counts() != totals) {
+            return Err(refused("the sums are of other patients than the histogram"));
+        }
+        let Some(routing) = &detail.routing else { return Ok(()) };
+        let blocks = self.study.network.blocks().len();
+        let draws = self.study.evaluation.route_samples.max(1);
+        let fits = (routing.blocks(), routing.draws(), routing.class_counts()) == (blocks, draws, totals);
+        if arm == Arm::Spottune && fits {
+            return Ok(());
+        }
+        Err(refused("the routings are of another network or of other patients than the histogram"))
+    }
+
+    pub(super) fn check_fusion_detail(
+        &self,
+        arm: Arm,
+        fusion: &FusionOutcome,
+        detail: &FusionDetail,
+    ) -> Result<(), Rejection> {
+        let groups = ModalityGroup::of_study(&self.study.modalities).len();
+        let holdout = |group: usize| fusion.groups[group].holdout.totals();
+        let summed = |(group, sums): (usize, &Option<ScoreSums>)| {
+            sums.is_none_or(|sums| sums.class_counts() == holdout(group))
+        };
+        if detail.sums.len() != groups || !detail.sums.iter().enumerate().all(summed) {
+            return Err(refused("the sums are of other patients than the histograms"));
+        }
+        let mut others = BTreeSet::new();
+        for comparison in &detail.comparisons {
+            let foreign = comparison.with == arm || !self.study.arms.contains(&comparison.with);
+            if foreign || !others.insert(comparison.with) || comparison.groups.len() != groups {
+                return Err(refused("a comparison is with no other arm of the study, or with one twice"));
+            }
+            let of_them = |(group, told): (usize, &Option<SiteDifference>)| {
+                told.is_none_or(|told| at_most(told.classes(), holdout(group)))
+            };
+            if !comparison.groups.iter().enumerate().all(of_them) {
+                return Err(refused("a comparison is of more patients than the histogram"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fewer than in the histogram are fine: only patients that both arms scored are compared.
+fn at_most(found: Totals, most: Totals) -> bool {
+    found.positives <= most.positives && found.negatives <= most.negatives
+}
+
+fn refused(why: &str) -> Rejection {
+    Rejection::Answer(why.to_owned())
+}

@@ -1,0 +1,53 @@
+//! What a site tells beyond its histograms: sums over many patients, as far as its policy lets them leave.
+//!
+//! Since version 4. Every part may be absent: the site's policy keeps it, or it is undefined there. What it is for and
+//! what it says of patients: docs/statistics.md. No part is asked for by an order of its own: it is computed from what
+//! the order has computed anyway.
+
+use consilium_domain::Arm;
+use consilium_metrics::{RoutingCounts, ScoreSums, SiteDifference};
+use serde::{Deserialize, Serialize};
+
+/// The first version in which answers carry details.
+pub const DETAILS_SINCE: u16 = 4;
+
+/// Beside a [`crate::ScoringOutcome`]; of the same patients.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct ScoringDetail {
+    /// Sums of scores and squared errors.
+    pub sums: Option<ScoreSums>,
+    /// How patients were routed; only of an arm with a policy.
+    pub routing: Option<RoutingCounts>,
+}
+
+/// Beside a [`crate::FusionOutcome`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FusionDetail {
+    /// Of the hold-out's patients, one entry a modality group, in the study's order.
+    pub sums: Vec<Option<ScoreSums>>,
+    /// Comparisons with the arms that this site had fused before. Of two arms only the later answer holds one.
+    pub comparisons: Vec<ArmComparison>,
+}
+
+/// The fused arm against another, on the same patients of the hold-out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArmComparison {
+    /// The other arm. Differences are this arm's area minus the other's.
+    pub with: Arm,
+    /// One entry a modality group, in the study's order.
+    pub groups: Vec<Option<SiteDifference>>,
+}
+
+impl ScoringDetail {
+    /// Whether it tells anything.
+    pub const fn is_empty(&self) -> bool {
+        self.sums.is_none() && self.routing.is_none()
+    }
+}
+
+impl FusionDetail {
+    /// Whether it tells anything.
+    pub fn is_empty(&self) -> bool {
+        self.sums.iter().all(Option::is_none) && self.comparisons.is_empty()
+    }
+}
