@@ -1,4 +1,4 @@
-//! One study for every durable write of a daemon, several at a time.
+//! One study for every durable write of a daemon, several at a time; for some of them where nobody asks for all.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,9 +18,13 @@ pub(crate) enum Fate {
     NotReached,
 }
 
-/// Set, a daemon is killed before every durable write too. What it leaves on the disk is what a kill after the write
-/// before leaves; only what it has told the others in between is more.
-const THOROUGH: &str = "CONSILIUM_CRASHES_THOROUGH";
+/// `all`: a daemon is killed after every durable write. `thorough`: before every one, too; what it leaves on the disk is
+/// what a kill after the write before leaves, only what it has told the others in between is more. Otherwise after one in
+/// [`ONE_IN`], which takes a minute and not ten.
+const CRASHES: &str = "CONSILIUM_CRASHES";
+
+/// Prime, so that it meets the writes of all kinds, which come in regular order.
+const ONE_IN: usize = 7;
 
 /// Held by the one test that runs studies now: two would call at each other's addresses and wait for each other's work.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -28,16 +32,18 @@ pub(crate) fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills after each of `writes` durable writes. `study` runs one study of them, in the place of that number, and panics
+/// Kills after each of `writes` durable writes, or those that [`CRASHES`] asks for. `study` runs one study of them, in the place of that number, and panics
 /// where it does not end as it should.
 pub(crate) fn kill_at_each(writes: usize, study: impl Fn(usize, Point) -> Fate + Sync) {
-    let moments: &[Moment] = if std::env::var_os(THOROUGH).is_some() {
-        &[Moment::Before, Moment::After]
-    } else {
-        &[Moment::After]
+    let (step, moments): (usize, &[Moment]) = match std::env::var(CRASHES).as_deref() {
+        Ok("thorough") => (1, &[Moment::Before, Moment::After]),
+        Ok("all") => (1, &[Moment::After]),
+        Ok(other) => panic!("{CRASHES} is `all` or `thorough`, not `{other}`"),
+        Err(_) => (ONE_IN, &[Moment::After]),
     };
+    let writes = (1..=writes).step_by(step);
     let points: Vec<Point> =
-        (1..=writes).flat_map(|write| moments.iter().map(move |&moment| Point { write, moment })).collect();
+        writes.flat_map(|write| moments.iter().map(move |&moment| Point { write, moment })).collect();
     let (next, reached, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for place in 0..AT_ONCE {

@@ -164,6 +164,7 @@ impl Run {
 /// Waits for the end of a study: of its coordinator, and of clients that then have nothing to wait for. What the clients
 /// have logged.
 pub(crate) fn ended(coordinator: Process, clients: Vec<Process>) -> Vec<String> {
+    let mut clients = Witnesses(clients);
     coordinator.end().successfully();
     let began = Instant::now();
     let log = |mut client: Process| {
@@ -178,7 +179,18 @@ pub(crate) fn ended(coordinator: Process, clients: Vec<Process>) -> Vec<String> 
         client.kill();
         log
     };
-    clients.into_iter().map(log).collect()
+    std::mem::take(&mut clients.0).into_iter().map(log).collect()
+}
+
+/// Clients that tell what they have logged where their study does not end.
+struct Witnesses(Vec<Process>);
+
+impl Drop for Witnesses {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.iter().for_each(|client| eprintln!("a client has logged\n{}", client.stderr()));
+        }
+    }
 }
 
 /// The same results, to the bit; the times are not.

@@ -36,30 +36,16 @@ pub(crate) trait MixedPrecision: Backend {
         input: FloatTensor<Self>,
         kernel: FloatTensor<Self>,
         geometry: Geometry,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        forward::<Self>(Scaled::of(input), Scaled::of(kernel), geometry)
+    }
 }
 
 /// The processor has better; this is for tests.
-impl MixedPrecision for Flex {
-    fn convolve_mixed(
-        input: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        geometry: Geometry,
-    ) -> FloatTensor<Self> {
-        forward::<Self>(Scaled::of(input), Scaled::of(kernel), geometry)
-    }
-}
+impl MixedPrecision for Flex {}
 
 #[cfg(feature = "gpu")]
-impl MixedPrecision for Cube {
-    fn convolve_mixed(
-        input: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        geometry: Geometry,
-    ) -> FloatTensor<Self> {
-        forward::<Self>(Scaled::of(input), Scaled::of(kernel), geometry)
-    }
-}
+impl MixedPrecision for Cube {}
 
 #[cfg(test)]
 mod tests {
