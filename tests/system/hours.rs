@@ -17,7 +17,7 @@ use crate::by_hand::{ByHand, SITES, address, undisturbed};
 use crate::timeless::timeless;
 
 const OPTIONS: &str =
-    "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 2 --local-epochs 1";
+    "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 2 --local-epochs 10";
 /// Nine to eleven in the morning, in UTC.
 const POLICY: &str =
     "approval = \"rule\"\n[hours]\nfrom = \"09:00\"\nto = \"11:00\"\nutc_offset = \"+00:00\"\n";
@@ -25,8 +25,9 @@ const POLICY: &str =
 const WITHIN: Timestamp = Timestamp(1_790_000_000_000 - 1_790_000_000_000 % 86_400_000 + 10 * 3_600_000);
 const AFTER: Timestamp = Timestamp(WITHIN.0 + 2 * 3_600_000);
 
-/// The client looks at its clock when an order comes, and again when something has come of it: the hours end then.
-const A_MOMENT: Duration = Duration::from_millis(50);
+/// The client looks at its clock when an order comes, and again when something has come of it: the hours end then. Ten passes over
+/// the patients take much longer than this.
+const A_MOMENT: Duration = Duration::from_millis(10);
 
 /// A clock on which it is ten, noon from when the site has had an order in hand for a moment, and ten again at last.
 struct Hands {
