@@ -25,8 +25,8 @@ const POLICY: &str =
 const WITHIN: Timestamp = Timestamp(1_790_000_000_000 - 1_790_000_000_000 % 86_400_000 + 10 * 3_600_000);
 const AFTER: Timestamp = Timestamp(WITHIN.0 + 2 * 3_600_000);
 
-/// The client looks at its clock when an order comes, and again when something has come of it: the hours end then. Ten passes over
-/// the patients take much longer than this.
+/// The client looks at its clock when an order comes, and again when something has come of it: the hours end then.
+/// Ten passes over the patients take much longer than this.
 const A_MOMENT: Duration = Duration::from_millis(10);
 
 /// A clock on which it is ten, noon from when the site has had an order in hand for a moment, and ten again at last.
