@@ -11,6 +11,9 @@ use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
 use crate::link::{RecvHalf, SendHalf};
 
+/// How long the coordinator's reason may come after the end of a stream.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// A connection to the coordinator that measures and does nothing else.
 #[derive(Debug)]
 pub struct Probe(Connection);
@@ -128,7 +131,18 @@ impl Probe {
             write_header(&mut send, &request).await?;
             then(send, recv).await
         };
-        timeout(PROBE_PATIENCE, asked).await.map_err(|_| ProbeError::Slow)?
+        match timeout(PROBE_PATIENCE, asked).await.map_err(|_| ProbeError::Slow)? {
+            Err(ProbeError::Garbled(problem)) => Err(self.last_word(problem).await),
+            found => found,
+        }
+    }
+
+    /// Why the connection ended, where it did: over TCP a stream can end a moment before the coordinator's reason is here.
+    async fn last_word(&self, problem: String) -> ProbeError {
+        match timeout(LAST_WORD, self.0.closed()).await {
+            Ok(closed) => ProbeError::Lost(closed),
+            Err(_) => ProbeError::Garbled(problem),
+        }
     }
 }
 
