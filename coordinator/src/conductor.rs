@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::access::is_wanted;
 use crate::aggregation::{Aggregation, AggregationError};
-use crate::auditing::Audit;
-use crate::contributors::{self, ContributorsError};
+use crate::auditing::{Audit, waiting_here};
+use crate::contributors::{self, Contributors, ContributorsError};
 use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
 use crate::surroundings::WallClock;
@@ -237,7 +237,9 @@ impl Conductor {
         for effect in waiting {
             self.carry_out(effect);
         }
-        self.list_contributors()?;
+        waiting_here(|| {
+            self.read(|state| contributors::write_missing(&self.folder, state, self.audit.signer()))
+        })?;
         self.forget(self.read(summed)).await;
         if self.read(Coordinator::is_over) {
             self.keep_only_models().await;
@@ -265,8 +267,8 @@ impl Conductor {
             _ => None,
         };
         let effects = self.state.write().expect(UNPOISONED).apply(at, event);
-        if aggregated.is_some() {
-            self.list_contributors()?;
+        if let Some(StudyStep::Aggregated { lane, round, .. }) = aggregated {
+            self.list_contributors(lane, round)?;
         }
         let study = self.read(Coordinator::hash);
         for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
@@ -320,10 +322,11 @@ impl Conductor {
         }
     }
 
-    /// Says who is in the newest models, before anybody gets them. A few kilobytes: the loop waits for the disk for each
-    /// event anyway.
-    fn list_contributors(&self) -> Result<(), ContributorsError> {
-        self.read(|state| contributors::write_missing(&self.folder, state, self.audit.signer()))
+    /// Says who is in the model of `round`, before anybody gets it.
+    fn list_contributors(&self, lane: Lane, round: Round) -> Result<(), ContributorsError> {
+        let list = self.read(|state| Contributors::of_round(state, lane, round));
+        let list = list.expect("the model of this round has just been taken in");
+        waiting_here(|| contributors::write(&self.folder, &list, self.audit.signer()))
     }
 
     /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too.

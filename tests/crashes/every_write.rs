@@ -20,7 +20,7 @@ pub(crate) enum Fate {
 
 /// `all`: a daemon is killed after every durable write. `thorough`: before every one, too; what it leaves on the disk is
 /// what a kill after the write before leaves, only what it has told the others in between is more. Otherwise after one in
-/// [`ONE_IN`], which takes a minute and not ten.
+/// [`ONE_IN`].
 const CRASHES: &str = "CONSILIUM_CRASHES";
 
 /// Prime, so that it meets the writes of all kinds, which come in regular order.

@@ -99,6 +99,12 @@ pub enum ContributorsError {
 }
 
 impl Contributors {
+    /// The list of the round `round` of `lane`, once its model is there.
+    pub(crate) fn of_round(state: &Coordinator, lane: Lane, round: Round) -> Option<Self> {
+        let rounds = &state.lanes().iter().find(|it| it.lane == lane)?.rounds;
+        Self::of(state.hash(), lane, rounds.iter().find(|it| it.round == round)?)
+    }
+
     /// The list of `round` of `lane`, once its model is there.
     fn of(study: StudyHash, lane: Lane, round: &RoundState) -> Option<Self> {
         let model = round.model?.digest;
@@ -134,19 +140,23 @@ pub(crate) fn write_missing(
     state: &Coordinator,
     signer: &dyn Sign,
 ) -> Result<(), ContributorsError> {
-    let folder = dir.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(io_at(&folder))?;
     let study = state.hash();
     let rounds = state.lanes().iter().flat_map(|lane| lane.rounds.iter().map(|round| (lane.lane, round)));
     for list in rounds.filter_map(|(lane, round)| Contributors::of(study, lane, round)) {
-        let path = folder.join(list.file_name());
-        if path.exists() {
-            continue;
+        if !dir.join(FOLDER).join(list.file_name()).exists() {
+            write(dir, &list, signer)?;
         }
-        let text = serde_json::to_string_pretty(&list.signed(signer)?).expect("text only");
-        write_whole(&path, &text).map_err(io_at(&path))?;
     }
     Ok(())
+}
+
+/// Writes `list` in the study's state folder `dir`, signed by `signer`.
+pub(crate) fn write(dir: &Path, list: &Contributors, signer: &dyn Sign) -> Result<(), ContributorsError> {
+    let folder = dir.join(FOLDER);
+    fs::create_dir_all(&folder).map_err(io_at(&folder))?;
+    let path = folder.join(list.file_name());
+    let text = serde_json::to_string_pretty(&list.signed(signer)?).expect("text only");
+    write_whole(&path, &text).map_err(io_at(&path))
 }
 
 /// The lists in the study's state folder `dir`, verified: each is signed by a coordinator for whom `authorities` vouch,
