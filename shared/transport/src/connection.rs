@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use consilium_domain::Role;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::blobs::TRANSFERS_AT_ONCE;
 use crate::closed::{CloseCode, Closed};
@@ -15,6 +16,9 @@ use crate::door::Place;
 use crate::link::{BINDING_BYTES, Link, LinkKind};
 use crate::peer::Peer;
 use crate::refusals::Refusals;
+
+/// How long the end of a connection may come after the end of a stream of it: a packet and the turn of a busy thread.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Bytes since the connection began: over QUIC those of UDP datagrams, headers and retransmissions included, over TCP
 /// those of TLS.
@@ -106,6 +110,12 @@ impl Connection {
     /// Why the connection ended, if it has.
     pub fn close_reason(&self) -> Option<Closed> {
         self.0.link.close_reason()
+    }
+
+    /// Why the connection ended, where it has ended or does within a moment. For a stream that ended where more was
+    /// expected: those of a connection that is lost or closed may end shortly before it does, over either link.
+    pub(crate) async fn last_word(&self) -> Option<Closed> {
+        timeout(LAST_WORD, self.closed()).await.ok()
     }
 
     /// On a client: waits until the goodbye of [`Connection::close`] has left. A program that ends without this

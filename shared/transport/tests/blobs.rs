@@ -4,6 +4,8 @@ mod consortium;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use consilium_domain::{BlobRef, Digest, Seed, SiteId};
 use consilium_transport::{
@@ -11,6 +13,7 @@ use consilium_transport::{
     TransferError, Transferred, serve_blobs,
 };
 use consortium::{Pair, over_both_links, pair, soon, store};
+use tokio::sync::Notify;
 
 over_both_links!(
     blobs_travel_both_ways_and_only_once,
@@ -21,6 +24,7 @@ over_both_links!(
     a_blob_beyond_the_limit_is_refused_on_its_offer,
     only_the_coordinator_serves_and_only_after_control,
     an_ended_connection_fails_the_transfer_with_its_reason,
+    a_stream_that_ends_just_before_its_connection_is_a_lost_connection,
 );
 
 /// Lets exactly one blob pass, in either direction.
@@ -33,6 +37,27 @@ impl BlobAccess for Only {
 
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
         site.as_str() == "st-elsewhere" && *blob == self.0
+    }
+}
+
+/// Tells when the first chunk of an upload is on its way.
+struct Watched {
+    only: Only,
+    asked: AtomicU32,
+    chunk: Notify,
+}
+
+impl BlobAccess for Watched {
+    fn may_read(&self, site: &SiteId, digest: &Digest) -> bool {
+        self.only.may_read(site, digest)
+    }
+
+    fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
+        // First for the offer.
+        if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.chunk.notify_one();
+        }
+        self.only.may_write(site, blob)
     }
 }
 
@@ -163,4 +188,26 @@ async fn an_ended_connection_fails_the_transfer_with_its_reason(link: LinkKind) 
     pair.server.close(CloseCode::new(17), "the site was revoked");
     let lost = soon(pair.client.fetch(BlobRef::of(b"x"), &store)).await.unwrap_err();
     assert!(lost.to_string().contains("the site was revoked"), "{lost}");
+}
+
+/// Found by killing the coordinator under its clients: over TCP the streams of a cut line end a moment before the line
+/// is known to be cut, and a site took that for an answer that makes no sense, and gave up a finished update.
+async fn a_stream_that_ends_just_before_its_connection_is_a_lost_connection(link: LinkKind) {
+    let pair = pair(link).await;
+    let ((_a, theirs), (_b, ours)) = (store(), store());
+    let blob = ours.insert(content(5 * CHUNK_BYTES as usize)).await.unwrap();
+    let access = Arc::new(Watched { only: Only(blob), asked: AtomicU32::new(0), chunk: Notify::new() });
+    let ending = async {
+        tokio::select! {
+            ended = serve_blobs(pair.server.clone(), theirs, access.clone()) => panic!("{ended:?}"),
+            // The requests end with the desk: their streams are dropped, some before a word was said.
+            () = access.chunk.notified() => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        pair.server.close(CloseCode::new(17), "the coordinator is restarted");
+    };
+    let (uploaded, ()) = soon(async { tokio::join!(pair.client.upload(blob, &ours), ending) }).await;
+    let lost = uploaded.unwrap_err();
+    assert!(matches!(lost, TransferError::Lost(_)), "{lost}");
+    assert!(lost.to_string().contains("is restarted"), "{lost}");
 }

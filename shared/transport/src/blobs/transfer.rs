@@ -72,6 +72,18 @@ impl Connection {
     /// # Errors
     /// See [`TransferError`]; on any of them the store has nothing of it.
     pub async fn fetch(&self, blob: BlobRef, store: &BlobStore) -> Result<Transferred, TransferError> {
+        self.or_lost(self.try_fetch(blob, store).await).await
+    }
+
+    /// Sends `blob` from `store` to the coordinator. Success means that it is verified and durable there.
+    ///
+    /// # Errors
+    /// See [`TransferError`]; the coordinator keeps nothing of an upload that failed.
+    pub async fn upload(&self, blob: BlobRef, store: &BlobStore) -> Result<Transferred, TransferError> {
+        self.or_lost(self.try_upload(blob, store).await).await
+    }
+
+    async fn try_fetch(&self, blob: BlobRef, store: &BlobStore) -> Result<Transferred, TransferError> {
         if store.contains(&blob.digest).await {
             return Ok(Transferred::AlreadyThere);
         }
@@ -83,11 +95,7 @@ impl Connection {
         Ok(Transferred::Moved)
     }
 
-    /// Sends `blob` from `store` to the coordinator. Success means that it is verified and durable there.
-    ///
-    /// # Errors
-    /// See [`TransferError`]; the coordinator keeps nothing of an upload that failed.
-    pub async fn upload(&self, blob: BlobRef, store: &BlobStore) -> Result<Transferred, TransferError> {
+    async fn try_upload(&self, blob: BlobRef, store: &BlobStore) -> Result<Transferred, TransferError> {
         let _turn = self.turn().await?;
         let offer = timeout(STALL, offer(self, blob)).await;
         match offer.map_err(|_| TransferError::Stalled { digest: blob.digest, patience: STALL })?? {
@@ -102,6 +110,19 @@ impl Connection {
             Ok(Transferred::Moved)
         } else {
             Err(unexpected(blob.digest, Reply::Accepted))
+        }
+    }
+
+    /// A stream that ended early is no nonsense where its connection ended too.
+    async fn or_lost(
+        &self,
+        outcome: Result<Transferred, TransferError>,
+    ) -> Result<Transferred, TransferError> {
+        match outcome {
+            Err(error @ TransferError::Garbled { .. }) => {
+                Err(self.last_word().await.map_or(error, TransferError::Lost))
+            }
+            outcome => outcome,
         }
     }
 

@@ -11,9 +11,6 @@ use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
 use crate::link::{RecvHalf, SendHalf};
 
-/// How long the coordinator's reason may come after the end of a stream.
-const LAST_WORD: Duration = Duration::from_millis(500);
-
 /// A connection to the coordinator that measures and does nothing else.
 #[derive(Debug)]
 pub struct Probe(Connection);
@@ -132,16 +129,10 @@ impl Probe {
             then(send, recv).await
         };
         match timeout(PROBE_PATIENCE, asked).await.map_err(|_| ProbeError::Slow)? {
-            Err(ProbeError::Garbled(problem)) => Err(self.last_word(problem).await),
+            Err(ProbeError::Garbled(problem)) => {
+                Err(self.0.last_word().await.map_or(ProbeError::Garbled(problem), ProbeError::Lost))
+            }
             found => found,
-        }
-    }
-
-    /// Why the connection ended, where it did: over TCP a stream can end a moment before the coordinator's reason is here.
-    async fn last_word(&self, problem: String) -> ProbeError {
-        match timeout(LAST_WORD, self.0.closed()).await {
-            Ok(closed) => ProbeError::Lost(closed),
-            Err(_) => ProbeError::Garbled(problem),
         }
     }
 }
