@@ -32,7 +32,7 @@ struct Open {
     owner: Role,
     head: AuditHead,
     /// A line may be half written: nothing can be appended until the log was opened again.
-    broken: bool,
+    broken: Option<AppendError>,
     /// The last head of each other side's log.
     peers: BTreeMap<Party, AuditHead>,
     /// The chains of certificates that the log holds already.
@@ -192,7 +192,7 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { path, file, owner, head, broken: false, peers, chains, certificates }
+        Self { path, file, owner, head, broken: None, peers, chains, certificates }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -235,9 +235,8 @@ impl Open {
 
     /// Appends and syncs; where the file ends then.
     fn append(&mut self, records: &[Record]) -> Result<u64, AppendError> {
-        let fail = |problem: String| AppendError { path: self.path.clone(), problem };
-        if self.broken {
-            return Err(fail("an earlier line could not be written".to_owned()));
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
         let (mut text, mut head) = (String::new(), self.head);
         for record in records {
@@ -245,11 +244,11 @@ impl Open {
             text.push_str(&line);
             head = next;
         }
-        self.broken = true;
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        let end =
-            written.and_then(|()| self.file.stream_position()).map_err(|error| fail(error.to_string()))?;
-        self.broken = false;
+        let end = written.and_then(|()| self.file.stream_position()).map_err(|error| {
+            let error = AppendError { path: self.path.clone(), problem: error.to_string() };
+            self.broken.insert(error).clone()
+        })?;
         self.head = head;
         for record in records {
             self.note(record);
@@ -322,7 +321,7 @@ mod tests {
         assert!(error.contains("cannot be written") && error.contains("must not happen"), "{error}");
         // Nobody knows how much of it is on the disk, so that the disk's being well again is not enough.
         log.lock().file = writable;
-        assert!(log.append(work()).is_err());
+        assert_eq!(log.append(work()).unwrap_err().to_string(), error, "and what was wrong is said again");
         assert_eq!(log.head(), head);
     }
 }
