@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use consilium_domain::{Digest, Role};
+use consilium_domain::{Digest, Role, StudyHash};
 use consilium_protocol::AuditHead;
 
 use crate::chain::{Chain, ChainError, next_line};
@@ -39,6 +39,8 @@ struct Open {
     chains: BTreeSet<Digest>,
     /// The owner's own certificates that the log tells of.
     certificates: BTreeSet<Serial>,
+    /// How long the event log of each study was last, and its hash then.
+    event_logs: BTreeMap<StudyHash, (u64, Digest)>,
 }
 
 /// Why a log cannot be opened. Nothing was changed, unless the last line was torn by a crash.
@@ -140,6 +142,11 @@ impl AuditLog {
         self.lock().head
     }
 
+    /// Entries that the event log of `study` had when this log last told of it, and the hash of the last.
+    pub fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
+        self.lock().event_logs.get(study).copied()
+    }
+
     /// Writes one line; when this returns, it survives a crash. The head with it.
     ///
     /// # Errors
@@ -192,7 +199,8 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { path, file, owner, head, broken: None, peers, chains, certificates }
+        let event_logs = BTreeMap::new();
+        Self { path, file, owner, head, broken: None, peers, chains, certificates, event_logs }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -261,6 +269,9 @@ impl Open {
         match record {
             Record::HeadReceived { peer, head, .. } => {
                 self.peers.insert(peer.clone(), *head);
+            }
+            Record::Study { study, events, event_log, .. } => {
+                self.event_logs.insert(*study, (*events, *event_log));
             }
             Record::CertificateChain { certificate_sha256, .. } => {
                 self.chains.insert(*certificate_sha256);
