@@ -3,7 +3,9 @@
 //! Deliberately depends on no other crate of the workspace: it builds in seconds, and it reads a report as a
 //! stranger would.
 
+mod bench_round;
 mod bench_train;
+mod building;
 mod place;
 mod release;
 mod report;
@@ -30,6 +32,8 @@ enum Chore {
     },
     /// Time training and evaluation, ours and PyTorch's, and print the ratios. Takes many minutes on a quiet machine.
     BenchTrain(bench_train::Options),
+    /// Time rounds of a large and of a tiny model, ours and other systems' in alternation. On a quiet machine.
+    BenchRound(bench_round::Options),
     /// Build the programs and pack them with their documents, for this kind of machine.
     Release(release::Options),
 }
@@ -38,6 +42,7 @@ fn main() -> Result<ExitCode> {
     match Cli::parse().chore {
         Chore::CheckReport { file } => check_report(&file),
         Chore::BenchTrain(options) => bench_train::run(&options).map(|()| ExitCode::SUCCESS),
+        Chore::BenchRound(options) => bench_round::run(&options).map(|()| ExitCode::SUCCESS),
         Chore::Release(options) => release::release(&options).map(|()| ExitCode::SUCCESS),
     }
 }

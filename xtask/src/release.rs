@@ -27,7 +27,7 @@ pub(crate) struct Options {
 
 /// Builds, packs and prints where the archive is.
 pub(crate) fn release(options: &Options) -> Result<()> {
-    let root = root();
+    let root = crate::building::root();
     // The other backend has a folder of its own, so that neither build undoes the other's.
     let target = root.join(if options.gpu { "target/gpu" } else { "target" });
     let programs = if options.gpu { &COMPUTING[..] } else { &PROGRAMS[..] };
@@ -44,11 +44,6 @@ pub(crate) fn release(options: &Options) -> Result<()> {
     std::fs::write(out.join(format!("{archive}.sha256")), &sum.stdout)?;
     println!("{}\n{}", out.join(&archive).display(), String::from_utf8_lossy(&sum.stdout).trim());
     Ok(())
-}
-
-/// The repository.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 fn build(root: &Path, target: &Path, gpu: bool) -> Result<()> {

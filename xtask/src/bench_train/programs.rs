@@ -1,14 +1,13 @@
 //! The programs of a measurement: built, and started with the same number of threads.
 
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::worker::{Worker, number};
+use crate::building::{build_example, root, succeed};
 
 const WORKER: &str = "bench_worker";
 
@@ -29,7 +28,12 @@ impl Programs {
         rustc.args(["--edition", "2024", "-C", "opt-level=3", "-C", "target-cpu=native", "-o"]);
         rustc.arg(&peak_speed).arg(source);
         succeed(&mut rustc)?;
-        Ok(Self { ours: build_worker()?, python, peak_speed, threads: threads.to_string() })
+        Ok(Self {
+            ours: build_example("consilium-model", WORKER)?,
+            python,
+            peak_speed,
+            threads: threads.to_string(),
+        })
     }
 
     /// Starts our side.
@@ -52,35 +56,4 @@ impl Programs {
         let answer = succeed(Command::new(&self.peak_speed).arg(&self.threads))?;
         number(&serde_json::from_slice(&answer)?, "gflops")
     }
-}
-
-/// The folder of the workspace.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
-}
-
-/// Builds our worker and says where it is.
-fn build_worker() -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut build = Command::new(cargo);
-    build.current_dir(root()).args(["build", "--release", "--locked", "--package", "consilium-model"]);
-    build.args(["--example", WORKER, "--message-format", "json-render-diagnostics"]);
-    let messages = succeed(&mut build)?;
-    let messages = String::from_utf8_lossy(&messages);
-    let executable = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        let is_worker = message["target"]["name"] == WORKER;
-        message["executable"].as_str().filter(|_| is_worker).map(PathBuf::from)
-    };
-    messages.lines().find_map(executable).context("cargo built no worker")
-}
-
-/// What a successful `command` prints.
-fn succeed(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.stderr(Stdio::inherit()).output();
-    let output = output.with_context(|| format!("cannot start {command:?}"))?;
-    if !output.status.success() {
-        bail!("{command:?} failed: {}", output.status);
-    }
-    Ok(output.stdout)
 }
