@@ -104,7 +104,7 @@ pub async fn run(
     let mut steward = Steward::open(&config.state, config.policy.clone(), options.clock.clone())?;
     steward.now_doing().daemon = true;
     let store = BlobStore::open(&config.state.join("blobs"))?;
-    store.discard_partials()?;
+    store.discard_old_partials()?;
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     // After the audit log, which no second process of this site opens.
     let outbox = Outbox::open(&config.state.join("outbox")).await?;
