@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, ProxySetting};
+use consilium_client::{ConfigFile, ProxySetting, TransfersFile};
 use consilium_coordinator::{Notice, Progress, Report};
 use consilium_data::CachePrecision;
 use consilium_simulator::SimulationReport;
@@ -118,6 +118,7 @@ impl ByHand {
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
             policy: Some("policy.toml".into()),
+            transfers: TransfersFile::default(),
         };
         let path = self.config(site);
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();

@@ -32,7 +32,7 @@ pub enum Transferred {
     Moved,
 }
 
-/// How a client's blobs travel. Clones share their pace and their count.
+/// How a client's blobs travel. Clones share their pace, and their count unless they are made by [`Carriage::to`].
 #[derive(Debug, Clone, Default)]
 pub struct Carriage {
     resumes: bool,
@@ -47,10 +47,15 @@ impl Carriage {
     }
 
     /// To a coordinator of which it is known (`resumes`) whether it takes up uploads that broke off: those of releases that
-    /// speak version 4 of the conversation do. Others are sent all of a blob again.
+    /// speak version 4 of the conversation do. Others are sent all of a blob again. It counts from nothing.
     #[must_use]
     pub fn to(&self, resumes: bool) -> Self {
-        Self { resumes, ..self.clone() }
+        Self { resumes, pace: self.pace.clone(), moved: Arc::default() }
+    }
+
+    /// Whether an upload that broke off is gone on with.
+    pub const fn resumes(&self) -> bool {
+        self.resumes
     }
 
     /// Bytes of chunks that arrived, either way.
