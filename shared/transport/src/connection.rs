@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use consilium_domain::Role;
@@ -39,6 +39,8 @@ struct Shared {
     peer: Peer,
     control_taken: AtomicBool,
     transfers: Semaphore,
+    /// How many chunks were begun to be sent.
+    chunks: AtomicU32,
     /// Where the coordinator counts what this peer does wrong; on a client nobody looks.
     refusals: Refusals,
     /// The coordinator's room for this connection.
@@ -57,7 +59,8 @@ impl Connection {
     fn new(link: Link, peer: Peer, refusals: Refusals, place: Option<Place>) -> Self {
         let transfers = Semaphore::new(TRANSFERS_AT_ONCE);
         let control_taken = AtomicBool::new(false);
-        Self(Arc::new(Shared { link, peer, control_taken, transfers, refusals, _place: place }))
+        let chunks = AtomicU32::new(0);
+        Self(Arc::new(Shared { link, peer, control_taken, transfers, chunks, refusals, _place: place }))
     }
 
     /// What carries it.
@@ -139,6 +142,13 @@ impl Connection {
 
     pub(crate) fn control_taken(&self) -> &AtomicBool {
         &self.0.control_taken
+    }
+
+    /// The priority of the next chunk that is sent: below all earlier ones. What was lost of a chunk is sent again before
+    /// later ones, or on a slow line it would wait behind them until the other side takes it for stalled.
+    pub(crate) fn chunk_priority(&self) -> i32 {
+        let number = self.0.chunks.fetch_add(1, Ordering::Relaxed) % (1 << 30);
+        -i32::try_from(number).expect("30 bits fit")
     }
 
     pub(crate) fn transfer_slots(&self) -> &Semaphore {

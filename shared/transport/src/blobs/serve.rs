@@ -89,7 +89,10 @@ async fn answer(desk: Arc<Desk>, connection: Connection, mut send: SendHalf, mut
     let outcome = match timeout(STALL, read_request(&connection, &mut recv)).await {
         Err(_) => Err(stalled()),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(request)) => desk.serve(request, &mut send, &mut recv).await,
+        Ok(Ok(request)) => {
+            send.hasten(connection.chunk_priority());
+            desk.serve(request, &mut send, &mut recv).await
+        }
     };
     if let Err(error) = outcome {
         if let StreamError::Frame(error) = &error {

@@ -361,6 +361,7 @@ async fn put_chunk(
     let (bytes, data) = store.read_chunk(blob.digest, chunk).await?.ok_or(StoreError::Absent(blob.digest))?;
     check_length(blob, bytes)?;
     let (mut send, mut recv) = request(&connection, Request::Put { blob, chunk }).await.map_err(broken)?;
+    send.hasten(connection.chunk_priority());
     // A refusal may come before we have sent everything, and stops our sending: the reply says why, so it is read
     // whether or not the data went out. A lost connection fails the reading too.
     if send.write_all(&data).await.is_ok() {
