@@ -16,6 +16,7 @@ mod durable;
 mod forecasting;
 mod half_trained;
 mod join;
+mod line_test;
 mod links;
 mod model_cache;
 mod outbox;

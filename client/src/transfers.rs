@@ -67,7 +67,11 @@ impl Transfers {
             let carriage = tries.carriage.clone();
             let once = || connection.fetch_by(&carriage, blob, &store);
             let (input, arrived) = match tries.until_settled(once, || connection.closed()).await {
-                Ok(how) => (Input::Fetched(blob), (how == Transferred::Moved).then_some(blob)),
+                Ok(Transferred::AlreadyThere) => (Input::Fetched(blob), None),
+                Ok(Transferred::Moved) => {
+                    tracing::info!(bytes = blob.bytes, moved = carriage.moved(), "a model is here");
+                    (Input::Fetched(blob), Some(blob))
+                }
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => (Input::FetchFailed { blob, reason: told(&error) }, None),

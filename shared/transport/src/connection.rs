@@ -30,6 +30,24 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
+/// What a connection has seen of the way to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathSeen {
+    /// How long there and back, smoothed.
+    pub round_trip: Duration,
+    /// Packets we sent.
+    pub packets_sent: u64,
+    /// Those of them that were lost.
+    pub packets_lost: u64,
+}
+
+impl PathSeen {
+    /// The share of our packets that was lost.
+    pub fn loss(self) -> f64 {
+        self.packets_lost as f64 / self.packets_sent.max(1) as f64
+    }
+}
+
 /// A connection to a peer whose certificate has been checked. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
@@ -98,6 +116,14 @@ impl Connection {
     /// The bytes this connection has cost so far.
     pub fn traffic(&self) -> Traffic {
         self.0.link.traffic()
+    }
+
+    /// What it has seen of the path; none over TCP, where the system knows and does not tell.
+    pub fn path_seen(&self) -> Option<PathSeen> {
+        match &self.0.link {
+            Link::Quic(link) => Some(link.path_seen()),
+            Link::Tcp(_) => None,
+        }
     }
 
     /// Ends the connection at once; undelivered messages are lost. The other side is shown `reason`.

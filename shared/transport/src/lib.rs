@@ -42,7 +42,7 @@ pub use blobs::{
 };
 pub use closed::{CloseCode, Closed};
 pub use connect::{ConnectError, connect, connect_tcp};
-pub use connection::{Connection, Traffic};
+pub use connection::{Connection, PathSeen, Traffic};
 pub use control::{ControlError, ControlReceiver, ControlSender};
 pub use dial::{Attempt, DialError, Dialler, LinkChoice, LinkMemory, QUIC_PATIENCE, UnknownLink, Way};
 pub use entrance::{Doorkeeper, Entrance};

@@ -150,7 +150,7 @@ async fn an_upload_goes_on_where_it_broke_off(link: LinkKind) {
     assert!(sent < u64::from(CHUNKS - 1) * CHUNK_BYTES, "{sent} bytes were sent");
     let theirs = BlobStore::open(scene.dir.path()).unwrap();
     assert_eq!(theirs.read(&blob).await.unwrap(), content());
-    assert_eq!(partials(scene.dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(partials(scene.dir.path()), Vec::<PathBuf>::new());
     let again = soon(client.upload_by(&resuming(), blob, &ours)).await.unwrap();
     assert_eq!((again, scene.access.take(1)), (Transferred::AlreadyThere, 0));
 }
@@ -179,7 +179,7 @@ async fn a_fetch_goes_on_where_it_broke_off(link: LinkKind) {
     assert_eq!(soon(client.fetch(blob, &ours)).await.unwrap(), Transferred::Moved);
     assert_eq!(scene.access.take(0), CHUNKS - FIRST + 1);
     assert_eq!(ours.read(&blob).await.unwrap(), content());
-    assert_eq!(partials(dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(partials(dir.path()), Vec::<PathBuf>::new());
 }
 
 /// Over QUIC a client that was killed is not known to be gone for a minute.

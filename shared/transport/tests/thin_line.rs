@@ -250,10 +250,9 @@ async fn bbr_fills_a_long_lossy_line_and_cubic_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_control_message_does_not_wait_for_blobs() {
-    // Eight chunks are queued at the sender, which are 6.7 s. A message that overtakes them waits in the router, and once
-    // more where a full router has dropped it.
+    // A chunk takes 0.84 s, and eight are queued at the sender. A message that overtakes them all waits in the router, and
+    // once more where a full router has dropped it.
     let through_the_router = QUEUE + THIN.round_trip + Duration::from_millis(60);
-    let dropped_twice = 3 * through_the_router + Duration::from_millis(600);
     let mut scene = Scene::new(THIN, Congestion::Cubic).await;
     let blob = scene.ours.insert(content(20)).await.unwrap();
     let (client, ours) = (scene.client.clone(), scene.ours.clone());
@@ -264,7 +263,10 @@ async fn a_control_message_does_not_wait_for_blobs() {
     for (what, answers) in [("an upload", beside_upload), ("a download", beside_fetch)] {
         println!("10 Mbit/s, 40 ms, beside {what}: {answers:?}");
         assert!(answers.count >= 10, "{answers:?}");
-        assert!(answers.median < through_the_router && answers.slowest < dropped_twice, "{answers:?}");
+        assert!(
+            answers.median < through_the_router && answers.slowest < 2 * through_the_router,
+            "{answers:?}"
+        );
     }
 }
 

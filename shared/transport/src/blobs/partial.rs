@@ -154,15 +154,22 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<HashMap<Place, Weak<Mutex<Partial>>>>);
 
+/// A partial that somebody else may have had.
+pub(super) struct Claimed {
+    pub(super) kept: Kept,
+    /// Who had it, and has not been told.
+    pub(super) former: Option<Arc<Mutex<Partial>>>,
+}
+
 impl UnderWay {
-    /// The partial in `place` is `partial`'s from now on; room is made for it. With whoever had it before.
+    /// The partial in `place` is `partial`'s from now on; room is made for it.
     pub(super) fn claim(
         &self,
         folder: &Path,
         place: &Place,
         blob: &BlobRef,
         partial: &Arc<Mutex<Partial>>,
-    ) -> Result<(Kept, Option<Arc<Mutex<Partial>>>), StoreError> {
+    ) -> Result<Claimed, StoreError> {
         fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
         let mut live = self.lock();
         live.retain(|_, partial| partial.strong_count() > 0);
@@ -170,7 +177,7 @@ impl UnderWay {
         // Here, so that the next claim counts it.
         let kept = Kept::open(place.clone())?;
         let former = live.insert(place.clone(), Arc::downgrade(partial));
-        Ok((kept, former.and_then(|former| former.upgrade())))
+        Ok(Claimed { kept, former: former.and_then(|former| former.upgrade()) })
     }
 
     /// Deletes the partials in `folder`, whoever writes to them.

@@ -13,7 +13,7 @@ use consilium_domain::{BlobRef, Digest};
 use tempfile::NamedTempFile;
 
 use super::incoming::{IncomingBlob, Partial, Room};
-use super::partial::{CONTENT, Place, Source, UnderWay, discard_old, lock};
+use super::partial::{CONTENT, Claimed, Place, Source, UnderWay, discard_old, lock};
 use super::{MAX_BLOB_BYTES, chunk_count, chunk_extent};
 
 /// Unfinished blobs live here, on the same file system, so that a rename completes them.
@@ -262,7 +262,7 @@ impl BlobStore {
             let partial = Arc::new(Mutex::new(Partial::given_up()));
             // Locked until it is known what is here, so that who comes next waits for that.
             let mut ours = lock(&partial);
-            let (kept, former) = store.under_way.claim(&folder, &place, &blob, &partial)?;
+            let Claimed { kept, former } = store.under_way.claim(&folder, &place, &blob, &partial)?;
             if let Some(former) = former {
                 lock(&former).give_up();
             }

@@ -360,8 +360,10 @@ async fn put_chunk(
     let broken = failed(blob.digest);
     let (bytes, data) = store.read_chunk(blob.digest, chunk).await?.ok_or(StoreError::Absent(blob.digest))?;
     check_length(blob, bytes)?;
-    let (mut send, mut recv) = request(&connection, Request::Put { blob, chunk }).await.map_err(broken)?;
+    let (mut send, mut recv) = connection.link().open().await.map_err(TransferError::Lost)?;
+    // Before its first byte: the coordinator must not wait for a chunk whose turn has not come.
     send.hasten(connection.chunk_priority());
+    ask(&mut send, Request::Put { blob, chunk }).await.map_err(broken)?;
     // A refusal may come before we have sent everything, and stops our sending: the reply says why, so it is read
     // whether or not the data went out. A lost connection fails the reading too.
     if send.write_all(&data).await.is_ok() {
@@ -379,9 +381,13 @@ async fn put_chunk(
 /// Opens a data stream and asks for something.
 async fn request(connection: &Connection, request: Request) -> Result<(SendHalf, RecvHalf), StreamError> {
     let (mut send, recv) = connection.link().open().await.map_err(StreamError::Lost)?;
-    send.write_all(&[BLOB_TAG]).await?;
-    write_header(&mut send, &request).await?;
+    ask(&mut send, request).await?;
     Ok((send, recv))
+}
+
+async fn ask(stream: &mut SendHalf, request: Request) -> Result<(), StreamError> {
+    stream.write_all(&[BLOB_TAG]).await?;
+    write_header(stream, &request).await
 }
 
 fn check_length(blob: BlobRef, actual: u64) -> Result<(), StoreError> {
