@@ -4,7 +4,7 @@ use consilium_domain::{OrderId, Study, Task};
 use consilium_metrics::ScoreHistogram;
 use consilium_protocol::admin::{AdminReply, AdminRequest};
 use consilium_protocol::{
-    FusionDetail, FusionOutcome, Outcome, ScoringDetail, ScoringOutcome, ToCoordinator, ToSite,
+    FusionDetail, FusionOutcome, Outcome, Progress, ScoringDetail, ScoringOutcome, ToCoordinator, ToSite,
 };
 
 use crate::content::{Content, Work};
@@ -46,6 +46,10 @@ impl Content {
                 Self::Withdrawal { study: *study, reason_bytes: reason.len() as u32 }
             }
             ToCoordinator::Renew { request } => Self::CertificateRequest { bytes: request.len() as u32 },
+            ToCoordinator::Progress { order, progress } => {
+                let Progress { steps, of, mebibytes } = *progress;
+                Self::Progress { order: *order, steps, of, mebibytes }
+            }
             ToCoordinator::AuditHead(_) | ToCoordinator::Countersigned(_) => return None,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use consilium_domain::{Arm, BlobRef, CohortSummary, Fingerprint, Lane, OrderId, Round, SiteId, Study};
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
+use crate::{Outcome, Progress};
 
 /// The blobs a study starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -116,6 +116,15 @@ pub enum Event {
         site: SiteId,
         /// What it says.
         reason: String,
+    },
+    /// A site is further with an order than it ever was.
+    OrderProgressed {
+        /// Which site.
+        site: SiteId,
+        /// Which order.
+        order: OrderId,
+        /// How far.
+        progress: Progress,
     },
 }
 

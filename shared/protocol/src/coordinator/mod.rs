@@ -35,7 +35,7 @@ pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
 pub use pausing::Pause;
-pub use roster::{Member, Presence, Roster, Withdrawal};
+pub use roster::{InHand, Member, Presence, Roster, Withdrawal};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
 use crate::{FusionOutcome, Rejection, Timestamp};
