@@ -6,7 +6,8 @@ use std::path::Path;
 use crate::by_hand::{ByHand, SITES, address};
 use crate::process::Process;
 
-/// Two lanes of one round, and a network of some megabytes.
+/// Two lanes of one round, and a network of some megabytes. So much weight decay moves every weight, where images of this size
+/// move few: the updates have some megabytes too.
 const STUDY: &str = r#"
 name = "resumption"
 seed = 7
@@ -32,7 +33,7 @@ local_epochs = 1
 batch_size = 8
 learning_rate = 1e-3
 policy_learning_rate = 1e-3
-weight_decay = 1e-4
+weight_decay = 0.5
 temperature = 5.0
 norm = "batch"
 
@@ -49,8 +50,8 @@ clip = 64
 fraction_bits = 24
 "#;
 
-/// A chunk every half second: a transfer takes seconds, which is long enough to be killed in.
-const MBIT_PER_S: f64 = 16.0;
+/// A chunk every third of a second: a transfer takes seconds, which is long enough to be killed in.
+const MBIT_PER_S: f64 = 24.0;
 
 #[test]
 fn what_has_arrived_does_not_travel_again() {
