@@ -135,7 +135,6 @@ impl Tries {
         loop {
             let error = match once().await {
                 Ok(how) => return Ok(how),
-                Err(error @ TransferError::Lost(_)) => return Err(error),
                 Err(error) if !error.is_passing() => return Err(error),
                 Err(error) => error,
             };

@@ -170,11 +170,11 @@ impl Connection {
         &self.0.control_taken
     }
 
-    /// The priority of the next chunk that is sent: below all earlier ones. What was lost of a chunk is sent again before
+    /// The priority of the next chunk that is sent: below all earlier ones, and below what is asked and answered about them. What was lost of a chunk is sent again before
     /// later ones, or on a slow line it would wait behind them until the other side takes it for stalled.
     pub(crate) fn chunk_priority(&self) -> i32 {
         let number = self.0.chunks.fetch_add(1, Ordering::Relaxed) % (1 << 30);
-        -i32::try_from(number).expect("30 bits fit")
+        -1 - i32::try_from(number).expect("30 bits fit")
     }
 
     pub(crate) fn transfer_slots(&self) -> &Semaphore {

@@ -90,7 +90,10 @@ async fn answer(desk: Arc<Desk>, connection: Connection, mut send: SendHalf, mut
         Err(_) => Err(stalled()),
         Ok(Err(error)) => Err(error),
         Ok(Ok(request)) => {
-            send.hasten(connection.chunk_priority());
+            // Other answers are short, and do not wait for chunks.
+            if let Request::Get { .. } = request {
+                send.hasten(connection.chunk_priority());
+            }
             desk.serve(request, &mut send, &mut recv).await
         }
     };
