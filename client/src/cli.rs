@@ -21,6 +21,7 @@ use crate::control::control;
 use crate::daemon::{Ending, RunOptions, run};
 use crate::doctor::{DoctorArgs, doctor};
 use crate::join::{JoinArgs, join_consortium};
+use crate::line_test::{NetCommand, net};
 use crate::predict::{PredictArgs, predict};
 use crate::rehearsal::rehearse;
 use crate::verify::{ModelCommand, model};
@@ -45,6 +46,9 @@ enum Command {
     Check(CheckArgs),
     /// Test the way to the coordinator: name, clock, UDP, TCP, proxy, TLS inspection, certificate, speed.
     Doctor(DoctorArgs),
+    /// Look at the network between here and the coordinator.
+    #[command(subcommand)]
+    Net(NetCommand),
     /// Prepare this site's data for a study and take a few training steps: what will the study take? Sends nothing.
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Control(command) => control_process(command),
         Command::Check(args) => check_process(&args),
         Command::Doctor(args) => exit_code(doctor(&args)),
+        Command::Net(command) => exit_code(net(&command)),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
         Command::Audit { config, command } => exit_code(audit(config, command)),

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::links::{LinkKeys, ProxySetting, exposes_password};
 use crate::policy::SitePolicy;
+use crate::transfer_limits::{TransferLimits, TransfersFile};
 
 /// The file as written. Unknown keys are refused; relative paths start at the file's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ConfigFile {
     /// Host and UDP port of the coordinator.
@@ -56,6 +57,9 @@ pub struct ConfigFile {
     /// The hospital's rules; see docs/samples/policy.toml. Without it a person decides on every study.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PathBuf>,
+    /// How fast and when models and updates travel.
+    #[serde(default, skip_serializing_if = "TransfersFile::limits_nothing")]
+    pub transfers: TransfersFile,
 }
 
 fn default_link() -> String {
@@ -99,6 +103,8 @@ pub struct Config {
     pub cache: CacheSettings,
     /// How connections behave.
     pub tuning: Tuning,
+    /// How fast and when blobs travel.
+    pub transfers: TransferLimits,
     /// The hospital's rules.
     pub policy: SitePolicy,
 }
@@ -195,6 +201,10 @@ impl ConfigFile {
             problems.push(format!("policy: {error}"));
             None
         });
+        let transfers = self.transfers.check().unwrap_or_else(|found| {
+            problems.extend(found);
+            TransferLimits::default()
+        });
         let device: Option<ComputeDevice> = parse("device", &self.device, &mut problems);
         let congestion: Option<Congestion> = parse("congestion", &self.congestion, &mut problems);
         let idle_timeout = Duration::from_secs(self.idle_timeout_secs.into());
@@ -220,6 +230,7 @@ impl ConfigFile {
                     precision: self.cache_precision,
                 },
                 tuning,
+                transfers,
                 policy: policy.unwrap_or_default(),
             }),
             _ => Err(problems),
@@ -262,6 +273,7 @@ mod tests {
             cache_precision: CachePrecision::F32,
             congestion: "reno".into(),
             idle_timeout_secs: 1,
+            transfers: TransfersFile { most_mbit_per_s: Some(-1.0), hours: None },
             policy: Some("absent.toml".into()),
         };
         let problems = file.check(Path::new("/nonexistent")).unwrap_err().join("\n");
@@ -276,6 +288,7 @@ mod tests {
             "cache_gib",
             "congestion",
             "idle_timeout_secs",
+            "transfers.most_mbit_per_s",
             "policy",
         ] {
             assert!(problems.contains(&format!("{key}: ")), "{key} is missing from {problems}");

@@ -104,12 +104,12 @@ pub async fn run(
     let mut steward = Steward::open(&config.state, config.policy.clone(), options.clock.clone())?;
     steward.now_doing().daemon = true;
     let store = BlobStore::open(&config.state.join("blobs"))?;
-    store.discard_partials()?;
+    store.discard_old_partials()?;
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     // After the audit log, which no second process of this site opens.
     let outbox = Outbox::open(&config.state.join("outbox")).await?;
     let (socket, requests) = serve(&config.state)?;
-    let RunOptions { once, sockets, dry_training, .. } = options;
+    let RunOptions { once, clock, sockets, dry_training } = options;
     match &dry_training {
         None => {
             tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
@@ -126,6 +126,7 @@ pub async fn run(
         outbox,
         steward,
         auditor,
+        clock,
         sockets,
         dry_training,
         requests,
@@ -153,6 +154,7 @@ pub(crate) struct House {
     pub(crate) outbox: Outbox,
     pub(crate) steward: Steward,
     pub(crate) auditor: Auditor,
+    pub(crate) clock: Clock,
     pub(crate) sockets: Sockets,
     pub(crate) dry_training: Option<DryTraining>,
     pub(crate) requests: mpsc::Receiver<Asked>,
@@ -174,6 +176,10 @@ impl House {
         let mut rest = FIRST_REST;
         loop {
             let ending = Client::new(self).live(shutdown.as_mut()).await?;
+            if ending == Ending::Finished {
+                // Models that nobody will ask for again.
+                self.store.forget_partials()?;
+            }
             if once || ending == Ending::Interrupted {
                 return Ok(ending);
             }

@@ -30,6 +30,9 @@ use pulse::Pulse;
 /// The first version of the protocol whose coordinators read packed updates.
 const PACKED_UPDATES_VERSION: u16 = 4;
 
+/// The first version whose coordinators take up uploads that broke off.
+const RESUMPTION_VERSION: u16 = 4;
+
 /// How long the last exchange of audit heads may take: two signatures and a few lines on a slow disk.
 const LAST_HEADS: Duration = Duration::from_secs(3);
 
@@ -95,7 +98,12 @@ impl<'a> Client<'a> {
             None => Worker::start(workplace),
             Some(training) => Worker::start_dry(workplace, training),
         };
-        let (transfers, transferred) = Transfers::new(house.store.clone(), house.outbox.updates().clone());
+        let (transfers, transferred) = Transfers::new(
+            house.site.clone(),
+            house.store.clone(),
+            house.outbox.updates().clone(),
+            house.config.transfers.carriage(&house.clock),
+        );
         Self {
             participant: Participant::new(house.site.clone(), SOFTWARE.to_owned()),
             worker: Some(worker),

@@ -1,10 +1,25 @@
 //! Blobs on the way: every transfer runs beside the session and tells it what came of it.
+//!
+//! What passes is waited for here, and nobody hears of it: a stream that ended early, a stall, a coordinator whose disk is
+//! full or whose hands are. Each try goes on where the last one broke off. A lost connection ends a transfer without a
+//! word: the participant asks for it again on the next one.
 
-use consilium_domain::{BlobRef, OrderId};
+use std::time::Duration;
+
+use consilium_domain::{BlobRef, OrderId, SiteId};
 use consilium_protocol::participant::Input;
-use consilium_transport::{BlobStore, Connection, StoreError, TransferError, Transferred};
+use consilium_transport::{BlobStore, Carriage, Connection, StoreError, TransferError, Transferred};
 use tokio::sync::mpsc;
 use tracing::Instrument;
+
+use crate::connection::Pauses;
+
+/// Tries in a row of which none moved anything: with pauses up to half a minute, some minutes in all.
+const MOST_TRIES: u32 = 12;
+
+/// Tries that do move something are free until so many times the blob has moved: whoever takes chunks and keeps none must
+/// not keep a site busy for ever.
+const MOST_TIMES_MOVED: u64 = 3;
 
 /// What came of a transfer.
 pub(crate) struct Ended {
@@ -16,27 +31,47 @@ pub(crate) struct Ended {
 
 /// Starts transfers between the site's stores and the coordinator.
 pub(crate) struct Transfers {
+    site: SiteId,
     /// Where models come to.
     models: BlobStore,
     /// Where sealed updates wait.
     updates: BlobStore,
+    carriage: Carriage,
     ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl Transfers {
-    /// Transfers into `models` and from `updates`; what came of them arrives at the receiver.
-    pub(crate) fn new(models: BlobStore, updates: BlobStore) -> (Self, mpsc::UnboundedReceiver<Ended>) {
+    /// Transfers of `site` into `models` and from `updates` by `carriage`; what came of them arrives at the receiver.
+    pub(crate) fn new(
+        site: SiteId,
+        models: BlobStore,
+        updates: BlobStore,
+        carriage: Carriage,
+    ) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, inputs) = mpsc::unbounded_channel();
-        (Self { models, updates, ended }, inputs)
+        (Self { site, models, updates, carriage, ended }, inputs)
+    }
+
+    /// Whether the coordinator, as it said of itself, takes up uploads that broke off.
+    pub(crate) fn coordinator_resumes(&mut self, resumes: bool) {
+        self.carriage = self.carriage.to(resumes);
     }
 
     /// Brings `blob` here.
     pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.models.clone(), self.ended.clone());
+        // What has come stays here, whatever the coordinator can do.
+        let mut tries = self.tries(blob, true);
         let span = tracing::debug_span!("fetch", digest = blob.digest.short(), bytes = blob.bytes);
         let fetch = async move {
-            let (input, arrived) = match connection.fetch(blob, &store).await {
-                Ok(how) => (Input::Fetched(blob), (how == Transferred::Moved).then_some(blob)),
+            let carriage = tries.carriage.clone();
+            let once = || connection.fetch_by(&carriage, blob, &store);
+            let (input, arrived) = match tries.until_settled(once, || connection.closed()).await {
+                Ok(Transferred::AlreadyThere) => (Input::Fetched(blob), None),
+                Ok(Transferred::Moved) => {
+                    tracing::info!(bytes = blob.bytes, moved = carriage.moved(), "a model is here");
+                    (Input::Fetched(blob), Some(blob))
+                }
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => (Input::FetchFailed { blob, reason: told(&error) }, None),
@@ -49,11 +84,14 @@ impl Transfers {
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
+        let mut tries = self.tries(blob, self.carriage.resumes());
         let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
         let upload = async move {
-            let input = match connection.upload(blob, &store).await {
+            let carriage = tries.carriage.clone();
+            let once = || connection.upload_by(&carriage, blob, &store);
+            let input = match tries.until_settled(once, || connection.closed()).await {
                 Ok(how) => {
-                    let moved = if how == Transferred::Moved { blob.bytes } else { 0 };
+                    let moved = if how == Transferred::Moved { carriage.moved() } else { 0 };
                     tracing::info!(%order, bytes = blob.bytes, moved, "the update is with the coordinator");
                     Input::Uploaded(order)
                 }
@@ -63,6 +101,61 @@ impl Transfers {
             let _ = ended.send(Ended { input, arrived: None });
         };
         tokio::spawn(upload.instrument(span));
+    }
+
+    fn tries(&self, blob: BlobRef, keeps: bool) -> Tries {
+        let carriage = self.carriage.to(self.carriage.resumes());
+        Tries { blob, carriage, keeps, pauses: Pauses::new(&self.site), left: MOST_TRIES, seen: 0 }
+    }
+}
+
+/// The tries to move one blob.
+struct Tries {
+    blob: BlobRef,
+    carriage: Carriage,
+    /// Whether a try goes on where the last one broke off.
+    keeps: bool,
+    pauses: Pauses,
+    left: u32,
+    /// What had moved when a try was last counted.
+    seen: u64,
+}
+
+impl Tries {
+    /// Tries until it went well, or did not in a way that lasts, or the connection has `ended`, or was tried enough.
+    async fn until_settled<T, E>(
+        &mut self,
+        mut once: impl FnMut() -> T,
+        mut ended: impl FnMut() -> E,
+    ) -> Result<Transferred, TransferError>
+    where
+        T: Future<Output = Result<Transferred, TransferError>>,
+        E: Future,
+    {
+        loop {
+            let error = match once().await {
+                Ok(how) => return Ok(how),
+                Err(error) if !error.is_passing() => return Err(error),
+                Err(error) => error,
+            };
+            let Some(pause) = self.next_pause() else { return Err(error) };
+            tracing::warn!(%error, ?pause, "a transfer broke off; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = ended() => return Err(error),
+            }
+        }
+    }
+
+    /// How long to wait before the next try; none where it was tried enough.
+    fn next_pause(&mut self) -> Option<Duration> {
+        let moved = self.carriage.moved();
+        if self.keeps && moved > self.seen && moved < MOST_TIMES_MOVED * self.blob.bytes {
+            (self.seen, self.left) = (moved, MOST_TRIES);
+            self.pauses.reset();
+        }
+        self.left = self.left.checked_sub(1).filter(|left| *left > 0)?;
+        Some(self.pauses.next())
     }
 }
 
@@ -80,9 +173,68 @@ fn told(error: &TransferError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
     use consilium_domain::Digest;
+    use consilium_transport::Refusal;
+    use tokio::time::Instant;
 
     use super::*;
+
+    fn tries() -> Tries {
+        let site: SiteId = "a".parse().unwrap();
+        let blob = BlobRef::of(b"x");
+        let carriage = Carriage::default();
+        Tries { blob, carriage, keeps: true, pauses: Pauses::new(&site), left: MOST_TRIES, seen: 0 }
+    }
+
+    fn refused(refusal: Refusal) -> TransferError {
+        TransferError::Refused { digest: Digest::of(b"x"), refusal }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_passes_is_waited_for_and_nobody_hears_of_it() {
+        let tried = Cell::new(0);
+        let once = async || {
+            tried.set(tried.get() + 1);
+            match tried.get() {
+                1 => Err(refused(Refusal::NotOffered)),
+                2 => Err(TransferError::Cut { digest: Digest::of(b"x") }),
+                3 => Err(refused(Refusal::TooManyUploads)),
+                4 => Err(refused(Refusal::Disk)),
+                _ => Ok(Transferred::Moved),
+            }
+        };
+        assert_eq!(tries().until_settled(once, pending::<()>).await.unwrap(), Transferred::Moved);
+        assert_eq!(tried.get(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lasts_is_told_at_once_and_what_does_not_pass_after_some_minutes() {
+        let tried = Cell::new(0);
+        let refuse = |refusal| {
+            tried.set(tried.get() + 1);
+            async move { Err(refused(refusal)) }
+        };
+        let began = Instant::now();
+        let lasting = tries().until_settled(|| refuse(Refusal::NotAllowed), pending::<()>).await;
+        assert!(matches!(lasting, Err(TransferError::Refused { refusal: Refusal::NotAllowed, .. })));
+        assert_eq!((tried.replace(0), began.elapsed()), (1, Duration::ZERO));
+        let never = tries().until_settled(|| refuse(Refusal::Disk), pending::<()>).await;
+        assert!(matches!(never, Err(TransferError::Refused { refusal: Refusal::Disk, .. })));
+        assert_eq!(tried.get(), MOST_TRIES);
+        assert!(began.elapsed() < Duration::from_secs(6 * 60), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_ends_ends_the_wait() {
+        let once = async || Err(refused(Refusal::Disk));
+        let ended = || tokio::time::sleep(Duration::ZERO);
+        let began = Instant::now();
+        assert!(tries().until_settled(once, ended).await.is_err());
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
 
     #[test]
     fn no_folder_of_the_hospital_is_told() {

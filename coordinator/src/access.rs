@@ -2,7 +2,7 @@
 
 use consilium_domain::{BlobRef, Digest, SiteId};
 use consilium_protocol::coordinator::{Coordinator, RoundState};
-use consilium_transport::{BlobAccess, BlobStore};
+use consilium_transport::{BlobAccess, BlobStore, Source};
 
 use crate::conductor::Desk;
 
@@ -28,6 +28,13 @@ impl StudyAccess {
         for digest in uploads.settle(site) {
             let desk = self.desk.clone();
             uploads.sweep(digest, store, move || desk.read(|state| is_wanted(state, &digest))).await;
+        }
+    }
+
+    /// Nothing of the order of `site` will be uploaded any more: what has arrived of it is deleted.
+    pub(crate) async fn forget_partials(&self, site: &SiteId, store: &BlobStore) {
+        if let Err(error) = store.discard_partials_of(Source::Site(site)).await {
+            tracing::warn!(%error, "a part of an update stays on the disk until another takes its place");
         }
     }
 }

@@ -29,7 +29,10 @@ use updates::{Updates, Wave};
 pub enum AggregationError {
     /// A blob is gone or altered.
     #[error("a stored model or update cannot be used: {0}; restore the state folder from a backup")]
-    Store(#[from] StoreError),
+    Store(StoreError),
+    /// The disk refuses.
+    #[error("the sum stands still: {0}; check the disk's space and permissions, then start again")]
+    Disk(StoreError),
     /// The program is ending.
     #[error("the sum was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -73,6 +76,12 @@ pub enum AggregationError {
     /// The study's arithmetic is impossible.
     #[error(transparent)]
     Grid(#[from] GridError),
+}
+
+impl From<StoreError> for AggregationError {
+    fn from(error: StoreError) -> Self {
+        if let StoreError::Io { .. } = error { Self::Disk(error) } else { Self::Store(error) }
+    }
 }
 
 /// What is to be summed.

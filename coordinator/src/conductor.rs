@@ -329,11 +329,13 @@ impl Conductor {
         waiting_here(|| contributors::write(&self.folder, &list, self.audit.signer()))
     }
 
-    /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too.
+    /// At the end of a study nobody answers any more: updates that were uploaded and never answered with go too, and those
+    /// that never arrived.
     async fn keep_only_models(&self) {
         let (state, store) = (self.state.clone(), self.store.clone());
         let wanted = move |digest: &Digest| is_wanted(&state.read().expect(UNPOISONED), digest);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.retain(wanted)).await {
+        let retaining = move || store.forget_partials().and_then(|()| store.retain(wanted));
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(retaining).await {
             tracing::warn!(%error, "updates that nobody needs stay on the disk");
         }
     }

@@ -366,11 +366,11 @@ impl Session<'_> {
                 {
                     voice.say(&ToSite::Rejected { order: None, rejection }).await?;
                 }
-                self.discard_unused().await;
+                self.discard_unused(&Ok(())).await;
             }
             ToCoordinator::Answer { order, outcome } => {
                 let answer = self.answered(order, outcome).await?;
-                self.discard_unused().await;
+                self.discard_unused(&answer).await;
                 self.settled(&answer);
                 voice.say(&settle(order, answer)).await?;
             }
@@ -378,7 +378,7 @@ impl Session<'_> {
                 let reason = bounded_reason(&reason);
                 tracing::warn!(%site, %order, reason, "the site could not do its work");
                 let answer = desk.submit(Event::OrderFailed { site, order, reason }).await?;
-                self.discard_unused().await;
+                self.discard_unused(&answer).await;
                 self.settled(&answer);
                 voice.say(&settle(order, answer)).await?;
             }
@@ -435,9 +435,14 @@ impl Session<'_> {
         Ok(self.sessions.desk.submit(event).await?)
     }
 
-    /// Deletes what the site uploaded for the order it has just replied to and no round took: late or bad updates.
-    async fn discard_unused(&self) {
-        self.sessions.access.settle(&self.site, &self.sessions.store).await;
+    /// Deletes what the site uploaded for the order it has just replied to and no round took: late or bad updates. A site
+    /// that answered before its update was here goes on to upload it.
+    async fn discard_unused(&self, answer: &Result<(), Rejection>) {
+        let Sessions { access, store, .. } = self.sessions;
+        access.settle(&self.site, store).await;
+        if !answer.as_ref().is_err_and(Rejection::blames_the_answer) {
+            access.forget_partials(&self.site, store).await;
+        }
     }
 
     /// Reads the whole update before it may count: a sum must never meet a bad one.

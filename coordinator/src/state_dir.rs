@@ -55,7 +55,7 @@ impl StateDir {
 
     pub(crate) fn blobs(&self) -> Result<BlobStore, StateDirError> {
         let store = BlobStore::open(&self.path.join("blobs"))?;
-        store.discard_partials()?;
+        store.discard_old_partials()?;
         Ok(store)
     }
 }

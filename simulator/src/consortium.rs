@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, PolicyFile, ProxySetting};
+use consilium_client::{ConfigFile, PolicyFile, ProxySetting, TransfersFile};
 use consilium_coordinator::{Notice, Report};
 use consilium_data::CachePrecision;
 use consilium_domain::Study;
@@ -168,6 +168,7 @@ impl Consortium {
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
             policy: Some(policy.clone()),
+            transfers: TransfersFile::default(),
         };
         write_toml(&policy, &PolicyFile::of_simulation())?;
         write_toml(&config, &file)?;

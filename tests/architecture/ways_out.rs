@@ -8,7 +8,7 @@ const WAYS_OUT: [(&str, &str); 5] = [
     ("open_control", "outgoing.rs"),
     ("accept_control", "outgoing.rs"),
     ("transfers.upload(", "outgoing.rs"),
-    ("connection.upload(", "transfers.rs"),
+    ("connection.upload", "transfers.rs"),
 ];
 
 fn astray(files: &[TextFile]) -> Vec<String> {

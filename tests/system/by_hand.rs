@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, ProxySetting};
+use consilium_client::{ConfigFile, ProxySetting, TransfersFile};
 use consilium_coordinator::{Notice, Progress, Report};
 use consilium_data::CachePrecision;
 use consilium_simulator::SimulationReport;
@@ -35,6 +35,8 @@ pub(crate) struct ByHand {
     pub(crate) log_level: Option<&'static str>,
     /// Over what its clients call.
     pub(crate) link: &'static str,
+    /// How fast their blobs travel at most, each; as fast as they can where it is none.
+    pub(crate) most_mbit_per_s: Option<f64>,
 }
 
 impl ByHand {
@@ -49,7 +51,7 @@ impl ByHand {
                 .write(&folder.join(site).join("kit"))
                 .unwrap();
         }
-        let consortium = Self { folder, simulated, log_level: None, link: "auto" };
+        let consortium = Self { folder, simulated, log_level: None, link: "auto", most_mbit_per_s: None };
         sites.iter().for_each(|site| consortium.set_policy(site, AGREES));
         consortium
     }
@@ -118,6 +120,7 @@ impl ByHand {
             congestion: "cubic".to_owned(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
             policy: Some("policy.toml".into()),
+            transfers: TransfersFile { most_mbit_per_s: self.most_mbit_per_s, hours: None },
         };
         let path = self.config(site);
         fs::write(&path, toml::to_string(&config).unwrap()).unwrap();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, ProxySetting};
+use consilium_client::{ConfigFile, ProxySetting, TransfersFile};
 use consilium_coordinator::Notice;
 use consilium_data::CachePrecision;
 use consilium_data::phantom::{Grid, PhantomCohort};
@@ -140,6 +140,7 @@ impl Consortium {
             congestion: "cubic".into(),
             idle_timeout_secs: IDLE_TIMEOUT_SECS,
             policy: Some("policy.toml".into()),
+            transfers: TransfersFile::default(),
         };
         fs::write(self.path("policy.toml"), AGREES).unwrap();
         let config = self.path(&format!("{site}.toml"));

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use consilium_certs::Authority;
-use consilium_client::{ConfigFile, ProxySetting};
+use consilium_client::{ConfigFile, ProxySetting, TransfersFile};
 use consilium_coordinator::registry::{SiteRecord, SiteState};
 use consilium_coordinator::{Notice, read_study};
 use consilium_data::CachePrecision;
@@ -119,6 +119,7 @@ impl Consortium {
             tcp_port: None,
             proxy: Some(ProxySetting::new("off")),
             policy: Some("policy.toml".into()),
+            transfers: TransfersFile::default(),
         };
         fs::write(self.path("policy.toml"), AGREES).unwrap();
         let path = self.path(&format!("{site}.toml"));

@@ -31,6 +31,7 @@ mod refusals;
 mod releases;
 mod report;
 mod restart;
+mod resumption;
 mod service;
 mod stand_in;
 mod stopping;

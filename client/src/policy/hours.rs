@@ -37,7 +37,7 @@ impl Hours {
     ///
     /// # Errors
     /// A line with the key for each problem.
-    pub(super) fn check(file: &HoursFile) -> Result<Self, Vec<String>> {
+    pub(crate) fn check(file: &HoursFile) -> Result<Self, Vec<String>> {
         let mut problems = Vec::new();
         let mut parse = |key: &str, text: &str, parsed: Option<i64>, form: &str| {
             if parsed.is_none() {

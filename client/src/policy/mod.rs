@@ -15,7 +15,7 @@ use consilium_domain::{Arm, Modality, Wire};
 use serde::{Deserialize, Serialize};
 
 pub use file::{PolicyError, PolicyFile};
-pub use hours::Hours;
+pub use hours::{Hours, HoursFile};
 pub use judge::Ruling;
 
 /// Who agrees to a study that is within the policy.

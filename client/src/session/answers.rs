@@ -87,6 +87,7 @@ impl Client<'_> {
         match message {
             ToSite::Welcome { version, .. } => {
                 self.packs = *version >= super::PACKED_UPDATES_VERSION;
+                self.transfers.coordinator_resumes(*version >= super::RESUMPTION_VERSION);
                 self.reads_details = *version >= DETAILS_SINCE;
             }
             ToSite::Accepted { order } => self.house.outbox.settle(*order).await?,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use consilium_domain::Role;
@@ -30,6 +30,24 @@ pub struct Traffic {
     pub bytes_received: u64,
 }
 
+/// What a connection has seen of the way to the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathSeen {
+    /// How long there and back, smoothed.
+    pub round_trip: Duration,
+    /// Packets we sent.
+    pub packets_sent: u64,
+    /// Those of them that were lost.
+    pub packets_lost: u64,
+}
+
+impl PathSeen {
+    /// The share of our packets that was lost.
+    pub fn loss(self) -> f64 {
+        self.packets_lost as f64 / self.packets_sent.max(1) as f64
+    }
+}
+
 /// A connection to a peer whose certificate has been checked. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
@@ -39,6 +57,8 @@ struct Shared {
     peer: Peer,
     control_taken: AtomicBool,
     transfers: Semaphore,
+    /// How many chunks were begun to be sent.
+    chunks: AtomicU32,
     /// Where the coordinator counts what this peer does wrong; on a client nobody looks.
     refusals: Refusals,
     /// The coordinator's room for this connection.
@@ -57,7 +77,8 @@ impl Connection {
     fn new(link: Link, peer: Peer, refusals: Refusals, place: Option<Place>) -> Self {
         let transfers = Semaphore::new(TRANSFERS_AT_ONCE);
         let control_taken = AtomicBool::new(false);
-        Self(Arc::new(Shared { link, peer, control_taken, transfers, refusals, _place: place }))
+        let chunks = AtomicU32::new(0);
+        Self(Arc::new(Shared { link, peer, control_taken, transfers, chunks, refusals, _place: place }))
     }
 
     /// What carries it.
@@ -95,6 +116,14 @@ impl Connection {
     /// The bytes this connection has cost so far.
     pub fn traffic(&self) -> Traffic {
         self.0.link.traffic()
+    }
+
+    /// What it has seen of the path; none over TCP, where the system knows and does not tell.
+    pub fn path_seen(&self) -> Option<PathSeen> {
+        match &self.0.link {
+            Link::Quic(link) => Some(link.path_seen()),
+            Link::Tcp(_) => None,
+        }
     }
 
     /// Ends the connection at once; undelivered messages are lost. The other side is shown `reason`.
@@ -139,6 +168,13 @@ impl Connection {
 
     pub(crate) fn control_taken(&self) -> &AtomicBool {
         &self.0.control_taken
+    }
+
+    /// The priority of the next chunk that is sent: below all earlier ones, and below what is asked and answered about them. What was lost of a chunk is sent again before
+    /// later ones, or on a slow line it would wait behind them until the other side takes it for stalled.
+    pub(crate) fn chunk_priority(&self) -> i32 {
+        let number = self.0.chunks.fetch_add(1, Ordering::Relaxed) % (1 << 30);
+        -1 - i32::try_from(number).expect("30 bits fit")
     }
 
     pub(crate) fn transfer_slots(&self) -> &Semaphore {

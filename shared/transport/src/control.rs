@@ -18,7 +18,7 @@ use crate::tuning::HANDSHAKE_TIMEOUT;
 /// The first byte of the control stream.
 const CONTROL_TAG: u8 = 0xC0;
 
-/// Chunks have priority 0.
+/// Requests for chunks have priority 0, chunks less.
 const CONTROL_PRIORITY: i32 = 1;
 
 /// Why the control stream failed. None of them can be mended on the same connection.

@@ -37,12 +37,12 @@ mod tls;
 mod tuning;
 
 pub use blobs::{
-    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, IncomingBlob, MAX_BLOB_BYTES, Refusal,
-    ServeError, StoreError, TransferError, Transferred, serve_blobs,
+    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob, MAX_BLOB_BYTES, Pace,
+    Refusal, ServeError, Source, StoreError, TransferError, Transferred, serve_blobs,
 };
 pub use closed::{CloseCode, Closed};
 pub use connect::{ConnectError, connect, connect_tcp};
-pub use connection::{Connection, Traffic};
+pub use connection::{Connection, PathSeen, Traffic};
 pub use control::{ControlError, ControlReceiver, ControlSender};
 pub use dial::{Attempt, DialError, Dialler, LinkChoice, LinkMemory, QUIC_PATIENCE, UnknownLink, Way};
 pub use entrance::{Doorkeeper, Entrance};

@@ -130,10 +130,10 @@ impl Tuning {
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
             .keep_alive_interval(Some(self.keep_alive()))
-            .max_idle_timeout(Some(idle))
-            // Chunks leave one after the other, not interleaved: on a thin link some chunk finishes every few
-            // seconds, which is how progress is told from a stall.
-            .send_fairness(false);
+            .max_idle_timeout(Some(idle));
+        // Chunks leave one after the other, not interleaved: on a thin link some chunk finishes every few seconds, which is
+        // how progress is told from a stall. Their priorities see to that, not `send_fairness(false)`, under which a
+        // message waits for the end of the chunk that is being sent, however much more urgent it is.
         match self.congestion {
             Congestion::Cubic => config.congestion_controller_factory(Arc::new(CubicConfig::default())),
             Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consilium_certs::Authority;
-use consilium_client::{BusyMeter, Clock, DryTraining, Ending, PolicyFile, RunOptions};
+use consilium_client::{BusyMeter, Clock, DryTraining, Ending, PolicyFile, RunOptions, TransferLimits};
 use consilium_coordinator::registry::Terms;
 use consilium_coordinator::weights::WeightsStore;
 use consilium_coordinator::{DaemonError, EventLog, NoticeFormat, Surroundings, WallClock};
@@ -249,6 +249,7 @@ impl DryRun {
             device: "cpu".parse()?,
             cache: CacheSettings { max_bytes: 1 << 30, precision: CachePrecision::F32 },
             tuning: self.tuning,
+            transfers: TransferLimits::default(),
             policy,
         })
     }

@@ -1,36 +1,94 @@
 //! A blob on its way in: chunks in any order, each once, and a name only if the whole has its digest.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::{Arc, Mutex};
 
 use consilium_domain::{BlobRef, Digest};
 use tempfile::NamedTempFile;
 
+use super::chunk_hash::{ChunkHash, digest_of_chunks};
+use super::partial::{Kept, lock};
 use super::store::{BlobStore, StoreError, blocking};
+use super::streamed::write_all_at;
 use super::{CHUNK_BYTES, chunk_count, chunk_extent};
 
-/// A partial blob in the store's waiting room. Dropped before [`IncomingBlob::finish`] succeeded, it is deleted.
+/// A partial blob in the store's waiting room.
 #[derive(Debug, Clone)]
 pub struct IncomingBlob {
     blob: BlobRef,
     store: BlobStore,
-    /// One lock for the file and its bookkeeping: a chunk is never written twice, nor after the hash was taken.
+    /// One lock for the files and their bookkeeping: a chunk is never written twice, nor after the whole was hashed.
     partial: Arc<Mutex<Partial>>,
 }
 
 #[derive(Debug)]
-struct Partial {
-    /// None once the blob is finished, well or badly.
-    file: Option<NamedTempFile>,
-    received: Vec<bool>,
-    missing: u32,
+pub(super) struct Partial {
+    /// None once the blob is finished, well or badly, or another transfer goes on with it.
+    room: Option<Room>,
+    /// What is here.
+    chunks: Vec<Option<ChunkHash>>,
+}
+
+/// Where chunks are kept until they are a blob.
+#[derive(Debug)]
+pub(super) enum Room {
+    /// Deleted where it does not become one.
+    Temporary(NamedTempFile),
+    /// To be gone on with.
+    Kept(Kept),
+}
+
+impl Room {
+    fn write(&self, index: u32, start: u64, chunk: &[u8], hash: &ChunkHash) -> Result<(), StoreError> {
+        match self {
+            Self::Temporary(file) => {
+                write_all_at(file.as_file(), start, chunk).map_err(StoreError::io("write", file.path()))
+            }
+            Self::Kept(kept) => kept.write(index, start, chunk, hash),
+        }
+    }
+
+    fn delete(self) -> Result<(), StoreError> {
+        match self {
+            Self::Temporary(file) => {
+                let path = file.path().to_owned();
+                file.close().map_err(StoreError::io("delete", &path))
+            }
+            Self::Kept(kept) => kept.delete(),
+        }
+    }
+}
+
+impl Partial {
+    pub(super) const fn new(room: Room, chunks: Vec<Option<ChunkHash>>) -> Self {
+        Self { room: Some(room), chunks }
+    }
+
+    /// Takes and gives nothing.
+    pub(super) const fn given_up() -> Self {
+        Self { room: None, chunks: Vec::new() }
+    }
+
+    /// Leaves the files to somebody else.
+    pub(super) fn give_up(&mut self) {
+        // A temporary file is nobody else's, and is never given up.
+        *self = Self::given_up();
+    }
+
+    fn missing(&self) -> Vec<u32> {
+        let missing = self.chunks.iter().enumerate().filter(|(_, chunk)| chunk.is_none());
+        missing.map(|(index, _)| u32::try_from(index).expect("chunks are counted in 32 bits")).collect()
+    }
 }
 
 impl IncomingBlob {
-    pub(super) fn new(store: BlobStore, blob: BlobRef, file: NamedTempFile) -> Self {
-        let missing = chunk_count(blob.bytes);
-        let partial = Partial { file: Some(file), received: vec![false; missing as usize], missing };
-        Self { blob, store, partial: Arc::new(Mutex::new(partial)) }
+    pub(super) fn new(store: BlobStore, blob: BlobRef, room: Room) -> Self {
+        let partial = Partial::new(room, vec![None; chunk_count(blob.bytes) as usize]);
+        Self::of(store, blob, Arc::new(Mutex::new(partial)))
+    }
+
+    pub(super) const fn of(store: BlobStore, blob: BlobRef, partial: Arc<Mutex<Partial>>) -> Self {
+        Self { blob, store, partial }
     }
 
     /// What it shall become.
@@ -38,30 +96,37 @@ impl IncomingBlob {
         self.blob
     }
 
+    /// The chunks that have not come, in order.
+    pub fn missing(&self) -> Vec<u32> {
+        lock(&self.partial).missing()
+    }
+
     /// Keeps chunk `index` and returns how many chunks are still missing: exactly one caller is told zero.
     ///
     /// # Errors
-    /// Where the chunk is beyond the end, of the wrong length, or came before; or the disk fails (then the chunk
-    /// may be sent again).
-    pub async fn write_chunk(&self, index: u32, chunk: Vec<u8>) -> Result<u32, StoreError> {
+    /// Where the chunk is beyond the end, of the wrong length, or came before; another transfer goes on with the blob; or
+    /// the disk fails (then the chunk may be sent again).
+    pub async fn write_chunk(&self, index: u32, chunk: Vec<u8>) -> Result<usize, StoreError> {
         let this = self.clone();
         blocking(move || {
-            let bad = StoreError::BadChunk { digest: this.blob.digest, chunk: index, bytes: chunk.len() };
-            let mut partial = this.partial.lock().unwrap_or_else(PoisonError::into_inner);
-            let partial = &mut *partial;
-            let (Some((start, length)), Some(file)) =
-                (chunk_extent(this.blob.bytes, index), partial.file.as_mut())
-            else {
-                return Err(bad);
-            };
-            let received = &mut partial.received[index as usize];
-            if length != chunk.len() || *received {
-                return Err(bad);
+            let blob = this.blob;
+            let bad = || StoreError::BadChunk { digest: blob.digest, chunk: index, bytes: chunk.len() };
+            let (start, length) = chunk_extent(blob.bytes, index).ok_or_else(bad)?;
+            if length != chunk.len() {
+                return Err(bad());
             }
-            write_at(file, start, &chunk).map_err(|e| StoreError::io("write", file.path())(e))?;
-            *received = true;
-            partial.missing -= 1;
-            Ok(partial.missing)
+            // Before the lock: several at once.
+            let hash = ChunkHash::of(&chunk, index, blob.bytes);
+            let mut partial = lock(&this.partial);
+            let Partial { room, chunks } = &mut *partial;
+            let room = room.as_ref().ok_or(StoreError::TakenOver(blob.digest))?;
+            let here = &mut chunks[index as usize];
+            if here.is_some() {
+                return Err(bad());
+            }
+            room.write(index, start, &chunk, &hash)?;
+            *here = Some(hash);
+            Ok(partial.missing().len())
         })
         .await
     }
@@ -69,35 +134,40 @@ impl IncomingBlob {
     /// Verifies the whole and gives it its name.
     ///
     /// # Errors
-    /// Where chunks are missing (send them), or where the content does not have the promised digest: then the
-    /// partial file is deleted, and nothing was stored.
+    /// Where chunks are missing (send them), or where the content does not have the promised digest: then what had come is
+    /// deleted, and nothing was stored.
     pub async fn finish(&self) -> Result<(), StoreError> {
         let this = self.clone();
         blocking(move || {
-            let digest = this.blob.digest;
-            let mut file = {
-                let mut partial = this.partial.lock().unwrap_or_else(PoisonError::into_inner);
-                match (partial.missing, partial.file.take()) {
-                    (0, Some(file)) => file,
-                    (missing, file) => {
-                        partial.file = file;
-                        return Err(StoreError::Incomplete { digest, missing });
-                    }
-                }
-            };
-            let actual = digest_of(&mut file).map_err(|e| StoreError::io("read", file.path())(e))?;
-            if actual != digest {
-                return Err(StoreError::Mismatch { expected: digest, actual });
+            let expected = this.blob.digest;
+            let mut partial = lock(&this.partial);
+            if partial.room.is_none() {
+                return Err(StoreError::TakenOver(expected));
             }
-            this.store.keep(file, &digest)
+            let Some(hashes) = partial.chunks.iter().copied().collect::<Option<Vec<_>>>() else {
+                let missing = partial.missing().len();
+                return Err(StoreError::Incomplete { digest: expected, missing });
+            };
+            let room = partial.room.take().expect("looked at above");
+            match digest_of_chunks(&hashes).expect("a blob has a chunk") {
+                actual if actual == expected => this.store.keep(room, &expected),
+                actual => {
+                    room.delete()?;
+                    Err(StoreError::Mismatch { expected, actual })
+                }
+            }
         })
         .await
     }
-}
 
-fn write_at(file: &mut NamedTempFile, start: u64, chunk: &[u8]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(start))?;
-    file.write_all(chunk)
+    /// Deletes what has come: nobody wants it any more.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn discard(&self) -> Result<(), StoreError> {
+        let this = self.clone();
+        blocking(move || lock(&this.partial).room.take().map_or(Ok(()), Room::delete)).await
+    }
 }
 
 pub(super) fn digest_of(file: &mut NamedTempFile) -> io::Result<Digest> {
@@ -139,10 +209,7 @@ mod tests {
         incoming.finish().await.unwrap();
         assert_eq!(store.read(&blob).await.unwrap(), content);
         let late = incoming.write_chunk(1, pieces[1].clone()).await;
-        assert!(
-            matches!(late, Err(StoreError::BadChunk { .. })),
-            "nothing may change after the hash was taken"
-        );
+        assert!(matches!(late, Err(StoreError::TakenOver(_))), "nothing may change after the hash was taken");
     }
 
     #[tokio::test]

@@ -1,6 +1,10 @@
-//! Blobs by digest: kept as files named after their content, moved chunk by chunk, believed only once hashed.
+//! Blobs by digest: kept as files named after their content, moved chunk by chunk, believed only once hashed. What breaks
+//! off goes on where it was (docs/adr/0026-transfers-go-on-at-the-chunk.md).
 
+mod chunk_hash;
 mod incoming;
+mod pace;
+mod partial;
 mod serve;
 mod store;
 mod streamed;
@@ -8,10 +12,12 @@ mod transfer;
 mod wire;
 
 pub use incoming::IncomingBlob;
+pub use pace::Pace;
+pub use partial::Source;
 pub use serve::{BlobAccess, ServeError, serve_blobs};
 pub use store::{BlobStore, StoreError};
 pub use streamed::{BlobReader, BlobWriter};
-pub use transfer::{TransferError, Transferred};
+pub use transfer::{Carriage, TransferError, Transferred};
 pub use wire::Refusal;
 pub(crate) use wire::{BLOB_TAG, Reply, Request, StreamError, header_in, read_header, write_header};
 

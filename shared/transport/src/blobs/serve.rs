@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use consilium_domain::{BlobRef, Digest, SiteId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::incoming::IncomingBlob;
+use super::partial::Source;
 use super::store::{BlobStore, StoreError};
-use super::wire::{BLOB_TAG, Refusal, Reply, Request, StreamError, read_header, write_header};
-use super::{MAX_BLOB_BYTES, MAX_UPLOADS, SETTLE, STALL, chunk_extent};
+use super::wire::{BLOB_TAG, Refusal, Reply, Request, StreamError, bits_of, read_header, write_header};
+use super::{MAX_BLOB_BYTES, MAX_UPLOADS, SETTLE, STALL, chunk_count, chunk_extent};
 use crate::closed::{CloseCode, Closed};
 use crate::connection::Connection;
 use crate::link::{RecvHalf, SendHalf};
@@ -88,7 +89,13 @@ async fn answer(desk: Arc<Desk>, connection: Connection, mut send: SendHalf, mut
     let outcome = match timeout(STALL, read_request(&connection, &mut recv)).await {
         Err(_) => Err(stalled()),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(request)) => desk.serve(request, &mut send, &mut recv).await,
+        Ok(Ok(request)) => {
+            // Other answers are short, and do not wait for chunks.
+            if let Request::Get { .. } = request {
+                send.hasten(connection.chunk_priority());
+            }
+            desk.serve(request, &mut send, &mut recv).await
+        }
     };
     if let Err(error) = outcome {
         if let StreamError::Frame(error) = &error {
@@ -120,6 +127,7 @@ impl Desk {
         let served = match request {
             Request::Get { digest, chunk } => self.get(digest, chunk).await,
             Request::Offer { blob } => self.offer(blob).await.map(|reply| (reply, Vec::new())),
+            Request::Resume { blob } => self.resume(blob).await,
             Request::Put { blob, chunk } => {
                 self.put(blob, chunk, recv).await.map(|reply| (reply, Vec::new()))
             }
@@ -153,32 +161,67 @@ impl Desk {
     }
 
     async fn offer(&self, blob: BlobRef) -> Result<Reply, Unserved> {
-        if !self.access.may_write(&self.site, &blob) {
+        let Some(mut uploads) = self.room_for(&blob).await? else { return Ok(Reply::Present) };
+        let incoming = self.store.begin(blob).await?;
+        uploads.insert(blob, Upload { incoming, touched: Instant::now() });
+        Ok(Reply::Wanted)
+    }
+
+    async fn resume(&self, blob: BlobRef) -> Result<(Reply, Vec<u8>), Unserved> {
+        let answer = |reply| Ok((reply, Vec::new()));
+        let Some(mut uploads) = self.room_for(&blob).await? else { return answer(Reply::Present) };
+        let source = Source::Site(&self.site);
+        let Some(mut incoming) = self.store.resume(source, blob).await? else {
+            return answer(Reply::Present);
+        };
+        let mut missing = incoming.missing();
+        if missing.is_empty() {
+            // We were killed after the last chunk.
+            match incoming.finish().await {
+                Ok(()) => return answer(Reply::Present),
+                Err(StoreError::Mismatch { .. }) => incoming = self.store.begin(blob).await?,
+                Err(error) => return Err(error.into()),
+            }
+            missing = incoming.missing();
+        }
+        uploads.insert(blob, Upload { incoming, touched: Instant::now() });
+        match (missing.len(), chunk_count(blob.bytes)) {
+            (all, count) if all == count as usize => answer(Reply::Wanted),
+            (_, count) => Ok((Reply::Partly, bits_of(&missing, count))),
+        }
+    }
+
+    /// The uploads, with room for `blob`; none where it is here. Asking again is how a client starts over: what was under way
+    /// of it on this connection is no more.
+    async fn room_for(
+        &self,
+        blob: &BlobRef,
+    ) -> Result<Option<MutexGuard<'_, HashMap<BlobRef, Upload>>>, Unserved> {
+        if !self.access.may_write(&self.site, blob) {
             return Err(Refusal::NotAllowed.into());
         }
         if blob.bytes > MAX_BLOB_BYTES {
             return Err(Refusal::TooLarge.into());
         }
         if self.store.contains(&blob.digest).await {
-            return Ok(Reply::Present);
+            return Ok(None);
         }
         let mut uploads = self.uploads.lock().await;
-        // Offering again is how a client starts over; what it had sent is dropped.
-        uploads.remove(&blob);
+        uploads.remove(blob);
         if uploads.len() >= MAX_UPLOADS {
             uploads.retain(|_, upload| upload.touched.elapsed() < STALL);
         }
         if uploads.len() >= MAX_UPLOADS {
             return Err(Refusal::TooManyUploads.into());
         }
-        let incoming = self.store.begin(blob).await?;
-        uploads.insert(blob, Upload { incoming, touched: Instant::now() });
-        Ok(Reply::Wanted)
+        Ok(Some(uploads))
     }
 
     async fn put(&self, blob: BlobRef, chunk: u32, recv: &mut RecvHalf) -> Result<Reply, Unserved> {
         if !self.access.may_write(&self.site, &blob) {
-            self.uploads.lock().await.remove(&blob);
+            if let Some(upload) = self.uploads.lock().await.remove(&blob) {
+                upload.incoming.discard().await?;
+            }
             return Err(Refusal::NotAllowed.into());
         }
         let incoming = self.wanted(&blob).await.ok_or(Refusal::NotOffered)?;
@@ -235,6 +278,8 @@ impl From<StoreError> for Unserved {
             StoreError::TooLarge(_) => Refusal::TooLarge,
             StoreError::BadChunk { .. } | StoreError::Incomplete { .. } => Refusal::BadChunk,
             StoreError::Mismatch { .. } => Refusal::DigestMismatch,
+            StoreError::TakenOver(_) => Refusal::NotOffered,
+            StoreError::NoRoom(_) => Refusal::TooManyUploads,
             StoreError::Io { .. } | StoreError::Length { .. } | StoreError::Ending => {
                 tracing::error!(%error, "a request for a blob failed on our side");
                 Refusal::Disk

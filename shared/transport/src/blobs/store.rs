@@ -1,18 +1,20 @@
 //! A folder of blobs, each in a file named after its digest: `ab/cdef...`.
 //!
-//! A name appears only once the content is complete, verified and durable: temporary file, sync, rename, sync of
-//! the folder. It knows nothing of networks or permissions, and never deletes on its own.
+//! A name appears only once the content is complete, verified and durable: unfinished file, sync, rename, sync of
+//! the folder. It knows nothing of networks or permissions, and deletes nothing complete on its own.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use consilium_domain::{BlobRef, Digest};
 use tempfile::NamedTempFile;
 
-use super::incoming::IncomingBlob;
-use super::{MAX_BLOB_BYTES, chunk_extent};
+use super::incoming::{IncomingBlob, Partial, Room};
+use super::partial::{CONTENT, Claimed, Place, Source, UnderWay, discard_old, lock};
+use super::{MAX_BLOB_BYTES, chunk_count, chunk_extent};
 
 /// Unfinished blobs live here, on the same file system, so that a rename completes them.
 const INCOMING_DIR: &str = "incoming";
@@ -21,6 +23,7 @@ const INCOMING_DIR: &str = "incoming";
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     dir: Arc<Path>,
+    under_way: Arc<UnderWay>,
 }
 
 /// Why a blob could not be read or kept.
@@ -76,14 +79,25 @@ pub enum StoreError {
         /// The blob.
         digest: Digest,
         /// How many chunks.
-        missing: u32,
+        missing: usize,
     },
+    /// A later transfer of the same blob goes on with what this one had.
+    #[error("blob {0} is received by a later transfer of it now")]
+    TakenOver(Digest),
+    /// There are too many unfinished blobs of one source, and all are being written to.
+    #[error("blob {0} has to wait: too many others from there are unfinished")]
+    NoRoom(Digest),
     /// The program is ending.
     #[error("the program is ending; the blob was not touched")]
     Ending,
 }
 
 impl StoreError {
+    /// Whether the same may go well a little later.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::TakenOver(_) | Self::NoRoom(_))
+    }
+
     pub(super) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
@@ -97,21 +111,50 @@ impl BlobStore {
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let incoming = dir.join(INCOMING_DIR);
         fs::create_dir_all(&incoming).map_err(StoreError::io("create", &incoming))?;
-        Ok(Self { dir: dir.into() })
+        Ok(Self { dir: dir.into(), under_way: Arc::default() })
     }
 
-    /// Deletes what interrupted transfers left behind. Only for the one daemon that owns the store, as it starts:
-    /// another process's transfers would be lost.
+    /// Deletes whatever is unfinished. Only for the one daemon that owns the store, as it starts: another process's
+    /// transfers would be lost.
     ///
     /// # Errors
     /// Where a file cannot be deleted.
     pub fn discard_partials(&self) -> Result<(), StoreError> {
-        let incoming = self.incoming_dir();
-        for entry in fs::read_dir(&incoming).map_err(StoreError::io("list", &incoming))? {
-            let path = entry.map_err(StoreError::io("list", &incoming))?.path();
-            fs::remove_file(&path).map_err(StoreError::io("delete", &path))?;
+        for path in list(&self.incoming_dir())? {
+            if path.is_dir() { self.under_way.discard(&path)? } else { delete(&path)? }
         }
         Ok(())
+    }
+
+    /// Deletes what cannot be gone on with: temporary files, and partials that nobody has touched for a week. Only for
+    /// the one daemon that owns the store, as it starts.
+    ///
+    /// # Errors
+    /// Where a file cannot be listed or deleted.
+    pub fn discard_old_partials(&self) -> Result<(), StoreError> {
+        for path in list(&self.incoming_dir())? {
+            if path.is_dir() { discard_old(&path, SystemTime::now())? } else { delete(&path)? }
+        }
+        Ok(())
+    }
+
+    /// Deletes what is kept to be gone on with, of every source. Whoever is writing to it is refused from then on. Blocks
+    /// briefly.
+    ///
+    /// # Errors
+    /// Where a file cannot be deleted.
+    pub fn forget_partials(&self) -> Result<(), StoreError> {
+        let folders = list(&self.incoming_dir())?;
+        folders.iter().filter(|path| path.is_dir()).try_for_each(|folder| self.under_way.discard(folder))
+    }
+
+    /// Deletes what is unfinished of `source`. Whoever is writing to it is refused from then on.
+    ///
+    /// # Errors
+    /// Where a file cannot be deleted.
+    pub async fn discard_partials_of(&self, source: Source<'_>) -> Result<(), StoreError> {
+        let (store, folder) = (self.clone(), self.folder_of(source));
+        blocking(move || store.under_way.discard(&folder)).await
     }
 
     /// Deletes every blob that `wanted` does not want. Only for the one daemon that owns the store, as it starts.
@@ -171,13 +214,13 @@ impl BlobStore {
             }
             let mut file = store.temporary()?;
             file.write_all(&content).map_err(StoreError::io("write", file.path()))?;
-            store.keep(file, &blob.digest)?;
+            store.keep(Room::Temporary(file), &blob.digest)?;
             Ok(blob)
         })
         .await
     }
 
-    /// Makes room for a blob that will come in chunks.
+    /// Makes room for a blob that will come in chunks, from its beginning. What has come of it is gone when the value is.
     ///
     /// # Errors
     /// Where it is too large or the disk fails.
@@ -185,8 +228,53 @@ impl BlobStore {
         let store = self.clone();
         blocking(move || {
             check_size(blob.bytes)?;
-            let file = store.temporary()?;
-            Ok(IncomingBlob::new(store, blob, file))
+            let room = Room::Temporary(store.temporary()?);
+            Ok(IncomingBlob::new(store, blob, room))
+        })
+        .await
+    }
+
+    /// Goes on with a blob that comes in chunks from `source`, where that has broken off, or begins with it. What has come
+    /// outlives the value and the process. None where the blob is here already.
+    ///
+    /// An earlier value for the same blob and source is of no use any more: its chunks are refused. A blob of one chunk
+    /// has nothing to go on with, and is begun anew.
+    ///
+    /// # Errors
+    /// Where it is too large, or for too many others from there, or the disk fails.
+    pub async fn resume(
+        &self,
+        source: Source<'_>,
+        blob: BlobRef,
+    ) -> Result<Option<IncomingBlob>, StoreError> {
+        let (store, folder) = (self.clone(), self.folder_of(source));
+        blocking(move || {
+            check_size(blob.bytes)?;
+            let path = store.path(&blob.digest);
+            if path.is_file() {
+                return Ok(None);
+            }
+            if chunk_count(blob.bytes) == 1 {
+                let room = Room::Temporary(store.temporary()?);
+                return Ok(Some(IncomingBlob::new(store, blob, room)));
+            }
+            let place = Place::of(&folder, &blob);
+            let partial = Arc::new(Mutex::new(Partial::given_up()));
+            // Locked until it is known what is here, so that who comes next waits for that.
+            let mut ours = lock(&partial);
+            let Claimed { kept, former } = store.under_way.claim(&folder, &place, &blob, &partial)?;
+            if let Some(former) = former {
+                lock(&former).give_up();
+            }
+            // The former may have been about to finish.
+            if path.is_file() {
+                place.delete()?;
+                return Ok(None);
+            }
+            let here = kept.verified(&blob)?;
+            *ours = Partial::new(Room::Kept(kept), here);
+            drop(ours);
+            Ok(Some(IncomingBlob::of(store, blob, partial)))
         })
         .await
     }
@@ -232,14 +320,19 @@ impl BlobStore {
         .await
     }
 
-    /// Gives a complete, verified temporary file its name, durably.
-    pub(super) fn keep(&self, file: NamedTempFile, digest: &Digest) -> Result<(), StoreError> {
+    /// Gives a complete, verified file its name, durably.
+    pub(super) fn keep(&self, room: Room, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
         let dir = path.parent().expect("a blob's path has a folder");
-        file.as_file().sync_all().map_err(StoreError::io("sync", file.path()))?;
         fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
         // Another writer of the same blob may win the race: both wrote the same bytes.
-        file.persist(&path).map_err(|error| StoreError::io("name", &path)(error.error))?;
+        match room {
+            Room::Temporary(file) => {
+                file.as_file().sync_all().map_err(StoreError::io("sync", file.path()))?;
+                file.persist(&path).map_err(|error| StoreError::io("name", &path)(error.error))?;
+            }
+            Room::Kept(kept) => kept.persist(&path)?,
+        }
         sync_dir(dir)?;
         sync_dir(&self.dir)
     }
@@ -247,13 +340,17 @@ impl BlobStore {
     pub(super) fn temporary(&self) -> Result<NamedTempFile, StoreError> {
         let dir = self.incoming_dir();
         tempfile::Builder::new()
-            .suffix(".part")
+            .suffix(&format!(".{CONTENT}"))
             .tempfile_in(&dir)
             .map_err(StoreError::io("create a file in", &dir))
     }
 
     fn incoming_dir(&self) -> PathBuf {
         self.dir.join(INCOMING_DIR)
+    }
+
+    fn folder_of(&self, source: Source<'_>) -> PathBuf {
+        self.incoming_dir().join(source.to_string())
     }
 
     pub(super) fn path(&self, digest: &Digest) -> PathBuf {
@@ -292,7 +389,11 @@ pub(super) fn open_blob(path: &Path, digest: &Digest) -> Result<File, StoreError
     })
 }
 
-fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+fn delete(path: &Path) -> Result<(), StoreError> {
+    fs::remove_file(path).map_err(StoreError::io("delete", path))
+}
+
+pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let entries = fs::read_dir(dir).map_err(StoreError::io("list", dir))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(StoreError::io("list", dir))).collect()
 }

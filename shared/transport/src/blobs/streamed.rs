@@ -11,7 +11,7 @@ use consilium_domain::{BlobRef, Digest};
 use tempfile::NamedTempFile;
 
 use super::CHUNK_BYTES;
-use super::incoming::digest_of;
+use super::incoming::{Room, digest_of};
 use super::store::{BlobStore, StoreError, check_length, check_size, open_blob};
 
 /// A stored blob, from its beginning to its end or at any place. Reading from the beginning takes the hash on the way.
@@ -108,24 +108,24 @@ impl BlobWriter {
     pub fn finish(mut self) -> Result<BlobRef, StoreError> {
         let digest = digest_of(&mut self.file).map_err(|e| StoreError::io("read", self.file.path())(e))?;
         if !self.store.path(&digest).is_file() {
-            self.store.keep(self.file, &digest)?;
+            self.store.keep(Room::Temporary(self.file), &digest)?;
         }
         Ok(BlobRef { digest, bytes: self.bytes })
     }
 }
 
 #[cfg(unix)]
-fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
 #[cfg(unix)]
-fn write_all_at(file: &File, offset: u64, part: &[u8]) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, offset: u64, part: &[u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, part, offset)
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -139,7 +139,7 @@ fn read_exact_at(file: &File, mut offset: u64, mut buffer: &mut [u8]) -> io::Res
 }
 
 #[cfg(windows)]
-fn write_all_at(file: &File, mut offset: u64, mut part: &[u8]) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, mut offset: u64, mut part: &[u8]) -> io::Result<()> {
     while !part.is_empty() {
         match std::os::windows::fs::FileExt::seek_write(file, part, offset)? {
             0 => return Err(io::ErrorKind::WriteZero.into()),

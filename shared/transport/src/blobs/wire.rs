@@ -1,7 +1,11 @@
 //! What is said about chunks on a data stream: a tag, a request header, a reply header; data follows raw.
 //!
 //! `Get`: the reply is `Sending`, then the chunk. `Offer`: the reply is `Wanted` or `Present`. `Put`: the chunk
-//! follows the request; the reply is `Accepted`, or `Stored` to the chunk that completed the blob.
+//! follows the request; the reply is `Accepted`, or `Stored` to the chunk that completed the blob. `Resume`: as `Offer`, or
+//! the reply is `Partly`, and a bit for each chunk follows.
+//!
+//! New requests and replies come at the end, and are for those who know them: `Resume` for coordinators that speak version 4
+//! of the conversation, `Partly` for sites that asked with it.
 
 use consilium_domain::{BlobRef, Digest};
 use serde::de::DeserializeOwned;
@@ -26,6 +30,8 @@ pub(crate) enum Request {
     Offer { blob: BlobRef },
     /// Here is this chunk of a blob you want.
     Put { blob: BlobRef, chunk: u32 },
+    /// May I send you this blob, or what you do not have of it?
+    Resume { blob: BlobRef },
 }
 
 /// What the coordinator answers.
@@ -43,6 +49,24 @@ pub(crate) enum Reply {
     Stored,
     /// No.
     Refused(Refusal),
+    /// Send the rest: a bit for each chunk follows, the lowest of the first byte for the first, set where it is here.
+    Partly,
+}
+
+/// What follows [`Reply::Partly`] for a blob of `count` chunks of which `missing` are.
+pub(super) fn bits_of(missing: &[u32], count: u32) -> Vec<u8> {
+    let mut bits = vec![0xff; count.div_ceil(8) as usize];
+    for &chunk in missing {
+        bits[chunk as usize / 8] &= !(1 << (chunk % 8));
+    }
+    bits
+}
+
+/// The chunks of `count` that are missing, as `bits` tell.
+pub(super) fn missing_in(bits: &[u8], count: u32) -> Vec<u32> {
+    let is_here =
+        |chunk: &u32| bits.get(*chunk as usize / 8).is_some_and(|byte| byte >> (chunk % 8) & 1 == 1);
+    (0..count).filter(|chunk| !is_here(chunk)).collect()
 }
 
 /// Why the coordinator refused a request for a blob.
@@ -81,6 +105,8 @@ pub(crate) enum StreamError {
     Lost(Closed),
     #[error(transparent)]
     Frame(#[from] FrameError),
+    #[error(transparent)]
+    Cut(StreamFailure),
     #[error("{0}")]
     Broken(String),
 }
@@ -112,11 +138,23 @@ pub(crate) fn header_in<M: DeserializeOwned>(bytes: &[u8]) -> Result<Option<M>, 
     rest.get(..header_length(*prefix)?).map(frame::decode).transpose()
 }
 
+impl Refusal {
+    /// Whether the same request may be granted a little later.
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::NotOffered | Self::TooManyUploads | Self::Disk => true,
+            Self::NotAllowed | Self::NotFound | Self::TooLarge | Self::BadChunk | Self::DigestMismatch => {
+                false
+            }
+        }
+    }
+}
+
 impl From<StreamFailure> for StreamError {
     fn from(failure: StreamFailure) -> Self {
         match failure {
             StreamFailure::Lost(closed) => Self::Lost(closed),
-            other => Self::Broken(other.to_string()),
+            other => Self::Cut(other),
         }
     }
 }
@@ -138,5 +176,23 @@ mod tests {
             [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]
         );
         assert_eq!(frame::encode(&Reply::Refused(Refusal::Disk)).unwrap(), [5, 0, 0, 0, 7, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_came_with_resumption_is_at_the_end() {
+        let blob = BlobRef { digest: Digest::from_bytes([9; 32]), bytes: 0x0102 };
+        let resume = frame::encode(&Request::Resume { blob }).unwrap();
+        assert_eq!(resume[..4], [3, 0, 0, 0]);
+        assert_eq!(resume[4..], frame::encode(&Request::Offer { blob }).unwrap()[4..]);
+        assert_eq!(frame::encode(&Reply::Partly).unwrap(), [6, 0, 0, 0]);
+    }
+
+    #[test]
+    fn bits_tell_what_is_missing() {
+        assert_eq!(bits_of(&[1, 8], 10), [0b1111_1101, 0b1111_1110]);
+        for missing in [vec![], vec![0], vec![1, 8], (0..10).collect::<Vec<_>>()] {
+            assert_eq!(missing_in(&bits_of(&missing, 10), 10), missing);
+        }
+        assert_eq!(missing_in(&[], 2), [0, 1], "what is not told is missing");
     }
 }

@@ -202,7 +202,8 @@ impl SendHalf {
         }
     }
 
-    /// Frames of this stream overtake those of others, where the link can do that: over TCP they cannot.
+    /// Frames of this stream overtake those of others with a lower `priority`, where the link can do that: over TCP they
+    /// cannot.
     pub(crate) fn hasten(&self, priority: i32) {
         if let Self::Quic(stream) = self {
             // Only a stream that was finished or reset has no priority any more.

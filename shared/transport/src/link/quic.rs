@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{BINDING_BYTES, BINDING_LABEL, Greeting, StreamFailure};
 use crate::closed::{CloseCode, Closed};
-use crate::connection::Traffic;
+use crate::connection::{PathSeen, Traffic};
 
 pub(crate) struct QuicLink {
     connection: quinn::Connection,
@@ -55,6 +55,11 @@ impl QuicLink {
     pub(super) fn traffic(&self) -> Traffic {
         let stats = self.connection.stats();
         Traffic { bytes_sent: stats.udp_tx.bytes, bytes_received: stats.udp_rx.bytes }
+    }
+
+    pub(crate) fn path_seen(&self) -> PathSeen {
+        let path = self.connection.stats().path;
+        PathSeen { round_trip: path.rtt, packets_sent: path.sent_packets, packets_lost: path.lost_packets }
     }
 
     pub(super) fn remote_address(&self) -> SocketAddr {

@@ -146,6 +146,7 @@ impl From<StreamError> for ProbeError {
         match error {
             StreamError::Lost(closed) => Self::Lost(closed),
             StreamError::Frame(error) => Self::Garbled(error.to_string()),
+            StreamError::Cut(failure) => Self::Garbled(failure.to_string()),
             StreamError::Broken(problem) => Self::Garbled(problem),
         }
     }
