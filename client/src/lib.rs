@@ -31,6 +31,7 @@ mod steward;
 mod study_data;
 mod transfers;
 mod verify;
+mod web;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};

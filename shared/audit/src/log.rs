@@ -10,8 +10,9 @@ use consilium_domain::{Digest, Role};
 use consilium_protocol::AuditHead;
 
 use crate::chain::{Chain, ChainError, next_line};
+use crate::ledger::Ledger;
 use crate::line::compose;
-use crate::moment::now;
+use crate::moment::{self, now};
 use crate::record::{PeerLog, Record};
 use crate::torn;
 use crate::words::{Party, Serial};
@@ -39,6 +40,8 @@ struct Open {
     chains: BTreeSet<Digest>,
     /// The owner's own certificates that the log tells of.
     certificates: BTreeSet<Serial>,
+    /// What the lines tell in sum.
+    ledger: Ledger,
 }
 
 /// Why a log cannot be opened. Nothing was changed, unless the last line was torn by a crash.
@@ -140,6 +143,11 @@ impl AuditLog {
         self.lock().head
     }
 
+    /// What its lines tell in sum.
+    pub fn ledger(&self) -> Ledger {
+        self.lock().ledger.clone()
+    }
+
     /// Writes one line; when this returns, it survives a crash. The head with it.
     ///
     /// # Errors
@@ -192,7 +200,8 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { path, file, owner, head, broken: None, peers, chains, certificates }
+        let ledger = Ledger::default();
+        Self { path, file, owner, head, broken: None, peers, chains, certificates, ledger }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -215,7 +224,7 @@ impl Open {
                     let (found, expected) = (owner.to_string(), self.owner.clone());
                     return Err(OpenError::OtherOwner { path: self.path.clone(), found, expected });
                 }
-                record => self.note(record),
+                record => self.note(&entry.time, record),
             }
         }
         self.head = chain.head();
@@ -238,9 +247,9 @@ impl Open {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        let (mut text, mut head) = (String::new(), self.head);
+        let (mut text, mut head, at) = (String::new(), self.head, now());
         for record in records {
-            let (line, next) = compose(head, now(), record);
+            let (line, next) = compose(head, at, record);
             text.push_str(&line);
             head = next;
         }
@@ -250,14 +259,16 @@ impl Open {
             self.broken.insert(error).clone()
         })?;
         self.head = head;
+        let at = moment::text(at);
         for record in records {
-            self.note(record);
+            self.note(&at, record);
         }
         Ok(end)
     }
 
     /// Remembers what later lines are compared with.
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, at: &str, record: &Record) {
+        self.ledger.note(at, record);
         match record {
             Record::HeadReceived { peer, head, .. } => {
                 self.peers.insert(peer.clone(), *head);

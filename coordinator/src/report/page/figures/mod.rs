@@ -10,10 +10,12 @@ mod roc;
 mod routing;
 mod training;
 
-use consilium_domain::{Arm, ModalityGroup};
+use consilium_domain::{Arm, Modality, ModalityGroup};
 
 use super::markup::{Element, tag};
 use crate::report::{GroupReport, Report};
+
+pub(crate) use training::Curve;
 
 /// A picture with its words.
 pub(super) struct Figure {
@@ -77,6 +79,11 @@ pub(super) fn results(report: &Report) -> Vec<Figure> {
 /// The training curves of each arm and modality, one line a fold.
 pub(super) fn training(report: &Report) -> Vec<Figure> {
     training::figures(report)
+}
+
+/// The curves of the lanes of an arm and modality that still train, as an element.
+pub(crate) fn curves(arm: Arm, modality: Modality, lanes: &[Curve]) -> Element {
+    training::figure(arm, modality, lanes).element()
 }
 
 /// What the policies chose: one heat map a lane.
