@@ -11,8 +11,8 @@ use consilium_protocol::Timestamp;
 use crate::steward::Clock;
 
 /// The folds and the hold-out of the published evaluation: a study may have others, and a check says more of them.
-const FOLDS: u8 = 5;
-const HOLDOUT: f64 = 0.3;
+pub(super) const FOLDS: u8 = 5;
+pub(super) const HOLDOUT: f64 = 0.3;
 
 /// What a check of the headers found.
 #[derive(Debug, Clone)]

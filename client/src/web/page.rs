@@ -3,9 +3,14 @@
 use consilium_web::markup::{Element, tag};
 use consilium_web::{Page, Section, grid, sentence};
 
-use super::checked::CheckedData;
+use super::checked::{CheckedData, FOLDS, HOLDOUT};
 use super::{Said, Shown};
 use crate::steward::{StatusView, StudyView, utc};
+
+/// Lines of what left that are shown: the log has all.
+const LATEST: usize = 20;
+/// Bytes of a time as the log has it, up to its seconds.
+const SECONDS: usize = 19;
 
 /// Everything, what needs a person first.
 pub(super) fn page(shown: &Shown) -> Page {
@@ -114,9 +119,9 @@ fn left(shown: &Shown) -> Vec<Element> {
         .sent
         .iter()
         .map(|(kind, tally)| vec![words(kind), words(tally.count), words(bytes(tally.bytes))]);
-    let latest = shown.ledger.recent.iter().rev().map(|left| {
+    let latest = shown.ledger.recent.iter().rev().take(LATEST).map(|left| {
         vec![
-            words(&left.at),
+            words(left.at.get(..SECONDS).unwrap_or(&left.at).replace('T', " ")),
             words(left.content.kind()),
             words(bytes(left.bytes)),
             words(&left.to),
@@ -147,18 +152,20 @@ fn data(checked: Option<&CheckedData>) -> Vec<Element> {
     };
     let usable = checked.usable;
     let verdict = format!(
-        "At {} the data were {}: {} scans, {} usable cases ({} methylated, {} unmethylated). Only headers were read; \
+        "At {} the data were {} for a study of {FOLDS} folds that sets aside {:.0} %: {} scans, {} usable cases ({} methylated, {} unmethylated). Only headers were read; \
          `consilium-client check` reads every voxel and names what is wrong, for this hospital's eyes.",
         utc(checked.at),
         checked.verdict.name(),
+        100.0 * HOLDOUT,
         checked.scans,
         usable.total(),
         usable.methylated,
         usable.unmethylated
     );
-    let modalities = checked.modalities.iter().map(|(modality, usable)| {
-        vec![words(modality), words(usable.methylated), words(usable.unmethylated)]
-    });
+    let modalities =
+        checked.modalities.iter().filter(|(_, usable)| usable.total() > 0).map(|(modality, usable)| {
+            vec![words(modality), words(usable.methylated), words(usable.unmethylated)]
+        });
     let problems = checked
         .problems
         .iter()

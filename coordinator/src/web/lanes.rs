@@ -105,7 +105,7 @@ fn stage(round: &RoundView) -> String {
     let RoundView { stage, expected, trained, scored, .. } = round;
     match stage {
         RoundStage::Training => format!("{stage}: {trained} of {expected} sites"),
-        RoundStage::Validating => format!("{stage}: {scored} sites answered"),
+        RoundStage::Validating => format!("{stage}: answered by {scored} of {expected} sites"),
         RoundStage::Summing | RoundStage::Validated => stage.to_string(),
     }
 }
@@ -123,5 +123,6 @@ pub(super) fn figures(view: &StudyView) -> Vec<Element> {
             of.entry((lane.lane.arm, lane.lane.modality)).or_default().push(curve);
         }
     }
-    of.into_iter().map(|((arm, modality), lanes)| curves(arm, modality, &lanes)).collect()
+    let study = view.summary.hash.short();
+    of.into_iter().map(|((arm, modality), lanes)| curves(&study, arm, modality, &lanes)).collect()
 }

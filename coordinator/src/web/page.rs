@@ -18,7 +18,7 @@ pub(super) fn page(shown: &Shown) -> Page {
         all => format!("{under_way} of {all} studies under way. All times are UTC."),
     };
     let section = |id, title, content| Section { id, title, content };
-    let each = |draw: fn(&StudyView) -> Vec<Element>| {
+    let each = |draw: fn(&StudyView) -> Vec<Element>, nothing: &str| {
         let mut parts = Vec::new();
         for view in &shown.views {
             let content = draw(view);
@@ -27,17 +27,25 @@ pub(super) fn page(shown: &Shown) -> Page {
                 parts.extend(content);
             }
         }
-        if parts.is_empty() { vec![sentence("There is nothing to show.")] } else { parts }
+        if parts.is_empty() { vec![sentence(nothing)] } else { parts }
     };
     Page {
         title: "Consilium coordinator".to_owned(),
         lead,
         sections: vec![
             section("studies", "Studies", vec![studies(shown)]),
-            section("lanes", "Lanes and rounds", each(lanes::content)),
+            section("lanes", "Lanes and rounds", each(lanes::content, "No study is under way.")),
             section("sites", "Sites", sites::content(shown)),
-            section("curves", "Training curves", each(lanes::figures)),
-            section("warnings", "Warnings", each(warnings)),
+            section(
+                "curves",
+                "Training curves",
+                each(lanes::figures, "No round of a study that is under way is summed yet."),
+            ),
+            section(
+                "warnings",
+                "Warnings",
+                each(warnings, "There are none about studies that are under way."),
+            ),
             section("log", "Latest lines", log(shown)),
         ],
     }

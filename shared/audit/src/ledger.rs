@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::content::Content;
+use crate::content::{Content, Work};
 use crate::record::Record;
 
 /// Lines of what left that are kept: some screens full.
 const MOST_RECENT: usize = 50;
+
+/// Hexadecimal digits of a digest.
+const DIGEST_DIGITS: usize = 64;
 
 /// How much.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,14 +87,31 @@ impl Content {
         fields.get("kind").and_then(Value::as_str).unwrap_or("unknown").to_owned()
     }
 
-    /// Everything that a line says of it, in words: `cases 12, norm 0.7`.
+    /// What a line says of it, for people: `train random/t1gd/0 round 3, cases 12, norm 0.702`. Digests, and the names of
+    /// orders, which are digests too, are left to the log.
     pub fn words(&self) -> String {
-        let told = self.fields().into_iter().filter(|(name, value)| name != "kind" && !value.is_null());
-        let told = told.map(|(name, value)| match value {
-            Value::String(text) => format!("{name} {text}"),
-            other => format!("{name} {other}"),
-        });
-        told.collect::<Vec<_>>().join(", ")
+        let mut words = Vec::new();
+        let mut fields = self.fields();
+        if let Some(work) = fields.remove("work").and_then(|work| serde_json::from_value::<Work>(work).ok()) {
+            let Work { task, arm, lane, round } = work;
+            let place = lane.map_or_else(|| arm.to_string(), |lane| lane.to_string());
+            let round = round.map_or_else(String::new, |round| format!(" round {round}"));
+            words.push(format!("{} {place}{round}", task.as_str()));
+        }
+        for (name, value) in fields.into_iter().filter(|(name, _)| name != "kind") {
+            let value = match value {
+                Value::Number(number) if number.is_f64() => {
+                    format!("{:.3}", number.as_f64().unwrap_or_default())
+                }
+                Value::Number(number) => number.to_string(),
+                Value::String(text) if text.len() < DIGEST_DIGITS => text,
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+                Value::Bool(yes) => yes.to_string(),
+                Value::String(_) | Value::Object(_) | Value::Null => continue,
+            };
+            words.push(format!("{} {value}", name.replace('_', " ")));
+        }
+        words.join(", ")
     }
 
     fn fields(&self) -> serde_json::Map<String, Value> {
@@ -129,9 +149,22 @@ mod tests {
         let ledger = log.ledger();
         assert_eq!(ledger.sent["halted"], Tally { count: 2, bytes: 12 });
         assert_eq!(ledger.received["ready"], Tally { count: 1, bytes: 9 });
-        assert_eq!((ledger.recent.len(), ledger.recent[1].content.words().as_str()), (2, "reason_bytes 3"));
+        assert_eq!((ledger.recent.len(), ledger.recent[1].content.words().as_str()), (2, "reason bytes 3"));
         drop(log);
         assert_eq!(AuditLog::open(folder.path(), &Role::Coordinator).unwrap().ledger(), ledger);
+    }
+
+    #[test]
+    fn people_are_told_what_was_done_and_no_digest() {
+        let arm = consilium_domain::Arm::Random;
+        let work = Work { task: crate::Code::new("train"), arm, lane: None, round: None };
+        let order = Some(consilium_domain::OrderId(Digest::of(b"z")));
+        let update =
+            Content::Update { order, work: Some(work), tensors: None, cases: Some(12), norm: Some(0.70249) };
+        assert_eq!(
+            (update.kind().as_str(), update.words().as_str()),
+            ("update", "train random, cases 12, norm 0.702")
+        );
     }
 
     #[test]

@@ -81,9 +81,12 @@ pub(super) fn training(report: &Report) -> Vec<Figure> {
     training::figures(report)
 }
 
-/// The curves of the lanes of an arm and modality that still train, as an element.
-pub(crate) fn curves(arm: Arm, modality: Modality, lanes: &[Curve]) -> Element {
-    training::figure(arm, modality, lanes).element()
+/// The curves of the lanes of an arm and modality that still train, as an element. `study` keeps it apart from the same
+/// of another study.
+pub(crate) fn curves(study: &str, arm: Arm, modality: Modality, lanes: &[Curve]) -> Element {
+    let mut figure = training::figure(arm, modality, lanes);
+    figure.id = format!("{}-{study}", figure.id);
+    figure.element()
 }
 
 /// What the policies chose: one heat map a lane.
