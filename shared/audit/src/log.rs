@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use consilium_domain::{Digest, Role};
+use consilium_domain::{Digest, Role, StudyHash};
 use consilium_protocol::AuditHead;
 
 use crate::chain::{Chain, ChainError, next_line};
@@ -42,6 +42,8 @@ struct Open {
     certificates: BTreeSet<Serial>,
     /// What the lines tell in sum.
     ledger: Ledger,
+    /// How long the event log of each study was last, and its hash then.
+    event_logs: BTreeMap<StudyHash, (u64, Digest)>,
 }
 
 /// Why a log cannot be opened. Nothing was changed, unless the last line was torn by a crash.
@@ -148,6 +150,11 @@ impl AuditLog {
         self.lock().ledger.clone()
     }
 
+    /// Entries that the event log of `study` had when this log last told of it, and the hash of the last.
+    pub fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
+        self.lock().event_logs.get(study).copied()
+    }
+
     /// Writes one line; when this returns, it survives a crash. The head with it.
     ///
     /// # Errors
@@ -200,8 +207,8 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let ledger = Ledger::default();
-        Self { path, file, owner, head, broken: None, peers, chains, certificates, ledger }
+        let (ledger, event_logs) = (Ledger::default(), BTreeMap::new());
+        Self { path, file, owner, head, broken: None, peers, chains, certificates, ledger, event_logs }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -272,6 +279,9 @@ impl Open {
         match record {
             Record::HeadReceived { peer, head, .. } => {
                 self.peers.insert(peer.clone(), *head);
+            }
+            Record::Study { study, events, event_log, .. } => {
+                self.event_logs.insert(*study, (*events, *event_log));
             }
             Record::CertificateChain { certificate_sha256, .. } => {
                 self.chains.insert(*certificate_sha256);
