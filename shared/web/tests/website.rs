@@ -116,7 +116,7 @@ async fn a_listener_hears_the_page_at_once() {
     let mut stream = TcpStream::connect(site.address()).await.unwrap();
     stream.write_all(get("/events", "localhost", "").as_bytes()).await.unwrap();
     let mut heard = String::new();
-    while !heard.contains("\n\ndata: {") || !heard.contains("a study") {
+    while !heard.contains("data: {") || !heard.contains("a study") {
         let mut bytes = [0; 4096];
         let read = stream.read(&mut bytes).await.unwrap();
         assert!(read > 0, "{heard}");
