@@ -54,6 +54,11 @@ impl Auditor {
         Ok(Self { log, authorities, study: None, order: None, trained: None, exchange: None })
     }
 
+    /// The log, to be looked at.
+    pub(crate) fn log(&self) -> AuditLog {
+        self.log.clone()
+    }
+
     /// The client ends.
     pub(crate) async fn stopped(&self, reason: &'static str) -> Result<(), AuditError> {
         self.write(Record::ProcessStopped { reason: Code::new(reason) }).await

@@ -5,6 +5,7 @@
 //! in `docs/check.md`, and `doctor`: 0 this site can reach the coordinator and take part, 1 it cannot. Those of
 //! `studies`, `approve` and the like are told in `docs/site-policy.md`, those of `audit` in `docs/audit.md`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,6 +94,9 @@ pub struct RunArgs {
     /// Stop after the first study.
     #[arg(long)]
     pub once: bool,
+    /// Serve this hospital's own page and /metrics to this machine; `--web` alone means 127.0.0.1:4481 (docs/web.md).
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:4481")]
+    pub web: Option<SocketAddr>,
     /// Write where time and memory go to this file, for ui.perfetto.dev (docs/profiling.md).
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
@@ -180,7 +184,7 @@ fn take_part(args: &RunArgs) -> anyhow::Result<Ending> {
     let _profile = start_profiling(args.profile.as_deref())?;
     let config = Config::read(&args.config)?;
     let runtime = tokio::runtime::Runtime::new().context("the runtime cannot be started")?;
-    let options = RunOptions { once: args.once, ..RunOptions::default() };
+    let options = RunOptions { once: args.once, web: args.web, ..RunOptions::default() };
     let ending = runtime.block_on(run(config, options, shutdown_signal(args.stop_with_stdin)))?;
     // Training may still be in a step; it has been told to stop, and nothing of it is needed any more.
     runtime.shutdown_background();

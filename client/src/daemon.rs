@@ -1,5 +1,6 @@
 //! The client's life: one study after another, each with a participant, a worker and as many connections as it takes.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use consilium_audit::AuditError;
 use consilium_domain::{Role, SiteId};
 use consilium_transport::{BlobStore, Identity, IdentityError, Sockets, StoreError};
+use consilium_web::WebError;
 use tokio::sync::mpsc;
 
 use crate::auditing::Auditor;
@@ -16,7 +18,8 @@ use crate::dry_training::DryTraining;
 use crate::outbox::{Outbox, OutboxError};
 use crate::renewal::Renewal;
 use crate::session::Client;
-use crate::steward::{Clock, DecisionsError, Steward};
+use crate::steward::{Clock, DecisionsError, Request, Steward};
+use crate::web::{self, Window};
 
 /// What this program calls itself.
 pub(crate) const SOFTWARE: &str = concat!("consilium-client ", env!("CARGO_PKG_VERSION"));
@@ -63,6 +66,9 @@ pub enum DaemonError {
     /// Nobody could stop the client.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// The hospital's own page.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The outbox: what was computed cannot be kept, so it is not sent either.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -80,13 +86,21 @@ pub struct RunOptions {
     pub clock: Clock,
     /// Where UDP sockets come from.
     pub sockets: Sockets,
+    /// Where the hospital's own page is served, if anywhere. On this machine.
+    pub web: Option<SocketAddr>,
     /// Pretends to work instead of working. For simulations: no file and no option of the client sets it.
     pub dry_training: Option<DryTraining>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { once: false, clock: Clock::system(), sockets: Sockets::default(), dry_training: None }
+        Self {
+            once: false,
+            clock: Clock::system(),
+            sockets: Sockets::default(),
+            web: None,
+            dry_training: None,
+        }
     }
 }
 
@@ -109,7 +123,17 @@ pub async fn run(
     // After the audit log, which no second process of this site opens.
     let outbox = Outbox::open(&config.state.join("outbox")).await?;
     let (socket, requests) = serve(&config.state)?;
-    let RunOptions { once, clock, sockets, dry_training } = options;
+    let RunOptions { once, clock, sockets, dry_training, web } = options;
+    let _website = match web {
+        None => None,
+        Some(listen) => {
+            let window = Window::new(socket.asker(), auditor.log(), identity.clone());
+            if dry_training.is_none() {
+                window.check_data(&config);
+            }
+            Some(web::open(listen, window).await?)
+        }
+    };
     match &dry_training {
         None => {
             tracing::info!(device = %config.device, paused = steward.is_paused(), "training and prediction run here");
@@ -198,7 +222,11 @@ impl House {
 
     /// Answers somebody at the control socket.
     pub(crate) async fn attend(&mut self, Asked { request, answer }: Asked) -> Result<(), AuditError> {
-        tracing::info!(?request, "asked at the control socket");
+        match request {
+            // The hospital's page asks again and again.
+            Request::Status | Request::Studies => tracing::debug!(?request, "asked"),
+            _ => tracing::info!(?request, "asked at the control socket"),
+        }
         let done = self.steward.answer(request);
         self.write_decisions().await?;
         // Whoever asked may be gone; what was decided is decided.

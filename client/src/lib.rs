@@ -33,6 +33,7 @@ mod study_data;
 mod transfer_limits;
 mod transfers;
 mod verify;
+mod web;
 mod worker;
 
 pub use config::{Config, ConfigError, ConfigFile};

@@ -43,6 +43,13 @@ impl Audit {
         &self.identity
     }
 
+    /// How many lines there are.
+    pub(crate) async fn lines(&self) -> u64 {
+        let log = self.log.clone();
+        // Asked on a thread that may wait: somebody may be writing.
+        tokio::task::spawn_blocking(move || log.head().records).await.unwrap_or_default()
+    }
+
     /// How far the event log of `study` was, as far as this log tells.
     pub(crate) fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
         self.log.event_log_of(study)

@@ -1,8 +1,8 @@
 //! The command line of `consilium-coordinator`.
 //!
 //! Exit codes: 0 done, 1 an error (a file, the network), 2 a wrong command line, 5 the coordinator refused the
-//! request. `run` and `report` tell how the study stands: 0 finished, 3 halted or aborted, 4 not over (the same `run`
-//! goes on). `serve` ends with 0 when it was asked to stop.
+//! request. `run`, `report` and `watch` tell how the study stands: 0 finished, 3 halted or aborted, 4 not over (the same
+//! `run` goes on). `serve` ends with 0 when it was asked to stop.
 
 use std::net::{AddrParseError, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,12 +23,13 @@ use crate::event_log::EventLog;
 use crate::model_export::ModelCommand;
 use crate::notice::NoticeFormat;
 use crate::registry::Terms;
-use crate::remote::{self, RemoteArgs, StudyCommand};
+use crate::remote::{self, RemoteArgs, StudyCommand, WatchArgs};
 use crate::report::{Report, StudyOutcome};
 use crate::report_command::ReportCommand;
 use crate::service::{ServiceConfig, serve};
 use crate::site_command::SiteArgs;
 use crate::surroundings::now;
+use crate::web::{WebArgs, WebTokenArgs};
 use crate::weights::{DEFAULT_STORE, WeightsCommand, WeightsStore};
 use crate::{run, taking_up};
 
@@ -75,6 +76,15 @@ enum Command {
     /// Make a signed model package of a finished study.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Follow a study of a coordinator that serves, from any machine, to its end.
+    Watch {
+        #[command(flatten)]
+        watch: WatchArgs,
+        #[command(flatten)]
+        remote: RemoteArgs,
+    },
+    /// Make a new access token for the live page, in the place of the old one.
+    WebToken(WebTokenArgs),
 }
 
 /// What `report` needs: a study and a coordinator to ask, or a folder.
@@ -133,6 +143,8 @@ pub struct DaemonArgs {
     /// How long certificates of sites are valid, for instance 30d; they are renewed at two thirds.
     #[arg(long, default_value_t = Terms::default().certificate_life)]
     pub certificate_life: Lifetime,
+    #[command(flatten)]
+    web: WebArgs,
     /// Write where time and memory go to this file, for ui.perfetto.dev (docs/profiling.md).
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
@@ -210,6 +222,8 @@ pub fn main() -> ExitCode {
         Command::Weights(command) => command.run(),
         Command::Audit(command) => command.run().map_err(Into::into),
         Command::Model(command) => block_on(command.run()),
+        Command::Watch { watch, remote } => block_on(watch.run(&remote)),
+        Command::WebToken(args) => args.run(),
     })
 }
 
@@ -250,6 +264,7 @@ fn run_study(args: RunArgs) -> anyhow::Result<ExitCode> {
         notices,
         tuning,
         certificate_life: args.service.certificate_life,
+        web: args.service.web.settings(),
     };
     block_on(async move {
         let (outcome, report) = run(config, shutdown_signal(stop_with_stdin)).await?;
@@ -271,6 +286,7 @@ fn serve_consortium(args: ServeArgs) -> anyhow::Result<ExitCode> {
         notices: args.service.notices,
         tuning: args.service.tuning(),
         certificate_life: args.service.certificate_life,
+        web: args.service.web.settings(),
     };
     block_on(async move {
         serve(config, shutdown_signal(args.service.stop_with_stdin)).await?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use consilium_domain::{Study, StudyError};
 use consilium_pki::Lifetime;
 use consilium_transport::Tuning;
+use consilium_web::WebSettings;
 
 use crate::notice::NoticeFormat;
 use crate::weights::WeightsStore;
@@ -35,6 +36,8 @@ pub struct Config {
     pub tuning: Tuning,
     /// How long a site's certificate is valid that this coordinator issues.
     pub certificate_life: Lifetime,
+    /// The live page, if there is one.
+    pub web: Option<WebSettings>,
 }
 
 /// Why a file is not a study.

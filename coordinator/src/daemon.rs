@@ -7,6 +7,7 @@ use consilium_audit::{AuditError, StudyStep};
 use consilium_domain::{Role, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, Opening};
 use consilium_transport::{BlobStore, CloseCode, Connection, Identity, IdentityError};
+use consilium_web::WebError;
 
 use crate::auditing::{Audit, SessionAudit};
 use crate::conductor::{Conductor, ConductorError, Desk};
@@ -23,6 +24,7 @@ use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
 use crate::surroundings::{Surroundings, WallClock};
 use crate::taking_up::{self, ReportOfLogError, TakeUpError};
+use crate::web::{self, OneStudy};
 use crate::weights::{GivenWeightsError, given_weights};
 use crate::whole_file::write_whole;
 
@@ -82,6 +84,9 @@ pub enum DaemonError {
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// The live page.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The study cannot go on.
     #[error(transparent)]
     Conductor(#[from] ConductorError),
@@ -176,7 +181,15 @@ pub async fn run_in(
     let teller = Teller::new(config.notices);
     teller.tell(Notice::Listening(door.address()));
     let disk = (store.clone(), config.state_dir.clone());
-    let (conductor, desk) = Conductor::new(state, log, audit.clone(), disk, teller);
+    let (conductor, desk) = Conductor::new(state, log, audit.clone(), disk, teller.clone());
+    let shown = OneStudy {
+        desk: desk.clone(),
+        registry: registry.clone(),
+        refusals: door.refusals().clone(),
+        audit: audit.clone(),
+        teller: teller.clone(),
+    };
+    let website = web::open(config.web, (&identity, &registry), &config.state_dir, &teller, shown).await?;
     let mut conducting = tokio::spawn(conductor.by_clock(clock.clone()).run());
     let sessions = Sessions::new(desk.clone(), store, registry.clone());
     let serving = serve(door, desk.clone(), sessions, registry, audit.clone(), shutdown);
@@ -194,6 +207,10 @@ pub async fn run_in(
         () = serving => {}
     }
     let state = desk.read(Clone::clone);
+    // The conductor ends when every desk is gone, the website's too.
+    if let Some(website) = website {
+        website.close().await;
+    }
     drop(desk);
     let ending = if state.is_over() { "study-over" } else { "asked-to" };
     audit.stopped(ending).await?;

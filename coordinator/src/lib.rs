@@ -24,6 +24,7 @@ mod notice;
 mod outgoing;
 mod own_certificate;
 mod pace;
+mod recent;
 mod refusal_log;
 pub mod registry;
 mod remote;
@@ -39,6 +40,7 @@ mod state_dir;
 mod surroundings;
 mod taking_up;
 mod uploads;
+mod web;
 pub mod weights;
 mod whole_file;
 

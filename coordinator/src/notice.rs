@@ -8,6 +8,8 @@ use consilium_domain::{SiteId, StudyHash};
 use consilium_protocol::coordinator::{Coordinator, LaneState, Phase, Presence};
 use serde::{Deserialize, Serialize};
 
+use crate::recent::Recent;
+
 /// How far a study is. Counted in steps: each aggregated round, each validated round, each scored hold-out and
 /// each fused arm is one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,8 @@ pub enum Notice {
         /// `done`, or the code of the refusal.
         outcome: String,
     },
+    /// The live page is open at this address.
+    Page(String),
     /// Something about one of several studies.
     Of {
         /// Which.
@@ -67,20 +71,27 @@ pub enum Notice {
 pub(crate) struct Teller {
     format: NoticeFormat,
     study: Option<StudyHash>,
+    recent: Recent,
 }
 
 impl Teller {
     /// Tells of the one study there is, or of everything.
-    pub(crate) const fn new(format: NoticeFormat) -> Self {
-        Self { format, study: None }
+    pub(crate) fn new(format: NoticeFormat) -> Self {
+        Self { format, study: None, recent: Recent::default() }
     }
 
     /// Tells of one study among several.
-    pub(crate) const fn of(&self, study: StudyHash) -> Self {
-        Self { format: self.format, study: Some(study) }
+    pub(crate) fn of(&self, study: StudyHash) -> Self {
+        Self { study: Some(study), ..self.clone() }
+    }
+
+    /// What was told lately.
+    pub(crate) const fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     pub(crate) fn tell(&self, notice: Notice) {
+        self.recent.note(self.study, &notice);
         match self.study {
             Some(study) => Notice::Of { study, notice: Box::new(notice) }.print(self.format),
             None => notice.print(self.format),
@@ -157,6 +168,7 @@ impl std::fmt::Display for Notice {
                 p.phase, p.done, p.total, p.rounds, p.lanes_complete, p.lanes, p.connected, p.enlisted
             ),
             Self::Warning(text) => write!(f, "warning: {text}"),
+            Self::Page(address) => write!(f, "live page at {address}"),
             Self::Report(path) => write!(f, "report written to {}", path.display()),
             Self::Command { by, command, about, outcome } => {
                 let about = about.as_ref().map_or(String::new(), |about| format!(" {about}"));

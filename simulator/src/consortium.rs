@@ -102,7 +102,7 @@ impl Consortium {
                     }
                     Some(Ok(Notice::Warning(text))) => progress.say(&format!("warning: {text}")),
                     Some(Ok(Notice::Report(path))) => report = Some(path),
-                    Some(Ok(Notice::Listening(_) | Notice::Command { .. } | Notice::Of { .. }) | Err(_)) => {}
+                    Some(Ok(Notice::Listening(_) | Notice::Page(_) | Notice::Command { .. } | Notice::Of { .. }) | Err(_)) => {}
                 },
                 Some(Ok((name, status))) = clients.join_next() => match status {
                     Ok(status) if status.success() => {}

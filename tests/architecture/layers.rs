@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 7] = [
     &["consilium-tests"],
     &["consilium-simulator"],
     &["consilium-coordinator", "consilium-client", "consilium-certs"],
-    &["consilium-audit"],
+    &["consilium-audit", "consilium-web"],
     &[
         "consilium-transport",
         "consilium-protocol",

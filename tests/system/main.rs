@@ -22,6 +22,7 @@ mod join;
 mod lines;
 mod links;
 mod membership;
+mod pages;
 mod policy;
 mod prediction;
 mod process;

@@ -41,6 +41,14 @@ pub(crate) struct Asked {
 pub(crate) struct ControlSocket {
     path: PathBuf,
     serving: AbortHandle,
+    asked: mpsc::Sender<Asked>,
+}
+
+impl ControlSocket {
+    /// Another way to ask, for those within this process.
+    pub(crate) fn asker(&self) -> mpsc::Sender<Asked> {
+        self.asked.clone()
+    }
 }
 
 impl Drop for ControlSocket {
@@ -64,8 +72,8 @@ pub(crate) fn serve(state: &Path) -> Result<(ControlSocket, mpsc::Receiver<Asked
     std::fs::set_permissions(&address.path, private).map_err(failed)?;
     let owner = std::fs::metadata(&address.path).map_err(failed)?.uid();
     let (asked, requests) = mpsc::channel(MAX_CONNECTIONS);
-    let serving = tokio::spawn(accept(listener, owner, asked)).abort_handle();
-    Ok((ControlSocket { path: state.join("control.sock"), serving }, requests))
+    let serving = tokio::spawn(accept(listener, owner, asked.clone())).abort_handle();
+    Ok((ControlSocket { path: state.join("control.sock"), serving, asked }, requests))
 }
 
 async fn accept(listener: UnixListener, owner: u32, asked: mpsc::Sender<Asked>) {

@@ -22,7 +22,7 @@ pub use clock::Clock;
 pub use decisions::DecisionsError;
 pub(crate) use decisions::{Decided, DecidedBy, Decisions, Record, Verdict};
 pub(crate) use request::{Answer, Request};
-pub(crate) use view::{StatusView, StudyView};
+pub(crate) use view::{StatusView, StudyView, utc};
 
 use crate::policy::{Ruling, SitePolicy};
 

@@ -169,7 +169,7 @@ fn printable(text: &str) -> String {
 }
 
 /// `2026-11-23 17:05 UTC` (civil date of a day number: H. Hinnant, "chrono-compatible low-level date algorithms").
-pub(super) fn utc(at: Timestamp) -> String {
+pub(crate) fn utc(at: Timestamp) -> String {
     let minutes = at.0 / 60_000;
     let (days, minute) = (minutes / 1_440 + 719_468, minutes % 1_440);
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -5,6 +5,7 @@
 pub(crate) mod site_command;
 mod study_command;
 mod table;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ use consilium_transport::{
 
 pub(crate) use study_command::StudyCommand;
 pub(crate) use study_command::report;
+pub(crate) use table::{in_hand, time_of};
+pub(crate) use watch::WatchArgs;
 
 /// What this program calls itself.
 const SOFTWARE: &str = concat!("consilium-coordinator ", env!("CARGO_PKG_VERSION"));
@@ -61,8 +64,7 @@ impl RemoteArgs {
             Err(refusal) => return Ok(Answer::Refused(refusal)),
         };
         let answer = remote.ask(request).await;
-        remote.connection.close(CloseCode::DONE, "good-bye");
-        remote.connection.drained().await;
+        remote.leave().await;
         answer
     }
 
@@ -124,6 +126,12 @@ async fn greet(connection: Connection) -> anyhow::Result<Result<Remote, AdminRef
 }
 
 impl Remote {
+    /// Says good-bye, and waits until that has left.
+    async fn leave(self) {
+        self.connection.close(CloseCode::DONE, "good-bye");
+        self.connection.drained().await;
+    }
+
     async fn ask(&mut self, request: &AdminRequest) -> anyhow::Result<Answer> {
         self.sender.send(request).await?;
         let mut document = String::new();

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use consilium_protocol::Timestamp;
-use consilium_protocol::admin::{InHandView, RegisteredSite, StudyList, StudySummary, StudyView};
+use consilium_protocol::admin::{InHandView, RegisteredSite, SiteView, StudyList, StudySummary, StudyView};
 use time::OffsetDateTime;
+
+/// Warnings that a table of one study shows: all of them are in `--json` and in the report.
+const LAST_WARNINGS: usize = 5;
 
 /// All studies, one a line.
 pub(super) fn list(list: &StudyList) -> String {
@@ -68,14 +71,17 @@ pub(super) fn view(view: &StudyView) -> String {
     let _ = writeln!(text, "state     {state}{reason}");
     let _ = writeln!(text, "submitted {} UTC by {by}", time_of(view.summary.submitted));
     let _ = writeln!(text, "steps     {} of {}", view.summary.steps_done, view.summary.steps);
+    if let Some(end) = view.expected_end {
+        let _ = writeln!(text, "expected  to end {} UTC at the pace so far", time_of(end));
+    }
     for pause in &view.pauses {
         let until = pause.until.map_or("now".to_owned(), time_of);
         let _ = writeln!(text, "paused    {} to {until} UTC by {}", time_of(pause.since), pause.by);
     }
     let _ = writeln!(
         text,
-        "\n{:24}  {:10}  {:>8}  {:16}  why",
-        "site", "standing", "patients", "last heard (UTC)"
+        "\n{:24}  {:10}  {:>8}  {:>7}  {:16}  works on, or why not",
+        "site", "standing", "patients", "answers", "last heard (UTC)"
     );
     for site in &view.sites {
         let patients = site.cohort.as_ref().map_or("-".to_owned(), |cohort| {
@@ -85,8 +91,10 @@ pub(super) fn view(view: &StudyView) -> String {
             totals.max().unwrap_or(0).to_string()
         });
         let heard = site.last_heard.map_or("-".to_owned(), time_of);
-        let why = site.reason.clone().or_else(|| site.in_hand.as_ref().map(in_hand)).unwrap_or_default();
-        let line = format!("{:24}  {:10}  {patients:>8}  {heard:16}  {why}", site.site, site.standing);
+        let in_hand = || site.in_hand.as_ref().map(in_hand);
+        let why = site.reason.clone().or_else(in_hand).or_else(|| site.order.clone()).unwrap_or_default();
+        let SiteView { site, standing, answered, .. } = site;
+        let line = format!("{site:24}  {standing:10}  {patients:>8}  {answered:>7}  {heard:16}  {why}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
     if !view.lanes.is_empty() {
@@ -98,17 +106,24 @@ pub(super) fn view(view: &StudyView) -> String {
         let holdout = if lane.complete { "scored" } else { "-" };
         let _ = writeln!(text, "{:30}  {rounds:>11}  {chosen:>6}  {holdout}", lane.lane.to_string());
     }
+    if !view.warnings.is_empty() {
+        let _ = writeln!(text, "\nwarnings: {}, the last of them:", view.warnings.len());
+        for warning in view.warnings.iter().rev().take(LAST_WARNINGS) {
+            let _ = writeln!(text, "  {warning}");
+        }
+    }
     text
 }
 
-fn in_hand(order: &InHandView) -> String {
+/// What a site has said of its work.
+pub(crate) fn in_hand(order: &InHandView) -> String {
     let InHandView { task, steps, of, at } = order;
     let of = if *of > 0 { format!(" of {of}") } else { String::new() };
     format!("{task}, step {steps}{of} at {}", time_of(*at))
 }
 
 /// A time in UTC, to the minute, as `2026-11-23 17:08`.
-pub(super) fn time_of(at: Timestamp) -> String {
+pub(crate) fn time_of(at: Timestamp) -> String {
     let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
     let Ok(time) = OffsetDateTime::from_unix_timestamp(seconds) else { return "-".to_owned() };
     let (date, hour, minute) = (time.date(), time.hour(), time.minute());
@@ -118,7 +133,7 @@ pub(super) fn time_of(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use consilium_domain::Digest;
-    use consilium_protocol::admin::{SiteStanding, SiteView, StudyState};
+    use consilium_protocol::admin::{SiteStanding, StudyState};
 
     use super::*;
 
@@ -160,6 +175,8 @@ mod tests {
             last_heard: Some(Timestamp(0)),
             cohort: None,
             in_hand: None,
+            order: None,
+            answered: 0,
         };
         let in_hand = InHandView { task: "training of a lane".into(), steps: 3, of: 40, at: Timestamp(0) };
         let at_work = SiteView {
@@ -170,11 +187,18 @@ mod tests {
             ..site.clone()
         };
         let plan = crate::read_study(&path).unwrap();
-        let view =
-            StudyView { summary: summary(), plan, sites: vec![site, at_work], lanes: vec![], pauses: vec![] };
+        let view = StudyView {
+            summary: summary(),
+            plan,
+            sites: vec![site, at_work],
+            lanes: vec![],
+            pauses: vec![],
+            expected_end: None,
+            warnings: vec!["training went on without north: timed out".into()],
+        };
         let text = super::view(&view);
-        for words in ["north", "gone", "timed out", "1970-01-01 00:00", "training of a lane, step 3 of 40 at"]
-        {
+        let at_work = "training of a lane, step 3 of 40 at";
+        for words in ["north", "gone", "timed out", "1970-01-01 00:00", "training went on without", at_work] {
             assert!(text.contains(words), "`{words}` is missing from\n{text}");
         }
     }

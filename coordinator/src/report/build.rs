@@ -53,7 +53,7 @@ impl Report {
             sites: state.roster().iter().map(|(site, _)| site_report(state, site)).collect(),
             labels: label_shift(state),
             tests: statistics.sum::<u32>() + tested,
-            warnings: warnings(state, &arms),
+            warnings: collapsed_policies(&arms).into_iter().chain(study_warnings(state)).collect(),
             arms,
             comparisons,
         })
@@ -241,8 +241,9 @@ fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<Gro
     Ok(reports)
 }
 
-fn warnings(state: &Coordinator, arms: &[ArmReport]) -> Vec<String> {
-    let mut warnings = collapsed_policies(arms);
+/// What went otherwise than planned.
+pub(crate) fn study_warnings(state: &Coordinator) -> Vec<String> {
+    let mut warnings = Vec::new();
     let mut note = |work: String, missing: BTreeMap<SiteId, String>| {
         warnings.extend(
             missing.into_iter().map(|(site, reason)| format!("{work} went on without {site}: {reason}")),

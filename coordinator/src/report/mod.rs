@@ -29,8 +29,10 @@ use consilium_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
 pub use build::ReportError;
+pub(crate) use build::study_warnings;
 pub use comparison::{Comparison, ComparisonMethod, SiteComparison};
 pub use health::{FoldSpread, LabelShare, LabelShift, RoutingReport};
+pub(crate) use page::{Curve, curves};
 pub use published::Published;
 pub use render::{RenderError, page_beside, read, write_page};
 pub use statistics::{AcrossSites, ExactScores, GroupStatistics, SiteInPopulation};

@@ -27,7 +27,7 @@ struct Looked {
 }
 
 impl Service {
-    pub(super) async fn list(&self) -> StudyList {
+    pub(crate) async fn list(&self) -> StudyList {
         let entries = self.entries.lock().await;
         let studies = (0..entries.len()).map(|index| summary(&entries, index)).collect();
         let at_the_door = self.refusals.snapshot().into_iter().map(|(cause, count)| (cause.word(), count));
@@ -36,7 +36,7 @@ impl Service {
         StudyList { studies, refused: counts.map(|(cause, count)| (cause.to_owned(), count)).collect() }
     }
 
-    pub(super) async fn show(&self, study: &str) -> Result<StudyView, AdminRefusal> {
+    pub(crate) async fn show(&self, study: &str) -> Result<StudyView, AdminRefusal> {
         let Looked { summary, folder, plan, running } = self.look(study).await?;
         let Some(plan) = plan else {
             return Err(AdminRefusal::State(summary.reason.unwrap_or_default()));

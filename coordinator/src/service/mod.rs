@@ -14,12 +14,13 @@ mod admin_session;
 mod caller;
 mod carrying;
 mod listing;
-mod overview;
+pub(crate) mod overview;
 mod reception;
 mod requests;
 mod shelf;
-mod sites;
+pub(crate) mod sites;
 mod submitting;
+mod under_way;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use consilium_audit::AuditError;
 use consilium_pki::Lifetime;
 use consilium_transport::{Identity, IdentityError, Refusals, Sockets, Tuning};
+use consilium_web::{WebError, WebSettings};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::auditing::Audit;
@@ -38,6 +40,7 @@ use crate::own_certificate::keep_fresh;
 use crate::pace::Pace;
 use crate::registry::{Registry, RegistryError, Terms};
 use crate::state_dir::{StateDir, StateDirError};
+use crate::web::{self, Consortium};
 use crate::weights::WeightsStore;
 
 pub use shelf::ShelfError;
@@ -69,6 +72,8 @@ pub struct ServiceConfig {
     pub tuning: Tuning,
     /// How long a site's certificate is valid that this coordinator issues.
     pub certificate_life: Lifetime,
+    /// The live page, if there is one.
+    pub web: Option<WebSettings>,
 }
 
 /// Why a service cannot run. Nothing is lost: the same command goes on.
@@ -92,10 +97,13 @@ pub enum ServiceError {
     /// The socket.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// The live page.
+    #[error(transparent)]
+    Web(#[from] WebError),
 }
 
 /// What everybody who is served shares.
-struct Service {
+pub(crate) struct Service {
     shelf: Shelf,
     weights: WeightsStore,
     teller: Teller,
@@ -151,8 +159,10 @@ pub async fn serve(
         refusals: door.refusals().clone(),
         admins: Semaphore::new(MAX_ADMINS),
         pace: Pace::default(),
-        registry,
+        registry: registry.clone(),
     });
+    let shown = Consortium(service.clone());
+    let _website = web::open(config.web, (&identity, &registry), &config.state_dir, &teller, shown).await?;
     let serving = async {
         for kept in found {
             service.place(kept).await;

@@ -4,7 +4,7 @@ use consilium_domain::SiteId;
 use consilium_protocol::admin::{AdminRefusal, JoinInvitation, RegisteredSite, RevokedCertificate};
 
 use super::Service;
-use crate::registry::{AddSiteError, RegistryError, SiteRecord, serial_of};
+use crate::registry::{AddSiteError, Registry, RegistryError, SiteRecord, serial_of};
 use crate::surroundings::now;
 
 /// Most addresses of one coordinator in a token: a name and a few addresses for sites without name service.
@@ -32,9 +32,8 @@ impl Service {
     }
 
     /// Every site, by name.
-    pub(super) async fn registered(&self) -> Result<Vec<RegisteredSite>, AdminRefusal> {
-        let records = self.registry.sites(now()).await.map_err(|error| failed(&error))?;
-        Ok(records.into_iter().map(shown).collect())
+    pub(crate) async fn registered(&self) -> Result<Vec<RegisteredSite>, AdminRefusal> {
+        registered(&self.registry).await.map_err(|error| failed(&error))
     }
 
     /// Refuses every certificate of `site` from now on; its connections are closed when this returns.
@@ -62,6 +61,11 @@ impl Service {
         tracing::warn!(serial, %by, reason, connections = closed, "a certificate is revoked");
         Ok(RevokedCertificate { serial, connections: closed as u64 })
     }
+}
+
+/// Every site of `registry`, by name.
+pub(crate) async fn registered(registry: &Registry) -> Result<Vec<RegisteredSite>, RegistryError> {
+    Ok(registry.sites(now()).await?.into_iter().map(shown).collect())
 }
 
 fn no_serial() -> AdminRefusal {

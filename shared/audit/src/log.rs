@@ -10,8 +10,9 @@ use consilium_domain::{Digest, Role, StudyHash};
 use consilium_protocol::AuditHead;
 
 use crate::chain::{Chain, ChainError, next_line};
+use crate::ledger::Ledger;
 use crate::line::compose;
-use crate::moment::now;
+use crate::moment::{self, now};
 use crate::record::{PeerLog, Record};
 use crate::torn;
 use crate::words::{Party, Serial};
@@ -39,6 +40,8 @@ struct Open {
     chains: BTreeSet<Digest>,
     /// The owner's own certificates that the log tells of.
     certificates: BTreeSet<Serial>,
+    /// What the lines tell in sum.
+    ledger: Ledger,
     /// How long the event log of each study was last, and its hash then.
     event_logs: BTreeMap<StudyHash, (u64, Digest)>,
 }
@@ -142,6 +145,11 @@ impl AuditLog {
         self.lock().head
     }
 
+    /// What its lines tell in sum.
+    pub fn ledger(&self) -> Ledger {
+        self.lock().ledger.clone()
+    }
+
     /// Entries that the event log of `study` had when this log last told of it, and the hash of the last.
     pub fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
         self.lock().event_logs.get(study).copied()
@@ -199,8 +207,8 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        let event_logs = BTreeMap::new();
-        Self { path, file, owner, head, broken: None, peers, chains, certificates, event_logs }
+        let (ledger, event_logs) = (Ledger::default(), BTreeMap::new());
+        Self { path, file, owner, head, broken: None, peers, chains, certificates, ledger, event_logs }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -223,7 +231,7 @@ impl Open {
                     let (found, expected) = (owner.to_string(), self.owner.clone());
                     return Err(OpenError::OtherOwner { path: self.path.clone(), found, expected });
                 }
-                record => self.note(record),
+                record => self.note(&entry.time, record),
             }
         }
         self.head = chain.head();
@@ -246,9 +254,9 @@ impl Open {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        let (mut text, mut head) = (String::new(), self.head);
+        let (mut text, mut head, at) = (String::new(), self.head, now());
         for record in records {
-            let (line, next) = compose(head, now(), record);
+            let (line, next) = compose(head, at, record);
             text.push_str(&line);
             head = next;
         }
@@ -258,14 +266,16 @@ impl Open {
             self.broken.insert(error).clone()
         })?;
         self.head = head;
+        let at = moment::text(at);
         for record in records {
-            self.note(record);
+            self.note(&at, record);
         }
         Ok(end)
     }
 
     /// Remembers what later lines are compared with.
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, at: &str, record: &Record) {
+        self.ledger.note(at, record);
         match record {
             Record::HeadReceived { peer, head, .. } => {
                 self.peers.insert(peer.clone(), *head);

@@ -10,6 +10,7 @@
 //! first control message, and show [`Connection::closed`] where it does not come.
 
 mod blobs;
+mod browsers;
 mod closed;
 mod connect;
 mod connection;
@@ -40,6 +41,7 @@ pub use blobs::{
     BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob, MAX_BLOB_BYTES, Pace,
     Refusal, ServeError, Source, StoreError, TransferError, Transferred, serve_blobs,
 };
+pub use browsers::{BrowserTls, browser_tls, role_shown};
 pub use closed::{CloseCode, Closed};
 pub use connect::{ConnectError, connect, connect_tcp};
 pub use connection::{Connection, PathSeen, Traffic};

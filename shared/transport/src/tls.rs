@@ -84,7 +84,7 @@ pub(crate) fn joining(identity: &Identity) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-fn resume_nothing(config: &mut ServerConfig) {
+pub(crate) fn resume_nothing(config: &mut ServerConfig) {
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;

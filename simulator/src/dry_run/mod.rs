@@ -202,6 +202,7 @@ impl DryRun {
                 notices: NoticeFormat::Silent,
                 tuning: self.tuning,
                 certificate_life: Terms::default().certificate_life,
+                web: None,
             };
             let clock = WallClock::new(move || wall_time(began));
             let surroundings = Surroundings { clock, sockets: ether.of_coordinator() };
@@ -271,6 +272,7 @@ impl DryRun {
             once: true,
             clock: Clock::new(move || wall_time(began)),
             sockets: ether.of_site(number),
+            web: None,
             dry_training: Some(DryTraining { cases: site.cases, pace, busy }),
         }
     }

@@ -5,12 +5,14 @@
 
 mod checklist;
 mod figures;
-mod markup;
 mod style;
+
+use consilium_web::markup;
 
 use super::tables::{Cell, Kind, Table, tables};
 use super::{Report, StudyOutcome};
 use figures::Figure;
+pub(crate) use figures::{Curve, curves};
 use markup::{Element, tag};
 
 impl Report {

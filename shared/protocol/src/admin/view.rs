@@ -107,6 +107,12 @@ pub struct StudyView {
     pub lanes: Vec<LaneView>,
     /// The times in which it stood still.
     pub pauses: Vec<PauseView>,
+    /// When it would end if every step took as long as those so far; `None` where that cannot be said.
+    #[serde(default)]
+    pub expected_end: Option<Timestamp>,
+    /// What a reader of its report will have to know: work that went on without a site, and why.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// Where a site stands in a study.
@@ -153,6 +159,12 @@ pub struct SiteView {
     /// The order it has in hand, as far as it has said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_hand: Option<InHandView>,
+    /// The order that it works on, or is given next. `None` while it waits for others.
+    #[serde(default)]
+    pub order: Option<String>,
+    /// How many orders it has answered.
+    #[serde(default)]
+    pub answered: u32,
 }
 
 /// An order that a site is working on.
@@ -169,7 +181,7 @@ pub struct InHandView {
 }
 
 /// How far a lane is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaneView {
     /// Which.
     pub lane: Lane,
@@ -181,6 +193,57 @@ pub struct LaneView {
     pub chosen: Option<Round>,
     /// Whether its hold-out is scored.
     pub complete: bool,
+    /// The rounds that have begun, in order.
+    #[serde(default)]
+    pub progress: Vec<RoundView>,
+}
+
+/// What happens in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoundStage {
+    /// Sites train.
+    Training,
+    /// Their updates are summed.
+    Summing,
+    /// Sites score the new model.
+    Validating,
+    /// Nothing more.
+    Validated,
+}
+
+impl fmt::Display for RoundStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Training => "training",
+            Self::Summing => "summing",
+            Self::Validating => "validating",
+            Self::Validated => "validated",
+        })
+    }
+}
+
+/// One round of a lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundView {
+    /// Which.
+    pub round: Round,
+    /// What happens in it.
+    pub stage: RoundStage,
+    /// Sites that were asked to train.
+    pub expected: u32,
+    /// Updates that were taken.
+    pub trained: u32,
+    /// Sites that have scored its model.
+    pub scored: u32,
+    /// Sites without which its training or its validation went on.
+    pub missing: u32,
+    /// Mean loss of the last local epoch over the patients of all sites, once its training is over.
+    pub training_loss: Option<f64>,
+    /// Mean loss on the fold, once its validation is over.
+    pub validation_loss: Option<f64>,
+    /// Pooled AUC on the fold, once its validation is over.
+    pub validation_auc: Option<f64>,
 }
 
 /// A time in which a study stood still.

@@ -10,10 +10,12 @@ mod roc;
 mod routing;
 mod training;
 
-use consilium_domain::{Arm, ModalityGroup};
+use consilium_domain::{Arm, Modality, ModalityGroup};
 
 use super::markup::{Element, tag};
 use crate::report::{GroupReport, Report};
+
+pub(crate) use training::Curve;
 
 /// A picture with its words.
 pub(super) struct Figure {
@@ -77,6 +79,14 @@ pub(super) fn results(report: &Report) -> Vec<Figure> {
 /// The training curves of each arm and modality, one line a fold.
 pub(super) fn training(report: &Report) -> Vec<Figure> {
     training::figures(report)
+}
+
+/// The curves of the lanes of an arm and modality that still train, as an element. `study` keeps it apart from the same
+/// of another study.
+pub(crate) fn curves(study: &str, arm: Arm, modality: Modality, lanes: &[Curve]) -> Element {
+    let mut figure = training::figure(arm, modality, lanes);
+    figure.id = format!("{}-{study}", figure.id);
+    figure.element()
 }
 
 /// What the policies chose: one heat map a lane.

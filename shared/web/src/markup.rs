@@ -5,11 +5,11 @@
 use std::fmt::Write as _;
 
 /// Elements of HTML that have no end tag.
-const VOID: [&str; 3] = ["br", "meta", "col"];
+const VOID: [&str; 5] = ["br", "meta", "col", "link", "input"];
 
 /// An element with what is in it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Element {
+pub struct Element {
     name: &'static str,
     attributes: Vec<(&'static str, String)>,
     children: Vec<Node>,
@@ -24,43 +24,43 @@ enum Node {
 }
 
 /// An empty element.
-pub(super) const fn tag(name: &'static str) -> Element {
+pub const fn tag(name: &'static str) -> Element {
     Element { name, attributes: Vec::new(), children: Vec::new() }
 }
 
 impl Element {
     /// With an attribute.
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         self.attributes.push((name, value.to_string()));
         self
     }
 
     /// With text after what is in it.
-    pub(super) fn text(mut self, text: impl ToString) -> Self {
+    pub fn text(mut self, text: impl ToString) -> Self {
         self.children.push(Node::Text(text.to_string()));
         self
     }
 
     /// With an element after what is in it.
-    pub(super) fn child(mut self, child: Self) -> Self {
+    pub fn child(mut self, child: Self) -> Self {
         self.children.push(Node::Element(child));
         self
     }
 
     /// With elements after what is in it.
-    pub(super) fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+    pub fn children(mut self, children: impl IntoIterator<Item = Self>) -> Self {
         self.children.extend(children.into_iter().map(Node::Element));
         self
     }
 
     /// With a style sheet of ours: it must not hold `<` or `&`, which the two readings differ about.
-    pub(super) fn style(mut self, sheet: &'static str) -> Self {
+    pub fn style(mut self, sheet: &'static str) -> Self {
         self.children.push(Node::Style(sheet));
         self
     }
 
     /// The element as text.
-    pub(super) fn render(&self) -> String {
+    pub fn render(&self) -> String {
         let mut page = String::new();
         self.write(&mut page);
         page
