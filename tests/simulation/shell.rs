@@ -289,7 +289,7 @@ impl World {
         contributions.sort_by_key(|contribution| self.arrivals.get(&contribution.update.digest).copied());
         let study = self.coordinator.study();
         let model = work::aggregate(study, start, contributions.iter(), &mut self.store);
-        match self.happen(Event::RoundAggregated { lane, round, model })? {
+        match self.happen(Event::RoundAggregated { lane, round, model, movement: None })? {
             Ok(()) => {
                 self.aggregates.insert((lane, round), model.digest);
                 Ok(())

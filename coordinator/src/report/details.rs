@@ -60,6 +60,7 @@ fn told(outcome: Outcome, arm: Arm) -> Outcome {
 fn next_arm(scene: &Scene) -> Option<Arm> {
     let order = ["a", "b"].into_iter().find_map(|name| scene.state.next_order(&site(name)))?;
     Some(match order.task {
+        Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => return None,
         Task::Fuse { arm, .. } => arm,
         Task::Train { lane, .. } | Task::Validate { lane, .. } | Task::PredictHoldout { lane, .. } => {
             lane.arm

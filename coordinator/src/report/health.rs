@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{ClassCounts, Lane, Modality, ModalityGroup, Round, SiteId};
+use consilium_domain::{ClassCounts, CohortSummary, Lane, Modality, ModalityGroup, Round, SiteId};
 use consilium_metrics::{Estimate, RoutingCounts, RoutingShares, wilson};
 use consilium_protocol::coordinator::Coordinator;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use super::LaneReport;
 pub struct LabelShift {
     /// Of the patients with this modality.
     pub modality: Modality,
+    /// The share of methylated patients of all sites together; none without patients.
+    #[serde(default)]
+    pub pooled: Option<f64>,
     /// By site.
     pub sites: BTreeMap<SiteId, LabelShare>,
 }
@@ -27,6 +30,9 @@ pub struct LabelShare {
     pub unmethylated: u32,
     /// The share of methylated patients, with Wilson's interval; none without patients.
     pub share: Option<Estimate>,
+    /// How far that is from the share of all sites together: the total variation distance of two classes.
+    #[serde(default)]
+    pub distance: Option<f64>,
 }
 
 /// How a policy routed the patients of a validation fold.
@@ -53,14 +59,19 @@ pub struct FoldSpread {
 /// The labels of every modality.
 pub(super) fn label_shift(state: &Coordinator) -> Vec<LabelShift> {
     let of = |modality: Modality| {
-        let sites = state.roster().enlisted().map(|(site, cohort)| {
+        let patients = |cohort: &CohortSummary| {
             let counts = cohort.counts(modality);
-            let ClassCounts { methylated, unmethylated } =
-                counts.folds.into_iter().sum::<ClassCounts>() + counts.holdout;
+            counts.folds.into_iter().sum::<ClassCounts>() + counts.holdout
+        };
+        let all: ClassCounts = state.roster().enlisted().map(|(_, cohort)| patients(cohort)).sum();
+        let pooled = (all.total() > 0).then(|| f64::from(all.methylated) / f64::from(all.total()));
+        let sites = state.roster().enlisted().map(|(site, cohort)| {
+            let ClassCounts { methylated, unmethylated } = patients(cohort);
             let share = wilson(methylated.into(), unmethylated.into());
-            (site.clone(), LabelShare { methylated, unmethylated, share })
+            let distance = share.zip(pooled).map(|(share, pooled)| (share.value - pooled).abs());
+            (site.clone(), LabelShare { methylated, unmethylated, share, distance })
         });
-        LabelShift { modality, sites: sites.collect() }
+        LabelShift { modality, pooled, sites: sites.collect() }
     };
     state.study().modalities.iter().map(|&modality| of(modality)).collect()
 }

@@ -3,8 +3,10 @@
 //! A report is computed from the coordinator's state alone, so it can be made again from the log. All scores are
 //! pooled from histograms; no patient is in it.
 
+mod baselines;
 mod build;
 mod comparison;
+mod designs;
 #[cfg(test)]
 mod details;
 mod health;
@@ -17,6 +19,7 @@ mod scores;
 mod statistics;
 mod table;
 mod tables;
+mod tensorboard;
 
 use std::collections::BTreeMap;
 
@@ -28,13 +31,18 @@ use consilium_protocol::coordinator::ChosenBy;
 use consilium_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
+pub use baselines::{
+    BaselineComparison, BaselinesReport, ClinicalFit, ClinicalReport, MajorityReport, MajorityScore,
+};
 pub use build::ReportError;
 pub use comparison::{Comparison, ComparisonMethod, SiteComparison};
+pub use designs::LeftOutSite;
 pub use health::{FoldSpread, LabelShare, LabelShift, RoutingReport};
 pub use published::Published;
 pub use render::{RenderError, page_beside, read, write_page};
 pub use statistics::{AcrossSites, ExactScores, GroupStatistics, SiteInPopulation};
 pub use tables::{CsvError, write_csv};
+pub use tensorboard::{TensorboardError, write_tensorboard};
 
 /// The value of [`Report::schema`] that this release writes.
 pub const SCHEMA: &str = "consilium-report/2";
@@ -64,6 +72,12 @@ pub struct Report {
     pub arms: Vec<ArmReport>,
     /// Every pair of fused arms, by modality group.
     pub comparisons: Vec<Comparison>,
+    /// What the arms must beat. Empty in reports of before.
+    #[serde(default)]
+    pub baselines: BaselinesReport,
+    /// Each site under the models that never saw it, where the study leaves sites out; empty in other designs.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutSite>,
     /// Tests of hypotheses in this report. None of their probabilities is corrected for the others.
     pub tests: u32,
     /// What a reader must know: work that went on without a site, and why.
@@ -191,6 +205,19 @@ pub struct RoundReport {
     pub validation_m: Option<f64>,
     /// How the new model routed the patients of the fold; only of an arm with a policy, where sites told.
     pub routing: Option<RoutingReport>,
+    /// How far the model moved, and how far the updates lay apart; none where only their sum was seen, and in rounds of
+    /// before.
+    #[serde(default)]
+    pub movement: Option<MovementReport>,
+}
+
+/// How the updates of a round lay to each other, as they were summed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MovementReport {
+    /// Euclidean norm of their mean.
+    pub norm: f64,
+    /// Root mean square distance of two of them, drawn with the weight of their cases.
+    pub drift: f64,
 }
 
 /// One admitted update.
@@ -211,8 +238,11 @@ pub struct ContributorReport {
     /// Its length in bytes, as it came over the wire. 0 in reports of before.
     #[serde(default)]
     pub update_bytes: u64,
-    /// Its Euclidean norm.
+    /// Its Euclidean norm, as the site told it: before clipping and rounding.
     pub norm: f64,
+    /// The cosine of its angle to the round's mean update, once that was taken; none where only the sum was seen.
+    #[serde(default)]
+    pub cosine: Option<f64>,
     /// Coordinates that were cut.
     pub saturated: u64,
     /// Mean loss of the site's last local epoch.

@@ -23,9 +23,9 @@ pub use audit::{
 };
 pub use detail::{ArmComparison, DETAILS_SINCE, FusionDetail, ScoringDetail};
 pub use message::{
-    FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION,
-    Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
+    BASELINE_SINCE, FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION,
+    PROTOCOL_VERSION, Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
-pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+pub use outcome::{BaselineOutcome, FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use rejection::Rejection;
 pub use time::Timestamp;

@@ -32,9 +32,10 @@ impl Coordinator {
                     self.record_failure(&task, site, bounded_reason(&reason));
                 }
             }
-            Event::RoundAggregated { lane, round, model } => {
+            Event::RoundAggregated { lane, round, model, movement } => {
                 if let Some(state) = self.lane_mut(&lane).and_then(|lane| lane.round_mut(round)) {
                     state.model = Some(model);
+                    state.movement = movement;
                 }
                 self.open_validation(&lane, round);
             }
@@ -76,6 +77,9 @@ impl Coordinator {
                     fusion.answer(site, at, value);
                 }
             }
+            (Task::FitBaseline { .. } | Task::ScoreBaseline { .. }, outcome) => {
+                self.record_baseline(site, outcome);
+            }
             (Task::Validate { .. } | Task::PredictHoldout { .. }, Outcome::ScoredInDetail(value, detail)) => {
                 self.details.keep_scoring(task, site.clone(), detail);
                 self.record(task, site, Outcome::Scored(value));
@@ -105,6 +109,9 @@ impl Coordinator {
                     fusion.fail(site, reason);
                 }
             }
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {
+                self.record_baseline_failure(site, reason)
+            }
         }
     }
 
@@ -113,6 +120,7 @@ impl Coordinator {
             Task::Validate { lane, round, .. } => self.lane_mut(lane)?.round_mut(*round)?.validation.as_mut(),
             Task::PredictHoldout { lane, .. } => self.lane_mut(lane)?.holdout.as_mut(),
             Task::Train { .. } | Task::Fuse { .. } => None,
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => None,
         }
     }
 }

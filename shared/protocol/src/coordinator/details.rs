@@ -6,7 +6,7 @@ use consilium_domain::{Arm, Lane, ModalityGroup, Round, SiteId, Task};
 use consilium_metrics::{ScoreSums, SiteDifference, Totals};
 
 use super::Coordinator;
-use crate::{FusionDetail, FusionOutcome, Rejection, ScoringDetail, ScoringOutcome};
+use crate::{ArmComparison, FusionDetail, FusionOutcome, Rejection, ScoringDetail, ScoringOutcome};
 
 /// By site.
 type BySite<T> = BTreeMap<SiteId, T>;
@@ -29,6 +29,7 @@ impl Details {
                 self.holdouts.entry(*lane).or_default().insert(site, detail);
             }
             Task::Train { .. } | Task::Fuse { .. } => {}
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {}
         }
     }
 
@@ -91,14 +92,26 @@ impl Coordinator {
         if detail.sums.len() != groups || !detail.sums.iter().enumerate().all(summed) {
             return Err(refused("the sums are of other patients than the histograms"));
         }
+        self.check_comparisons(Some(arm), &detail.comparisons, holdout)
+    }
+
+    /// Comparisons of `own`, or of the baseline, with arms of the study, on no more patients of a group than `most`
+    /// says.
+    pub(super) fn check_comparisons(
+        &self,
+        own: Option<Arm>,
+        comparisons: &[ArmComparison],
+        most: impl Fn(usize) -> Totals,
+    ) -> Result<(), Rejection> {
+        let groups = ModalityGroup::of_study(&self.study.modalities).len();
         let mut others = BTreeSet::new();
-        for comparison in &detail.comparisons {
-            let foreign = comparison.with == arm || !self.study.arms.contains(&comparison.with);
+        for comparison in comparisons {
+            let foreign = Some(comparison.with) == own || !self.study.arms.contains(&comparison.with);
             if foreign || !others.insert(comparison.with) || comparison.groups.len() != groups {
                 return Err(refused("a comparison is with no other arm of the study, or with one twice"));
             }
             let of_them = |(group, told): (usize, &Option<SiteDifference>)| {
-                told.is_none_or(|told| at_most(told.classes(), holdout(group)))
+                told.is_none_or(|told| at_most(told.classes(), most(group)))
             };
             if !comparison.groups.iter().enumerate().all(of_them) {
                 return Err(refused("a comparison is of more patients than the histogram"));
@@ -109,7 +122,7 @@ impl Coordinator {
 }
 
 /// Fewer than in the histogram are fine: only patients that both arms scored are compared.
-fn at_most(found: Totals, most: Totals) -> bool {
+pub(super) fn at_most(found: Totals, most: Totals) -> bool {
     found.positives <= most.positives && found.negatives <= most.negatives
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use consilium_domain::{Arm, BlobRef, CohortSummary, Fingerprint, Lane, OrderId, Round, SiteId, Study};
 use serde::{Deserialize, Serialize};
 
+use super::Movement;
 use crate::Outcome;
 
 /// The blobs a study starts from.
@@ -92,6 +93,9 @@ pub enum Event {
         round: Round,
         /// The new model.
         model: BlobRef,
+        /// How the updates lay to their mean; none where only their sum was seen, and in logs of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        movement: Option<Movement>,
     },
     /// The time of [`super::Coordinator::next_timeout`] has come.
     TimePassed,

@@ -1,4 +1,4 @@
-//! The intercept and slopes that a coordinator asks sites about.
+//! The intercept and slopes of a regression that a coordinator asks sites about.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,15 @@ impl Coefficients {
     pub fn features(&self) -> usize {
         self.0.len() - 1
     }
+
+    /// Whether no coefficient is larger than `limit`.
+    pub fn are_within(&self, limit: f64) -> bool {
+        self.0.iter().all(|value| value.abs() <= limit)
+    }
 }
+
+// None is NaN: every value equals itself.
+impl Eq for Coefficients {}
 
 impl TryFrom<Vec<f64>> for Coefficients {
     type Error = CoefficientsError;
