@@ -171,6 +171,8 @@ impl Outgoing {
             _ if !steward.may_leave() => return Err(Passage::NotNow),
             ToCoordinator::Ready => self.approved_study(steward).map(|_| ()),
             ToCoordinator::Failed { .. } => Ok(()),
+            // Counts of steps and bytes, of an order whose cases the coordinator knows.
+            ToCoordinator::Progress { .. } => self.approved_study(steward).map(|_| ()),
             // A length and a hash of what has left already.
             ToCoordinator::AuditHead(_) | ToCoordinator::Countersigned(_) => Ok(()),
             ToCoordinator::Fingerprints { study, .. } => self.check_study(study, steward).map(|_| ()),

@@ -4,6 +4,7 @@
 //! the gate's; this file moves bytes.
 
 mod answers;
+mod pulse;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use crate::outgoing::{Link, LinkError, Outgoing, Passage};
 use crate::steward::Word;
 use crate::transfers::{Ended, Transfers};
 use crate::worker::{Done, Job, Worker, Workplace};
+use pulse::Pulse;
 
 /// The first version of the protocol whose coordinators read packed updates.
 const PACKED_UPDATES_VERSION: u16 = 4;
@@ -40,6 +42,7 @@ pub(crate) struct Client<'a> {
     results: mpsc::UnboundedReceiver<Done>,
     transfers: Transfers,
     transferred: mpsc::UnboundedReceiver<Ended>,
+    pulse: Pulse,
     models: ModelCache,
     gate: Outgoing,
     /// The study the coordinator offers, once it has.
@@ -67,6 +70,8 @@ enum News {
     Asked(Asked),
     /// The certificate needs its successor.
     RenewalDue,
+    /// The coordinator is to hear how far the work is.
+    PulseDue,
     /// Time to look at the clock.
     Nothing,
 }
@@ -97,6 +102,7 @@ impl<'a> Client<'a> {
             results,
             transfers,
             transferred,
+            pulse: Pulse::new(),
             models: ModelCache::default(),
             gate: Outgoing::default(),
             offered: None,
@@ -154,6 +160,7 @@ impl<'a> Client<'a> {
             }
             tracing::warn!(reason, paused = self.house.steward.is_paused(), "connection ended");
             self.cut = false;
+            self.pulse.disconnected();
             self.participant.handle(Input::Disconnected);
             if !self.house.steward.is_paused() && self.house.rest(pauses.next(), shutdown.as_mut()).await? {
                 break Ending::Interrupted;
@@ -210,6 +217,7 @@ impl<'a> Client<'a> {
             Some(ended) = self.transferred.recv() => Ok(News::Transferred(ended)),
             Some(asked) = self.house.requests.recv() => Ok(News::Asked(asked)),
             () = self.house.renewal.due() => Ok(News::RenewalDue),
+            () = self.pulse.due() => Ok(News::PulseDue),
             () = tokio::time::sleep(self.house.steward.next_look()) => Ok(News::Nothing),
         }
     }
@@ -225,6 +233,7 @@ impl<'a> Client<'a> {
                 self.inputs.push_back(ended.input);
             }
             News::Asked(asked) => self.house.attend(asked).await?,
+            News::PulseDue => self.pulse.skip(),
             News::RenewalDue | News::Nothing => {}
         }
         self.consider().await
@@ -296,6 +305,12 @@ impl<'a> Client<'a> {
                 && let Err(error) = self.ask_for_certificate(&mut link).await?
             {
                 return Ok(Err(error));
+            }
+            if matches!(news, News::PulseDue)
+                && let Some(worker) = &self.worker
+                && let Some(progress) = self.pulse.take(worker.meter(), connection.traffic())
+            {
+                self.inputs.push_back(Input::Progressed(progress));
             }
             self.take_in(news).await?;
         }
@@ -411,6 +426,9 @@ impl<'a> Client<'a> {
             self.inputs.push_back(Input::Refused { order: order.clone(), reason });
             return;
         }
+        if matches!(message, ToSite::Work(_)) {
+            self.pulse.begin();
+        }
         self.inputs.push_back(Input::Received(message));
     }
 
@@ -435,6 +453,7 @@ impl<'a> Client<'a> {
             Action::Judge(study) => {
                 self.house.steward.offered(&study)?;
                 self.house.steward.now_doing().study = Some(study.hash());
+                self.pulse.set_deadline(study.federation.deadline_secs);
                 self.offered = Some(*study);
             }
             Action::Fingerprint(study) => {

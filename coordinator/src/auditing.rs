@@ -43,6 +43,11 @@ impl Audit {
         &self.identity
     }
 
+    /// How far the event log of `study` was, as far as this log tells.
+    pub(crate) fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
+        self.log.event_log_of(study)
+    }
+
     /// Writes `record`; when this returns, it survives a crash.
     ///
     /// # Errors

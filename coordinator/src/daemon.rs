@@ -145,6 +145,7 @@ pub async fn run_in(
     let identity = Identity::load(&config.identity_dir)?;
     let audit = Audit::open(&config.state_dir, &config.identity_dir, identity.clone())?;
     let (mut log, events) = EventLog::open(&state_dir.event_log()).await?;
+    log.check_reaches(audit.event_log_of(&config.study.hash())).await?;
     let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
     let state = match events.first() {
         None => open(&config, &store, &mut log, &clock).await?,

@@ -16,6 +16,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Executor, Row};
 
+use crate::database_advice::Advice;
 use crate::surroundings::still;
 
 /// The layout below; another number is another program's database.
@@ -39,7 +40,7 @@ const SCHEMA: &str = "
 #[derive(Debug, thiserror::Error)]
 pub enum EventLogError {
     /// SQLite or the disk refuses.
-    #[error("the event log {path}: {source}; check the disk's space and permissions")]
+    #[error("the event log {path}: {source}; {}", Advice(source))]
     Database {
         /// The file.
         path: PathBuf,
@@ -65,6 +66,19 @@ pub enum EventLogError {
         path: PathBuf,
         /// The first entry that does not fit.
         seq: i64,
+    },
+    /// The audit log remembers more.
+    #[error(
+        "the event log {path} has {found} entries and not the {noted} that the audit log tells of: its end is missing or is \
+         another study's. Restore the whole state folder from a backup; nothing was overwritten"
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Its entries.
+        found: i64,
+        /// The entries it had.
+        noted: u64,
     },
 }
 
@@ -130,6 +144,25 @@ impl EventLog {
         self.head = hash;
         self.next += 1;
         Ok(())
+    }
+
+    /// Checks that the log holds as many events as the audit log has `noted`, and that the last of them is the same. What is
+    /// missing at the end of a log is seen by nothing in it.
+    ///
+    /// # Errors
+    /// Where it does not.
+    pub async fn check_reaches(&self, noted: Option<(u64, Digest)>) -> Result<(), EventLogError> {
+        let Some((count, last)) = noted.filter(|(count, _)| *count > 0) else { return Ok(()) };
+        let hash = sqlx::query("SELECT hash FROM event WHERE seq = ?")
+            .bind(i64::try_from(count - 1).unwrap_or(i64::MAX))
+            .fetch_optional(&self.pool)
+            .await
+            .and_then(|row| row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose())
+            .map_err(|source| self.database(source))?;
+        if hash.as_deref() == Some(last.as_bytes()) {
+            return Ok(());
+        }
+        Err(EventLogError::CutOff { path: self.path.clone(), found: self.next, noted: count })
     }
 
     /// How many events there are, and the hash of the last.
@@ -278,6 +311,48 @@ mod tests {
             let error = EventLog::open(&path).await.err().expect("the alteration is found");
             assert!(matches!(error, EventLogError::Altered { seq, .. } if seq == at), "{statement}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_page_is_told_from_a_full_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.sqlite");
+        let (mut log, _) = EventLog::open(&path).await.unwrap();
+        for at in 0..200 {
+            log.append(Timestamp(at), &gone("a reason of some length, so that there are many pages"))
+                .await
+                .unwrap();
+        }
+        log.pool.close().await;
+        let mut content = std::fs::read(&path).unwrap();
+        // Of the table of events: the first pages are those of the schema and of what is empty.
+        let page = 4096 * 6;
+        content[page..page + 64].fill(0xff);
+        std::fs::write(&path, &content).unwrap();
+        let error = EventLog::open(&path).await.err().expect("the damage is found");
+        let told = error.to_string();
+        assert!(matches!(error, EventLogError::Database { .. }), "{told}");
+        assert!(told.contains("damaged") && told.contains("backup") && !told.contains("space"), "{told}");
+        assert_eq!(std::fs::read(&path).unwrap(), content, "nothing was overwritten");
+        std::fs::write(&path, "no database at all, but text of some length".repeat(50)).unwrap();
+        assert!(EventLog::open(&path).await.err().unwrap().to_string().contains("damaged"));
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_missing_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.sqlite");
+        written(&path).await;
+        let (log, _) = EventLog::open(&path).await.unwrap();
+        let noted = log.head();
+        log.check_reaches(None).await.unwrap();
+        log.check_reaches(Some(noted)).await.unwrap();
+        log.check_reaches(Some((noted.0, Digest::of(b"another event")))).await.unwrap_err();
+        drop(log);
+        tamper(&path, "DELETE FROM event WHERE seq = 2").await;
+        let (log, _) = EventLog::open(&path).await.unwrap();
+        let told = log.check_reaches(Some(noted)).await.unwrap_err().to_string();
+        assert!(told.contains("has 2 entries and not the 3"), "{told}");
     }
 
     #[tokio::test]

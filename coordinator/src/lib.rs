@@ -14,6 +14,7 @@ mod conductor;
 mod config;
 pub mod contributors;
 mod daemon;
+mod database_advice;
 mod door;
 mod event_log;
 mod first_models;

@@ -382,6 +382,12 @@ impl Session<'_> {
                 self.settled(&answer);
                 voice.say(&settle(order, answer)).await?;
             }
+            ToCoordinator::Progress { order, progress } => {
+                // Never answered: what is no progress changes nothing, and counts as idle talk.
+                if desk.submit(Event::OrderProgressed { site, order, progress }).await?.is_ok() {
+                    self.idle_messages = 0;
+                }
+            }
             ToCoordinator::AuditHead(head) => self.exchange(head, voice).await?,
             ToCoordinator::Countersigned(receipt) => voice.audit().keep(receipt).await??,
         }

@@ -63,7 +63,7 @@ fn a_client_may_be_killed_at_every_durable_write() {
             gone_on.fetch_add(log.matches("goes on where it was").count(), Ordering::Relaxed);
         }
         assert_eq!((finished_trainings(&state).len(), half_trained(&state)), (0, 0), "the study is over");
-        Fate::Killed
+        Fate::Struck
     });
     let (gone_on, kept) = (gone_on.into_inner(), kept.into_inner());
     println!(

@@ -46,6 +46,6 @@ fn a_coordinator_may_be_killed_at_every_durable_write() {
             assert_nothing_asked_again(&run.state(site));
         }
         logs.iter().for_each(|log| assert_nothing_uploaded_twice(&[log]));
-        Fate::Killed
+        Fate::Struck
     });
 }

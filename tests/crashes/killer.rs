@@ -15,12 +15,28 @@ pub(crate) enum Moment {
     After,
 }
 
-/// Where a daemon is killed.
+/// What a disk says that takes nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Full,
+    ReadOnly,
+}
+
+/// What happens at a durable write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process is killed.
+    Kill(Moment),
+    /// It is the last one that the disk takes.
+    Refuse(Refusal),
+}
+
+/// Where something happens to a daemon.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point {
     /// The number of its durable write, from 1.
     pub(crate) write: usize,
-    pub(crate) moment: Moment,
+    pub(crate) fault: Fault,
 }
 
 /// The compiled library; `None` where there is no C compiler.
@@ -53,7 +69,7 @@ pub(crate) fn is_possible() -> bool {
     possible
 }
 
-/// What is put before a command to count its durable writes in the file `list` and to be killed at `point`.
+/// What is put before a command to count its durable writes in the file `list` and for the fault at `point`.
 pub(crate) fn under(list: &Path, point: Option<Point>) -> Vec<OsString> {
     let setting = |name: &str, value: OsString| {
         let mut setting = OsString::from(format!("{name}="));
@@ -63,10 +79,14 @@ pub(crate) fn under(list: &Path, point: Option<Point>) -> Vec<OsString> {
     let library = library().expect("asked before");
     let mut command =
         vec![setting("LD_PRELOAD", library.into()), setting("CONSILIUM_WRITES", list.as_os_str().into())];
-    if let Some(Point { write, moment }) = point {
+    if let Some(Point { write, fault }) = point {
         command.push(setting("CONSILIUM_KILL_AT", write.to_string().into()));
-        if moment == Moment::After {
+        if fault != Fault::Kill(Moment::Before) {
             command.push(setting("CONSILIUM_KILL_AFTER", "1".into()));
+        }
+        if let Fault::Refuse(refusal) = fault {
+            let words = if refusal == Refusal::Full { "ENOSPC" } else { "EROFS" };
+            command.push(setting("CONSILIUM_REFUSE", words.into()));
         }
     }
     command

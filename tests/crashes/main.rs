@@ -20,6 +20,7 @@ mod killer;
 #[allow(dead_code, reason = "shared with tests/system, which uses all of it")]
 #[path = "../system/process.rs"]
 mod process;
+mod refusing_disk;
 mod study;
 #[path = "../system/timeless.rs"]
 mod timeless;

@@ -14,6 +14,7 @@ mod consortium;
 #[path = "../simulation/invariants.rs"]
 #[allow(dead_code, reason = "what a log cannot show is checked by the simulation alone")]
 mod invariants;
+mod leases;
 #[path = "../simulation/rates.rs"]
 mod rates;
 mod regressions;

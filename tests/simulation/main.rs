@@ -13,6 +13,7 @@ mod aggregation;
 mod calm;
 mod duplicates;
 mod invariants;
+mod leases;
 mod lies;
 mod mutants;
 mod properties;

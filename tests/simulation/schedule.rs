@@ -32,6 +32,8 @@ pub(crate) enum Op {
     ClockBack(u32),
     /// The site's work under way is done.
     FinishWork(u8),
+    /// The site says that its work under way is a step further.
+    Progress(u8),
     /// The site's work under way fails.
     FailWork(u8),
     /// The site's hospital has enough of the study.
@@ -170,6 +172,7 @@ fn ops() -> impl Strategy<Value = Op> {
         15 => durations().prop_map(Op::RestartCoordinator),
         8 => durations().prop_map(Op::AdvanceTime),
         5 => durations().prop_map(Op::ClockBack),
+        30 => site.prop_map(Op::Progress),
         3 => site.prop_map(Op::FailWork),
         1 => site.prop_map(Op::Leave),
         10 => site.prop_map(Op::Hold),
@@ -194,6 +197,7 @@ fn harmless_ops() -> impl Strategy<Value = Op> {
         30 => (1u8..100).prop_map(Op::Calm),
         30 => site.prop_map(Op::DropConnection),
         20 => site.prop_map(Op::CrashClient),
+        30 => site.prop_map(Op::Progress),
         15 => durations().prop_map(Op::RestartCoordinator),
         5 => durations().prop_map(Op::ClockBack),
         10 => durations().prop_map(Op::PauseFor),

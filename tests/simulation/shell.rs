@@ -141,6 +141,10 @@ impl World {
                 self.reply(session, acknowledgement(order, result));
                 Ok(())
             }
+            ToCoordinator::Progress { order, progress } => {
+                self.happen(Event::OrderProgressed { site, order, progress })?.ok();
+                Ok(())
+            }
             // Audit logs are the daemons': no site says this here.
             ToCoordinator::AuditHead(_) | ToCoordinator::Countersigned(_) => Ok(()),
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeSet, VecDeque};
 use consilium_domain::{BlobRef, OrderId, SiteId, WorkOrder};
 use consilium_protocol::coordinator::Phase;
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{Features, Outcome, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE};
+use consilium_protocol::{
+    Features, Outcome, Progress, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE,
+};
 
 use crate::invariants::must;
 use crate::violation::{Checked, Violation};
@@ -44,6 +46,8 @@ pub(crate) struct Site {
     /// Its end of the current connection.
     pub(crate) session: Option<usize>,
     pub(crate) jobs: VecDeque<Job>,
+    /// Steps that its worker did since the client last started.
+    steps: u32,
     pub(crate) transfers: VecDeque<Transfer>,
     /// What it ever answered, for faults that repeat it.
     pub(crate) sent: Vec<ToCoordinator>,
@@ -76,6 +80,7 @@ impl Site {
             release,
             session: None,
             jobs: VecDeque::new(),
+            steps: 0,
             transfers: VecDeque::new(),
             sent: Vec::new(),
             growth: 0,
@@ -95,6 +100,7 @@ impl Site {
         if !self.participant.is_over() {
             self.participant = Participant::new(self.id.clone(), "simulated 1".into());
             self.jobs.clear();
+            self.steps = 0;
             self.executed = self.outbox.iter().map(|(order, _)| *order).collect();
             self.recovered = self.executed.clone();
             for (order, outcome) in self.outbox.clone() {
@@ -227,6 +233,13 @@ impl World {
                 self.input(site, Input::WorkDone { order: order.id, result: Ok(outcome) })
             }
         }
+    }
+
+    /// The worker of a site is a step further, and the session takes note of it.
+    pub(crate) fn progress(&mut self, site: usize) -> Checked {
+        self.sites[site].steps += 1;
+        let progress = Progress { steps: self.sites[site].steps, of: 0, mebibytes: 0 };
+        self.input(site, Input::Progressed(progress))
     }
 
     /// The first job of a site fails.

@@ -123,6 +123,7 @@ impl World {
                 Ok(())
             }
             Op::FinishWork(site) => self.finish_work(self.index(site)),
+            Op::Progress(site) => self.progress(self.index(site)),
             Op::FailWork(site) => self.fail_work(self.index(site)),
             Op::Leave(site) => self.leave(self.index(site)),
             Op::Hold(site) => self.hold(self.index(site), true),

@@ -167,7 +167,7 @@ fn numbers_without_a_meaning_are_refused() {
     let names = format!("05000000 cc*32 00*4 01 0100000000000000 0500000000000000 {}", "00*8 ".repeat(6));
     unreadable::<ToCoordinator>("names", &bytes(&names), "at most 4 names");
     for (name, notes, words) in [
-        ("message", "0a000000", UNKNOWN),
+        ("message", "0b000000", UNKNOWN),
         ("outcome", "03000000 aa*32 07000000 00*64", UNKNOWN),
         ("modality", "01000000 cc*32 0100000000000000 0b000000 00*16 00*8", UNKNOWN),
         ("option", "03000000 aa*32 00000000 bb*32 00*8 00*4 00*8 02 00*8 00*24", "UnexpectedVariant"),

@@ -63,7 +63,7 @@ where
 
 #[test]
 fn what_a_site_says_looks_like_this() {
-    check(&to_coordinator::vectors(), to_coordinator::number, 10);
+    check(&to_coordinator::vectors(), to_coordinator::number, 11);
 }
 
 #[test]

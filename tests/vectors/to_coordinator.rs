@@ -7,7 +7,7 @@ use consilium_domain::{
 use consilium_metrics::{LogisticSums, RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference};
 use consilium_protocol::{
     ArmComparison, BaselineOutcome, Features, FusionDetail, FusionOutcome, GroupScores, MAX_PART_CASES,
-    Outcome, ScoringDetail, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
+    Outcome, Progress, ScoringDetail, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
 };
 use serde_json::json;
 
@@ -27,6 +27,7 @@ pub(crate) const fn number(message: &ToCoordinator) -> u32 {
         ToCoordinator::Renew { .. } => 7,
         ToCoordinator::AuditHead(_) => 8,
         ToCoordinator::Countersigned(_) => 9,
+        ToCoordinator::Progress { .. } => 10,
     }
 }
 
@@ -131,6 +132,8 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
     let scores = histogram(&[0, 1, 2], &[3, 0, 0x0001_0203]);
     let scored = answer(Outcome::Scored(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }));
     let failed = ToCoordinator::Failed { order: OrderId(digest(0xaa)), reason: "ill".into() };
+    let progress = Progress { steps: 3, of: 266, mebibytes: 512 };
+    let progress = ToCoordinator::Progress { order: OrderId(digest(0xaa)), progress };
     let withdraw = ToCoordinator::Withdraw { study: study(0xcc), reason: "no".into() };
     vec![
         Vector::new("hello", hello, bytes("00000000  0100 0201  0201 00*6  0300000000000000 'c 1'")),
@@ -162,5 +165,6 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
             ToCoordinator::Countersigned(signed_head()),
             bytes(&format!("09000000 {SIGNED_HEAD}")),
         ),
+        Vector::new("progress", progress, bytes("0a000000  aa*32  03000000 0a010000 00020000")),
     ]
 }

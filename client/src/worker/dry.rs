@@ -17,12 +17,14 @@ use tokio::sync::mpsc;
 
 use super::scoring::{histogram, record};
 use super::training::{TrainingWork, seal};
-use super::{Done, Job, WorkError};
+use super::{Done, Job, Meter, WorkError};
 use crate::dry_training::{DRY_STUDY, DryTraining};
 
 /// By how much a drawn training changes a weight, at most: of the order of a real one's changes, which decides how well
 /// updates pack.
 const LARGEST_CHANGE: f64 = 1e-3;
+/// Steps that a job seems to have: enough for its progress to show.
+const STEPS: u32 = 32;
 /// How much more probable a drawn score finds methylation in who is methylated.
 const SEPARATION: f64 = 0.2;
 
@@ -32,6 +34,7 @@ pub(super) struct DryBench {
     pub(super) residuals: PathBuf,
     pub(super) training: DryTraining,
     pub(super) study: Option<Arc<Study>>,
+    pub(super) meter: Meter,
 }
 
 impl DryBench {
@@ -43,9 +46,12 @@ impl DryBench {
     ) {
         while let Some(job) = jobs.recv().await {
             let spent = self.planned(&job);
-            tokio::select! {
-                () = tokio::time::sleep(spent) => {}
-                () = done.closed() => return,
+            self.meter.begin(STEPS as usize);
+            for _ in 0..STEPS {
+                tokio::select! {
+                    () = tokio::time::sleep(spent / STEPS) => self.meter.step(),
+                    () = done.closed() => return,
+                }
             }
             self.training.busy.add(spent);
             let worked = tokio::task::spawn_blocking(move || {

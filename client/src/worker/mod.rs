@@ -4,6 +4,7 @@ mod baseline;
 mod comparing;
 mod dry;
 mod fusing;
+mod meter;
 mod preparing;
 mod scoring;
 mod training;
@@ -26,6 +27,7 @@ use crate::predictions::{Predictions, PredictionsError};
 use crate::residuals::ResidualsError;
 use crate::study_data::{Intake, StudyData};
 use dry::DryBench;
+pub(crate) use meter::Meter;
 use training::TrainingWork;
 use valve::Valve;
 
@@ -113,6 +115,7 @@ pub(crate) struct Workplace {
 pub(crate) struct Worker {
     jobs: mpsc::UnboundedSender<Job>,
     valve: Arc<Valve>,
+    meter: Meter,
 }
 
 impl Worker {
@@ -120,9 +123,16 @@ impl Worker {
     pub(crate) fn start(workplace: Workplace) -> (Self, mpsc::UnboundedReceiver<Done>) {
         let (jobs, mut queue) = mpsc::unbounded_channel();
         let (done, results) = mpsc::unbounded_channel();
-        let valve = Arc::new(Valve::default());
-        let mut bench =
-            Bench { workplace, cache: None, intake: None, prepared: None, base: None, valve: valve.clone() };
+        let (valve, meter) = (Arc::new(Valve::default()), Meter::default());
+        let mut bench = Bench {
+            workplace,
+            cache: None,
+            intake: None,
+            prepared: None,
+            base: None,
+            valve: valve.clone(),
+            meter: meter.clone(),
+        };
         std::thread::spawn(move || {
             while let Some(job) = queue.blocking_recv() {
                 if bench.valve.pass().is_break() {
@@ -133,7 +143,7 @@ impl Worker {
                 }
             }
         });
-        (Self { jobs, valve }, results)
+        (Self { jobs, valve, meter }, results)
     }
 
     /// Starts a worker that only takes the time: see [`DryTraining`].
@@ -144,14 +154,21 @@ impl Worker {
         let (jobs, queue) = mpsc::unbounded_channel();
         let (done, results) = mpsc::unbounded_channel();
         let Workplace { site, residuals, .. } = workplace;
-        tokio::spawn(DryBench { site, residuals, training, study: None }.serve(queue, done));
-        (Self { jobs, valve: Arc::default() }, results)
+        let meter = Meter::default();
+        let bench = DryBench { site, residuals, training, study: None, meter: meter.clone() };
+        tokio::spawn(bench.serve(queue, done));
+        (Self { jobs, valve: Arc::default(), meter }, results)
     }
 
     /// Gives the thread something to do. At most one order is under way, so the queue holds one job.
     pub(crate) fn give(&self, job: Job) {
         // The thread only ends after the receiver of results is gone, and then nobody waits for this job.
         let _ = self.jobs.send(job);
+    }
+
+    /// How far it is with its order.
+    pub(crate) const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Work may go on, or must stand still.
@@ -179,6 +196,7 @@ struct Bench {
     prepared: Option<Prepared>,
     base: Option<Weights>,
     valve: Arc<Valve>,
+    meter: Meter,
 }
 
 impl Bench {
@@ -212,6 +230,7 @@ impl Bench {
         base: Option<Arc<Vec<u8>>>,
         packs: bool,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
+        self.meter.begin(0);
         let prepared = self.prepared.as_ref().ok_or(WorkError::NotPrepared)?;
         if let (None, Some(bytes)) = (&self.base, base) {
             let manifest: Arc<[TensorSpec]> = prepared.study.network.backbone_tensors().into();

@@ -27,11 +27,12 @@ impl Bench {
         let Prepared { study, data, predictions } = prepared;
         let set = if matches!(task, Task::Validate { .. }) { CaseSet::Validation } else { CaseSet::Holdout };
         let inputs = data.set(lane, set);
+        self.meter.begin(inputs.len());
         let base = self.base.as_ref();
         let architecture = Architecture::of_study(study, lane.arm);
         let classifier = Classifier::new(architecture, base, model, &self.workplace.device)?;
         let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };
-        let inputs = Valved { inputs: &inputs, valve: &self.valve };
+        let inputs = Valved { inputs: &inputs, valve: &self.valve, meter: &self.meter };
         let answers = classifier.predict(&inputs, study.training.batch_size.into(), routes(study, task))?;
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();

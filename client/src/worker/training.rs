@@ -87,6 +87,7 @@ impl Bench {
         };
         let mut observe = |progress: TrainingProgress| {
             tracing::debug!(%lane, %round, ?progress, "training");
+            self.meter.set(progress.steps_in_all(), progress.steps.saturating_mul(progress.epochs.into()));
             self.valve.pass()
         };
         let mut train = |state: Option<TrainingState>| {

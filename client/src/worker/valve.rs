@@ -5,6 +5,8 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use consilium_model::{InputError, Inputs};
 
+use super::Meter;
+
 /// Between the steps of a training and the inputs of a prediction the worker passes here. While it is shut the worker
 /// waits and computes nothing; its memory stays taken, and nothing it did is lost.
 #[derive(Debug, Default)]
@@ -53,10 +55,11 @@ impl Valve {
     }
 }
 
-/// Inputs behind a valve.
+/// Inputs behind a valve, counted as they are read.
 pub(crate) struct Valved<'a, I> {
     pub(crate) inputs: &'a I,
     pub(crate) valve: &'a Valve,
+    pub(crate) meter: &'a Meter,
 }
 
 impl<I: Inputs> Inputs for Valved<'_, I> {
@@ -72,7 +75,9 @@ impl<I: Inputs> Inputs for Valved<'_, I> {
         if self.valve.pass().is_break() {
             return Err(InputError("the work was given up".into()));
         }
-        self.inputs.read(index, out)
+        self.inputs.read(index, out)?;
+        self.meter.step();
+        Ok(())
     }
 }
 

@@ -110,7 +110,7 @@ async fn large_model_takes_little_memory_whatever_the_number_of_sites() {
             };
             let began = Instant::now();
             let (model, peak) = peak_kib(aggregation.run(&store)).await;
-            assert_eq!(model.unwrap().movement.sites.len() as u64, u64::from(sites));
+            assert_eq!(model.unwrap().movement.sites.len() as u64, sites);
             println!("  summed in {:.2?}, {} MiB", began.elapsed(), peak / 1024);
             assert!(peak < MOST_KIB, "{} MiB", peak / 1024);
         }

@@ -15,6 +15,7 @@ use sqlx::{Executor, Row};
 
 use super::record::{SiteRecord, SiteState};
 use super::standing::Standing;
+use crate::database_advice::Advice;
 use crate::surroundings::still;
 
 /// The layout below; another number is another program's database.
@@ -57,7 +58,7 @@ const SCHEMA: &str = "
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// SQLite or the disk refuses.
-    #[error("the registry {path}: {source}; check the disk's space and permissions")]
+    #[error("the registry {path}: {source}; {}", Advice(source))]
     Database {
         /// The file.
         path: PathBuf,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use consilium_protocol::Timestamp;
-use consilium_protocol::admin::{RegisteredSite, StudyList, StudySummary, StudyView};
+use consilium_protocol::admin::{InHandView, RegisteredSite, StudyList, StudySummary, StudyView};
 use time::OffsetDateTime;
 
 /// All studies, one a line.
@@ -85,7 +85,7 @@ pub(super) fn view(view: &StudyView) -> String {
             totals.max().unwrap_or(0).to_string()
         });
         let heard = site.last_heard.map_or("-".to_owned(), time_of);
-        let why = site.reason.as_deref().unwrap_or_default();
+        let why = site.reason.clone().or_else(|| site.in_hand.as_ref().map(in_hand)).unwrap_or_default();
         let line = format!("{:24}  {:10}  {patients:>8}  {heard:16}  {why}", site.site, site.standing);
         let _ = writeln!(text, "{}", line.trim_end());
     }
@@ -101,8 +101,13 @@ pub(super) fn view(view: &StudyView) -> String {
     text
 }
 
-/// A time to the minute, as `2026-11-23 17:08`.
-/// UTC, to the minute.
+fn in_hand(order: &InHandView) -> String {
+    let InHandView { task, steps, of, at } = order;
+    let of = if *of > 0 { format!(" of {of}") } else { String::new() };
+    format!("{task}, step {steps}{of} at {}", time_of(*at))
+}
+
+/// A time in UTC, to the minute, as `2026-11-23 17:08`.
 pub(super) fn time_of(at: Timestamp) -> String {
     let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
     let Ok(time) = OffsetDateTime::from_unix_timestamp(seconds) else { return "-".to_owned() };
@@ -154,11 +159,22 @@ mod tests {
             reason: Some("timed out".into()),
             last_heard: Some(Timestamp(0)),
             cohort: None,
+            in_hand: None,
+        };
+        let in_hand = InHandView { task: "training of a lane".into(), steps: 3, of: 40, at: Timestamp(0) };
+        let at_work = SiteView {
+            site: "south".parse().unwrap(),
+            standing: SiteStanding::Connected,
+            reason: None,
+            in_hand: Some(in_hand),
+            ..site.clone()
         };
         let plan = crate::read_study(&path).unwrap();
-        let view = StudyView { summary: summary(), plan, sites: vec![site], lanes: vec![], pauses: vec![] };
+        let view =
+            StudyView { summary: summary(), plan, sites: vec![site, at_work], lanes: vec![], pauses: vec![] };
         let text = super::view(&view);
-        for words in ["north", "gone", "timed out", "1970-01-01 00:00"] {
+        for words in ["north", "gone", "timed out", "1970-01-01 00:00", "training of a lane, step 3 of 40 at"]
+        {
             assert!(text.contains(words), "`{words}` is missing from\n{text}");
         }
     }

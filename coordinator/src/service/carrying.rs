@@ -174,6 +174,7 @@ impl Service {
         let dir = StateDir::open(entry.folder.path())?;
         let store = dir.blobs()?;
         let (mut log, events) = EventLog::open(&dir.event_log()).await?;
+        log.check_reaches(self.audit.event_log_of(&study.hash())).await?;
         let step = if events.is_empty() { StudyStep::Opened {} } else { StudyStep::Resumed {} };
         let state = match events.first() {
             None if !begin => return Ok(Life::Submitted),

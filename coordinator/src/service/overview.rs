@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use consilium_domain::{SiteId, Study};
 use consilium_protocol::admin::{
-    LaneView, PauseView, SiteStanding, SiteView, StudyState, StudySummary, StudyView,
+    InHandView, LaneView, PauseView, SiteStanding, SiteView, StudyState, StudySummary, StudyView,
 };
-use consilium_protocol::coordinator::{Coordinator, LaneState, Member, Phase, Presence};
+use consilium_protocol::coordinator::{Coordinator, InHand, LaneState, Member, Phase, Presence};
 
 use super::carrying::{Entry, Life};
-use crate::notice::Progress;
+use consilium_protocol::Progress;
+
+use crate::notice;
 
 /// A study in one line: as it stands, or as `state` says if that is given.
 pub(super) fn summary(entry: &Entry, state: Option<&Coordinator>) -> StudySummary {
@@ -42,7 +44,7 @@ pub(super) fn summary(entry: &Entry, state: Option<&Coordinator>) -> StudySummar
 }
 
 fn fill(summary: &mut StudySummary, state: &Coordinator) {
-    let progress = Progress::of(state);
+    let progress = notice::Progress::of(state);
     (summary.state, summary.reason) = standing(state);
     (summary.steps_done, summary.steps) = (progress.done, progress.total);
     (summary.connected, summary.enlisted) = (progress.connected, progress.enlisted);
@@ -85,17 +87,24 @@ pub(super) fn view(summary: StudySummary, plan: &Study, state: Option<&Coordinat
     StudyView {
         summary,
         plan: plan.clone(),
-        sites: state.roster().iter().map(|(site, member)| site_view(site.clone(), member)).collect(),
+        sites: state.roster().iter().map(|(site, member)| site_view(site.clone(), member, state)).collect(),
         lanes: state.lanes().iter().map(|lane| lane_view(lane, plan.training.rounds)).collect(),
         pauses: pauses.collect(),
     }
 }
 
 fn awaited(site: SiteId) -> SiteView {
-    SiteView { site, standing: SiteStanding::Awaited, reason: None, last_heard: None, cohort: None }
+    SiteView {
+        site,
+        standing: SiteStanding::Awaited,
+        reason: None,
+        last_heard: None,
+        cohort: None,
+        in_hand: None,
+    }
 }
 
-fn site_view(site: SiteId, member: &Member) -> SiteView {
+fn site_view(site: SiteId, member: &Member, state: &Coordinator) -> SiteView {
     let (standing, reason) = if let Some(withdrawal) = &member.withdrawal {
         (SiteStanding::Withdrawn, Some(withdrawal.reason.clone()))
     } else {
@@ -106,7 +115,12 @@ fn site_view(site: SiteId, member: &Member) -> SiteView {
             (Presence::Connected, Some(_)) => (SiteStanding::Connected, None),
         }
     };
-    SiteView { site, standing, reason, last_heard: Some(member.last_heard), cohort: member.cohort.clone() }
+    let in_hand = member.in_hand.and_then(|in_hand| {
+        let InHand { order, progress: Progress { steps, of, .. }, at } = in_hand;
+        Some(InHandView { task: state.task(&order)?.to_string(), steps, of, at })
+    });
+    let (last_heard, cohort) = (Some(member.last_heard), member.cohort.clone());
+    SiteView { site, standing, reason, last_heard, cohort, in_hand }
 }
 
 fn lane_view(lane: &LaneState, rounds: u16) -> LaneView {
@@ -148,13 +162,14 @@ mod tests {
         let lanes: Vec<LaneView> = scene.state.lanes().iter().map(|lane| lane_view(lane, 2)).collect();
         assert_eq!(lanes.len(), 2);
         assert!(lanes.iter().all(|lane| lane.rounds_done == 2 && lane.chosen.is_some() && lane.complete));
-        for (site, member) in Scene::enrolling().state.roster().iter() {
-            assert_eq!(site_view(site.clone(), member).standing, SiteStanding::Awaited);
+        let enrolling = Scene::enrolling().state;
+        for (site, member) in enrolling.roster().iter() {
+            assert_eq!(site_view(site.clone(), member, &enrolling).standing, SiteStanding::Awaited);
         }
         let mut running = Scene::running().state;
         let (a, at) = (crate::scene::site("a"), Timestamp(1_000_000));
         running.handle(at, Event::SiteGone { site: a.clone(), reason: "timed out".into() }).unwrap();
-        let view = site_view(a.clone(), running.roster().member(&a).unwrap());
+        let view = site_view(a.clone(), running.roster().member(&a).unwrap(), &running);
         assert_eq!((view.standing, view.reason.as_deref()), (SiteStanding::Gone, Some("timed out")));
         assert!(view.cohort.is_some());
     }

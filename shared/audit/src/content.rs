@@ -152,6 +152,17 @@ pub enum Content {
         /// Length of the reason.
         reason_bytes: u32,
     },
+    /// How far the site is with an order.
+    Progress {
+        /// The order.
+        order: OrderId,
+        /// Steps done, or inputs scored.
+        steps: u32,
+        /// Of how many; 0 where that is not known.
+        of: u32,
+        /// Mebibytes that moved for it.
+        mebibytes: u32,
+    },
     /// An answer is recorded.
     Accepted {
         /// Whose.

@@ -6,7 +6,7 @@ use std::io::{self, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use consilium_domain::{Digest, Role};
+use consilium_domain::{Digest, Role, StudyHash};
 use consilium_protocol::AuditHead;
 
 use crate::chain::{Chain, ChainError, next_line};
@@ -32,13 +32,15 @@ struct Open {
     owner: Role,
     head: AuditHead,
     /// A line may be half written: nothing can be appended until the log was opened again.
-    broken: bool,
+    broken: Option<AppendError>,
     /// The last head of each other side's log.
     peers: BTreeMap<Party, AuditHead>,
     /// The chains of certificates that the log holds already.
     chains: BTreeSet<Digest>,
     /// The owner's own certificates that the log tells of.
     certificates: BTreeSet<Serial>,
+    /// How long the event log of each study was last, and its hash then.
+    event_logs: BTreeMap<StudyHash, (u64, Digest)>,
 }
 
 /// Why a log cannot be opened. Nothing was changed, unless the last line was torn by a crash.
@@ -140,6 +142,11 @@ impl AuditLog {
         self.lock().head
     }
 
+    /// Entries that the event log of `study` had when this log last told of it, and the hash of the last.
+    pub fn event_log_of(&self, study: &StudyHash) -> Option<(u64, Digest)> {
+        self.lock().event_logs.get(study).copied()
+    }
+
     /// Writes one line; when this returns, it survives a crash. The head with it.
     ///
     /// # Errors
@@ -192,7 +199,8 @@ impl Open {
     fn unread(path: PathBuf, file: File, owner: Role) -> Self {
         let head = Chain::new().head();
         let (peers, chains, certificates) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { path, file, owner, head, broken: false, peers, chains, certificates }
+        let event_logs = BTreeMap::new();
+        Self { path, file, owner, head, broken: None, peers, chains, certificates, event_logs }
     }
 
     /// Follows the lines; how many bytes of the file are whole lines.
@@ -235,9 +243,8 @@ impl Open {
 
     /// Appends and syncs; where the file ends then.
     fn append(&mut self, records: &[Record]) -> Result<u64, AppendError> {
-        let fail = |problem: String| AppendError { path: self.path.clone(), problem };
-        if self.broken {
-            return Err(fail("an earlier line could not be written".to_owned()));
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
         let (mut text, mut head) = (String::new(), self.head);
         for record in records {
@@ -245,11 +252,11 @@ impl Open {
             text.push_str(&line);
             head = next;
         }
-        self.broken = true;
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
-        let end =
-            written.and_then(|()| self.file.stream_position()).map_err(|error| fail(error.to_string()))?;
-        self.broken = false;
+        let end = written.and_then(|()| self.file.stream_position()).map_err(|error| {
+            let error = AppendError { path: self.path.clone(), problem: error.to_string() };
+            self.broken.insert(error).clone()
+        })?;
         self.head = head;
         for record in records {
             self.note(record);
@@ -262,6 +269,9 @@ impl Open {
         match record {
             Record::HeadReceived { peer, head, .. } => {
                 self.peers.insert(peer.clone(), *head);
+            }
+            Record::Study { study, events, event_log, .. } => {
+                self.event_logs.insert(*study, (*events, *event_log));
             }
             Record::CertificateChain { certificate_sha256, .. } => {
                 self.chains.insert(*certificate_sha256);
@@ -322,7 +332,7 @@ mod tests {
         assert!(error.contains("cannot be written") && error.contains("must not happen"), "{error}");
         // Nobody knows how much of it is on the disk, so that the disk's being well again is not enough.
         log.lock().file = writable;
-        assert!(log.append(work()).is_err());
+        assert_eq!(log.append(work()).unwrap_err().to_string(), error, "and what was wrong is said again");
         assert_eq!(log.head(), head);
     }
 }

@@ -4,7 +4,8 @@ use consilium_domain::{OrderId, Study, Task};
 use consilium_metrics::{ScoreHistogram, Totals};
 use consilium_protocol::admin::{AdminReply, AdminRequest};
 use consilium_protocol::{
-    BaselineOutcome, FusionDetail, GroupScores, Outcome, ScoringDetail, ScoringOutcome, ToCoordinator, ToSite,
+    BaselineOutcome, FusionDetail, GroupScores, Outcome, Progress, ScoringDetail, ScoringOutcome,
+    ToCoordinator, ToSite,
 };
 
 use crate::content::{Content, Work};
@@ -46,6 +47,10 @@ impl Content {
                 Self::Withdrawal { study: *study, reason_bytes: reason.len() as u32 }
             }
             ToCoordinator::Renew { request } => Self::CertificateRequest { bytes: request.len() as u32 },
+            ToCoordinator::Progress { order, progress } => {
+                let Progress { steps, of, mebibytes } = *progress;
+                Self::Progress { order: *order, steps, of, mebibytes }
+            }
             ToCoordinator::AuditHead(_) | ToCoordinator::Countersigned(_) => return None,
         })
     }

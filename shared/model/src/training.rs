@@ -38,6 +38,13 @@ pub struct TrainingProgress {
     pub loss: f64,
 }
 
+impl TrainingProgress {
+    /// Steps done in all epochs.
+    pub fn steps_in_all(self) -> u32 {
+        u32::from(self.epoch).saturating_mul(self.steps).saturating_add(self.step)
+    }
+}
+
 /// What a training did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainingSummary {

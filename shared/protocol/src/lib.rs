@@ -13,6 +13,7 @@ pub mod duplicates;
 mod message;
 mod outcome;
 pub mod participant;
+mod progress;
 mod rejection;
 #[cfg(test)]
 mod sample;
@@ -27,5 +28,6 @@ pub use message::{
     PROTOCOL_VERSION, Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
 pub use outcome::{BaselineOutcome, FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+pub use progress::{PROGRESS_SINCE, Progress, report_interval_secs};
 pub use rejection::Rejection;
 pub use time::Timestamp;

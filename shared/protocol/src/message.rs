@@ -5,7 +5,7 @@ use consilium_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Rejection, SignedHead};
+use crate::{Outcome, Progress, Rejection, SignedHead};
 
 /// The version of the conversation spoken by this build. The transport's name for the protocol carries a number of
 /// its own, which changes when old and new cannot talk at all; this one grows whenever messages are added.
@@ -136,6 +136,13 @@ pub enum ToCoordinator {
     AuditHead(SignedHead),
     /// The head of the coordinator's audit log that the site has seen. Since version 4.
     Countersigned(SignedHead),
+    /// How far the site is with an order: it is slow, not dead. Since version 4; never answered.
+    Progress {
+        /// Which order.
+        order: OrderId,
+        /// How far.
+        progress: Progress,
+    },
 }
 
 /// Where a site stands when it is welcomed.

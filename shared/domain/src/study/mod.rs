@@ -329,7 +329,8 @@ pub struct Federation {
     /// How long to wait for invited sites before starting with those that came, in seconds. With
     /// `duplicates = "exclude"` also how long to wait for everybody's fingerprints.
     pub enrolment_secs: u32,
-    /// How long a connected site may take for one work order before rounds stop waiting for it, in seconds.
+    /// How long a connected site may be without progress on a work order (steps done, bytes moved) before rounds stop
+    /// waiting for it, in seconds; also the least that a site has for an order, however quick it was before.
     pub deadline_secs: u32,
     /// How long a round waits for a site whose connection is gone, in seconds.
     pub absence_grace_secs: u32,

@@ -17,8 +17,8 @@ use crate::Features;
 
 pub use refusal::AdminRefusal;
 pub use view::{
-    JoinInvitation, LaneView, PauseView, RegisteredSite, RevokedCertificate, SiteStanding, SiteView,
-    StudyDone, StudyList, StudyState, StudySummary, StudyView,
+    InHandView, JoinInvitation, LaneView, PauseView, RegisteredSite, RevokedCertificate, SiteStanding,
+    SiteView, StudyDone, StudyList, StudyState, StudySummary, StudyView,
 };
 
 /// The version of the conversation in which admins were first heard.

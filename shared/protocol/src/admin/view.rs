@@ -150,6 +150,22 @@ pub struct SiteView {
     pub last_heard: Option<Timestamp>,
     /// Its patients in numbers, once it takes part.
     pub cohort: Option<CohortSummary>,
+    /// The order it has in hand, as far as it has said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_hand: Option<InHandView>,
+}
+
+/// An order that a site is working on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InHandView {
+    /// What is to be done, in words.
+    pub task: String,
+    /// Steps done, or patients scored.
+    pub steps: u32,
+    /// Of how many; 0 where the site does not know.
+    pub of: u32,
+    /// When it said so.
+    pub at: Timestamp,
 }
 
 /// How far a lane is.

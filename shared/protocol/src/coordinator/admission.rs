@@ -41,6 +41,15 @@ impl Coordinator {
                 let task = self.admit_reply(site, order)?;
                 self.check_outcome(site, task, outcome)
             }
+            Event::OrderProgressed { site, order, progress } => {
+                self.admit_reply(site, order)?;
+                match self.roster.member(site).and_then(|member| member.progress_with(*order)) {
+                    Some(before) if !progress.exceeds(before) => {
+                        Err(Rejection::OutOfTurn("the site was that far before".into()))
+                    }
+                    _ => Ok(()),
+                }
+            }
             Event::OrderFailed { site, order, .. } => self.admit_reply(site, order).map(|_| ()),
             Event::RoundAggregated { lane, round, .. } => self.admit_model(lane, *round),
             Event::TimePassed => match self.next_timeout() {
@@ -209,12 +218,12 @@ impl Coordinator {
         cohort.map(|cohort| cohort.counts(lane.modality)).unwrap_or_default()
     }
 
-    fn training(&self, task: &Task) -> Option<&Gathering<TrainingOutcome>> {
+    pub(super) fn training(&self, task: &Task) -> Option<&Gathering<TrainingOutcome>> {
         let Task::Train { lane, round, .. } = task else { return None };
         Some(&self.lane(lane)?.round(*round)?.training)
     }
 
-    fn scoring(&self, task: &Task) -> Option<&Gathering<ScoringOutcome>> {
+    pub(super) fn scoring(&self, task: &Task) -> Option<&Gathering<ScoringOutcome>> {
         match task {
             Task::Validate { lane, round, .. } => self.lane(lane)?.round(*round)?.validation.as_ref(),
             Task::PredictHoldout { lane, .. } => self.lane(lane)?.holdout.as_ref(),

@@ -21,14 +21,14 @@ impl Coordinator {
             }
             Event::SiteEnlisted { site, cohort } => self.roster.enlist(&site, cohort, at),
             Event::OrderAnswered { site, order, outcome } => {
-                self.roster.replied(&site, at);
                 if let Some(task) = self.orders.get(&order).cloned() {
+                    self.roster.replied(&site, order, self.asked(&task), at);
                     self.record(&task, site, outcome);
                 }
             }
             Event::OrderFailed { site, order, reason } => {
-                self.roster.replied(&site, at);
                 if let Some(task) = self.orders.get(&order).cloned() {
+                    self.roster.replied(&site, order, self.asked(&task), at);
                     self.record_failure(&task, site, bounded_reason(&reason));
                 }
             }
@@ -38,6 +38,9 @@ impl Coordinator {
                     state.movement = movement;
                 }
                 self.open_validation(&lane, round);
+            }
+            Event::OrderProgressed { site, order, progress } => {
+                self.roster.progressed(&site, order, progress, at);
             }
             Event::SiteWithdrew { site, reason } => return self.withdraw(site, bounded_reason(&reason)),
             Event::Paused { by } => self.pause_for(by),
@@ -57,6 +60,18 @@ impl Coordinator {
 
     pub(super) fn lane_mut(&mut self, lane: &Lane) -> Option<&mut LaneState> {
         self.lanes.iter_mut().find(|state| state.lane == *lane)
+    }
+
+    /// When `task` was first wanted of anybody.
+    fn asked(&self, task: &Task) -> Timestamp {
+        let opened = match task {
+            Task::Train { .. } => self.training(task).map(Gathering::opened),
+            Task::Validate { .. } | Task::PredictHoldout { .. } => self.scoring(task).map(Gathering::opened),
+            Task::Fuse { arm, .. } => self.fusions.get(arm).map(Gathering::opened),
+            Task::FitBaseline { step, .. } => self.fitting(*step).map(Gathering::opened),
+            Task::ScoreBaseline { .. } => self.baseline_scoring().map(Gathering::opened),
+        };
+        opened.unwrap_or(self.now)
     }
 
     fn record(&mut self, task: &Task, site: SiteId, outcome: Outcome) {
@@ -110,7 +125,7 @@ impl Coordinator {
                 }
             }
             Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {
-                self.record_baseline_failure(site, reason)
+                self.record_baseline_failure(site, reason);
             }
         }
     }

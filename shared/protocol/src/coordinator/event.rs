@@ -6,7 +6,7 @@ use consilium_domain::{Arm, BlobRef, CohortSummary, Fingerprint, Lane, OrderId, 
 use serde::{Deserialize, Serialize};
 
 use super::Movement;
-use crate::Outcome;
+use crate::{Outcome, Progress};
 
 /// The blobs a study starts from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -120,6 +120,15 @@ pub enum Event {
         site: SiteId,
         /// What it says.
         reason: String,
+    },
+    /// A site is further with an order than it ever was.
+    OrderProgressed {
+        /// Which site.
+        site: SiteId,
+        /// Which order.
+        order: OrderId,
+        /// How far.
+        progress: Progress,
     },
 }
 

@@ -1,23 +1,30 @@
 //! Waiting for the same kind of answer from several sites, once each.
 //!
 //! A gathering closes when nobody is left to wait for and enough have answered. Whoever is missing then is
-//! written down with the reason: there are no silent subsets. A site that is connected has `deadline_secs`
-//! for each order; one whose connection is gone is waited for `absence_grace_secs`, unless too few would be
-//! left. Then a site that comes back gets its `deadline_secs` anew, a few times; otherwise only a reply does
-//! that, or a client that crashes at its work and comes back, again and again, would hold everybody up for
-//! ever. The time while the coordinator itself was away is nobody's delay.
+//! written down with the reason: there are no silent subsets.
+//!
+//! A site that is connected holds a lease of `deadline_secs`, which every progress with its work renews: it may be as
+//! slow as it is, as long as batches are computed or bytes move. Where enough have answered, the lease also ends when
+//! the order in hand has taken several times as long as the site's longest before: it is late then, and the next round
+//! has it again. One whose connection is gone is waited for `absence_grace_secs`, unless too few would be left. Then a
+//! site that comes back gets its `deadline_secs` anew, a few times; otherwise only progress or a reply does that, or a
+//! client that crashes at its work and comes back, again and again, would hold everybody up for ever. The time while
+//! the coordinator itself was away is nobody's delay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use consilium_domain::{Federation, SiteId};
 
-use super::{Presence, Roster};
-use crate::Timestamp;
+use super::{InHand, Member, Presence, Roster};
+use crate::{Progress, Timestamp};
 
-/// Deadlines after which nobody is waited for any longer, however often the site came back: one for the work,
-/// two for outages in it.
+/// Deadlines without progress after which nobody is waited for any longer, however often the site came back: one for the
+/// work, two for outages in it.
 const MOST_DEADLINES: u32 = 3;
+
+/// A site is late when an order takes so many times as long as its longest before: folds, arms and rounds differ by less.
+const LATE_AFTER: u32 = 3;
 
 /// An answer and when it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -155,30 +162,58 @@ impl<T> Gathering<T> {
         }
     }
 
-    /// Until when `site` is waited for. The absent are only given up early when enough have answered.
+    /// Until when `site` is waited for. The absent and the late are only given up early when enough have answered.
     fn patience(&self, site: &SiteId, enough: bool, roster: &Roster, rules: &Federation) -> Timestamp {
         let Some(member) = roster.member(site) else { return self.opened };
-        let asked = member.last_reply.max(self.opened).max(roster.listening_since());
-        let last = asked.plus_secs(rules.deadline_secs.saturating_mul(MOST_DEADLINES));
-        let heard = if enough { asked } else { member.last_heard.max(asked) };
-        let deadline = heard.plus_secs(rules.deadline_secs).min(last);
-        match &member.presence {
-            Presence::Gone { since, .. } if enough => deadline.min(since.plus_secs(rules.absence_grace_secs)),
-            _ => deadline,
+        let moved = member.last_progress().max(self.opened).max(roster.listening_since());
+        let lease = moved.plus_secs(rules.deadline_secs);
+        if !enough {
+            let heard = member.last_heard.max(moved);
+            let last = moved.plus_secs(rules.deadline_secs.saturating_mul(MOST_DEADLINES));
+            return heard.plus_secs(rules.deadline_secs).min(last);
         }
+        let lease = self.late_at(member, roster, rules).map_or(lease, |late| lease.min(late));
+        match &member.presence {
+            Presence::Gone { since, .. } => lease.min(since.plus_secs(rules.absence_grace_secs)),
+            Presence::Awaited | Presence::Connected => lease,
+        }
+    }
+
+    /// When the order that the site has in hand is late; never before the first was done. The site may be at an order of
+    /// another lane, which is why its longest counts and not its longest of this kind.
+    fn late_at(&self, member: &Member, roster: &Roster, rules: &Federation) -> Option<Timestamp> {
+        let began = member.last_reply.max(self.opened).max(roster.listening_since());
+        let longest = member.longest_order_secs.saturating_mul(LATE_AFTER);
+        (longest > 0).then(|| began.plus_secs(longest.max(rules.deadline_secs)))
     }
 
     fn missing(&self, roster: &Roster, rules: &Federation) -> BTreeMap<SiteId, String> {
         let reason = |site: &SiteId| match (self.failures.get(site), roster.member(site)) {
             (Some(failure), _) => failure.to_string(),
-            (None, Some(member)) => match &member.presence {
-                Presence::Gone { reason, .. } => format!("connection gone: {reason}"),
-                _ => format!("no answer within {} s", rules.deadline_secs),
-            },
+            (None, Some(member)) => self.delay(member, roster, rules),
             (None, None) => "not invited".to_owned(),
         };
         let silent = self.expected.iter().filter(|site| !self.answers.contains_key(*site));
         silent.map(|site| (site.clone(), reason(site))).collect()
+    }
+
+    /// Why `member` is not waited for any longer.
+    fn delay(&self, member: &Member, roster: &Roster, rules: &Federation) -> String {
+        let deadline = rules.deadline_secs;
+        match (&member.presence, member.in_hand) {
+            (Presence::Gone { reason, .. }, _) => format!("connection gone: {reason}"),
+            (_, Some(InHand { progress, at, .. }))
+                if at > member.last_reply.max(roster.listening_since()) =>
+            {
+                let Progress { steps, of, .. } = progress;
+                let longest = member.longest_order_secs;
+                format!(
+                    "late, at step {steps} of {of}: no progress within {deadline} s, or {LATE_AFTER} times the \
+                     {longest} s of its longest order"
+                )
+            }
+            _ => format!("no answer and no progress within {deadline} s"),
+        }
     }
 
     fn shortage(&self, roster: &Roster) -> String {
@@ -200,6 +235,8 @@ impl<T> Gathering<T> {
 
 #[cfg(test)]
 mod tests {
+    use consilium_domain::{Digest, OrderId};
+
     use super::*;
 
     const START: Timestamp = Timestamp(1_000);
@@ -278,6 +315,66 @@ mod tests {
         assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(last), "but not for ever");
         gathering.answer(site("b"), START, 0);
         assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Wait(START.plus_secs(100)));
+    }
+
+    fn order() -> OrderId {
+        OrderId(Digest::of(b"an order"))
+    }
+
+    fn at_work(roster: &mut Roster, name: &str, steps: u32, secs: u32) {
+        let progress = Progress { steps, of: 100, mebibytes: 0 };
+        roster.progressed(&site(name), order(), progress, START.plus_secs(secs));
+    }
+
+    #[test]
+    fn progress_renews_the_lease_of_a_slow_site_for_ever() {
+        let (mut gathering, mut roster, rules) = scene();
+        gathering.answer(site("a"), START, 0);
+        gathering.answer(site("b"), START, 0);
+        for (steps, secs) in [(1, 90), (2, 180), (3, 270), (4, 3_600)] {
+            at_work(&mut roster, "c", steps, secs);
+            let now = START.plus_secs(secs);
+            assert_eq!(gathering.verdict(&roster, &rules, now), Verdict::Wait(now.plus_secs(100)), "{secs}");
+        }
+        let Verdict::Close { missing } = gathering.verdict(&roster, &rules, START.plus_secs(3_700)) else {
+            panic!("it has stopped");
+        };
+        assert!(missing[&site("c")].contains("at step 4 of 100"), "{missing:?}");
+    }
+
+    #[test]
+    fn progress_buys_a_needed_site_its_outages_anew() {
+        let (mut gathering, mut roster, rules) = scene();
+        gathering.answer(site("a"), START, 0);
+        at_work(&mut roster, "c", 1, 290);
+        let last = START.plus_secs(290 + MOST_DEADLINES * 100);
+        roster.connected(&site("c"), last);
+        assert_eq!(gathering.verdict(&roster, &rules, START.plus_secs(300)), Verdict::Wait(last));
+    }
+
+    #[test]
+    fn an_order_that_takes_several_times_the_longest_is_late_where_enough_have_answered() {
+        let (mut gathering, mut roster, rules) = scene();
+        let replied = START.plus_secs(60);
+        roster.replied(&site("c"), order(), START, replied);
+        assert_eq!(roster.member(&site("c")).unwrap().longest_order_secs, 60);
+        at_work(&mut roster, "c", 1, 200);
+        gathering.answer(site("a"), START, 0);
+        let now = START.plus_secs(200);
+        assert_eq!(gathering.verdict(&roster, &rules, now), Verdict::Wait(now.plus_secs(100)), "needed");
+        gathering.answer(site("b"), START, 0);
+        assert_eq!(
+            gathering.verdict(&roster, &rules, now),
+            Verdict::Wait(replied.plus_secs(LATE_AFTER * 60))
+        );
+        // Never before the deadline, however quick the site was.
+        let (mut gathering, mut roster, rules) = scene();
+        roster.replied(&site("c"), order(), START, START.plus_secs(1));
+        at_work(&mut roster, "c", 1, 50);
+        gathering.answer(site("a"), START, 0);
+        gathering.answer(site("b"), START, 0);
+        let late = START.plus_secs(1 + 100);
+        assert_eq!(gathering.verdict(&roster, &rules, START.plus_secs(50)), Verdict::Wait(late));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
 pub use movement::{Movement, SiteMovement};
 pub use pausing::Pause;
-pub use roster::{Member, Presence, Roster, Withdrawal};
+pub use roster::{InHand, Member, Presence, Roster, Withdrawal};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
 
 use crate::{FusionOutcome, Rejection, Timestamp};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{CohortSummary, SiteId};
+use consilium_domain::{CohortSummary, OrderId, SiteId};
 
-use crate::Timestamp;
+use crate::{Progress, Timestamp};
 
 /// Whether a site's session is up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,17 @@ pub struct Withdrawal {
     pub reason: String,
 }
 
+/// What a site said of the order it is working on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InHand {
+    /// The order.
+    pub order: OrderId,
+    /// How far the site is.
+    pub progress: Progress,
+    /// When it said so.
+    pub at: Timestamp,
+}
+
 /// One invited site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -42,8 +53,26 @@ pub struct Member {
     pub last_heard: Timestamp,
     /// When it last replied to an order; the opening of the study before that.
     pub last_reply: Timestamp,
+    /// The order it last said to be further with.
+    pub in_hand: Option<InHand>,
+    /// How far it ever was with each order that it has not replied to.
+    furthest: BTreeMap<OrderId, Progress>,
+    /// Seconds that its longest order took so far, as the coordinator saw it; 0 before the first.
+    pub longest_order_secs: u32,
     /// Whether it declined the study (it has no cohort then) or left it. Nothing is expected of it any more.
     pub withdrawal: Option<Withdrawal>,
+}
+
+impl Member {
+    /// How far it ever was with `order`, as far as it has said.
+    pub fn progress_with(&self, order: OrderId) -> Option<Progress> {
+        self.furthest.get(&order).copied()
+    }
+
+    /// When it last was further with its work than before.
+    pub(super) fn last_progress(&self) -> Timestamp {
+        self.in_hand.map_or(self.last_reply, |in_hand| in_hand.at.max(self.last_reply))
+    }
 }
 
 /// The invited sites. Pinned once lanes exist: nobody enlists after that.
@@ -60,6 +89,9 @@ impl Roster {
             presence: Presence::Awaited,
             last_heard: at,
             last_reply: at,
+            in_hand: None,
+            furthest: BTreeMap::new(),
+            longest_order_secs: 0,
             withdrawal: None,
         };
         let members = sites.iter().map(|site| (site.clone(), member.clone())).collect();
@@ -124,8 +156,24 @@ impl Roster {
         self.update(site, |member| member.presence = Presence::Gone { since: at, reason });
     }
 
-    pub(super) fn replied(&mut self, site: &SiteId, at: Timestamp) {
+    pub(super) fn progressed(&mut self, site: &SiteId, order: OrderId, progress: Progress, at: Timestamp) {
         self.update(site, |member| {
+            member.last_heard = at;
+            let furthest = member.furthest.entry(order).or_default();
+            *furthest = progress.furthest(*furthest);
+            member.in_hand = Some(InHand { order, progress, at });
+        });
+    }
+
+    /// `site` replied to an order of a gathering that was opened at `asked`.
+    pub(super) fn replied(&mut self, site: &SiteId, order: OrderId, asked: Timestamp, at: Timestamp) {
+        let listening_since = self.listening_since;
+        self.update(site, |member| {
+            let began = asked.max(member.last_reply).max(listening_since);
+            let took = at.secs_since(began).ceil() as u32;
+            member.longest_order_secs = member.longest_order_secs.max(took);
+            member.furthest.remove(&order);
+            member.in_hand = member.in_hand.filter(|in_hand| in_hand.order != order);
             member.last_heard = at;
             member.last_reply = at;
         });

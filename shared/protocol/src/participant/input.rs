@@ -2,7 +2,7 @@
 
 use consilium_domain::{BlobRef, CohortSummary, Fingerprint, OrderId, Study, WorkOrder};
 
-use crate::{Outcome, ToCoordinator, ToSite};
+use crate::{Outcome, Progress, ToCoordinator, ToSite};
 
 /// Something that happened at or to the site.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,8 @@ pub enum Input {
         /// The result, or why there is none.
         result: Result<Outcome, String>,
     },
+    /// The work in hand is so far. Told to the coordinator, which waits for a slow site as long as it gets further.
+    Progressed(Progress),
     /// This was the result of an order before the client was killed, and nobody has acknowledged it. It is reported before
     /// any new work is asked for; whether it still counts is the coordinator's to say. A blob of it is stored locally.
     Recovered {

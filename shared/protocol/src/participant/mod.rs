@@ -27,12 +27,15 @@ use consilium_domain::{BlobRef, OrderId, SiteId, Study, StudyHash, WorkOrder};
 
 pub use input::{Action, Input};
 
-use crate::{Features, Outcome, Rejection, Standing, ToCoordinator, ToSite, VersionRange, bounded_reason};
+use crate::{
+    Features, Outcome, PROGRESS_SINCE, Progress, Rejection, Standing, ToCoordinator, ToSite, VersionRange,
+    bounded_reason,
+};
 use comparing::Comparing;
 use consent::Consent;
 
 /// What the site does right now.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
     Offline,
     Greeting,
@@ -162,6 +165,7 @@ impl Participant {
             Input::Fetched(blob) => self.fetched(blob),
             Input::FetchFailed { blob, reason } => self.fetch_failed(blob, reason),
             Input::WorkDone { order, result } => self.work_done(order, result),
+            Input::Progressed(progress) => self.progressed(progress),
             Input::Recovered { order, outcome } => {
                 self.recovered.push_back((order, outcome));
                 Vec::new()
@@ -375,6 +379,20 @@ impl Participant {
             return Vec::new();
         }
         self.finished(order, result)
+    }
+
+    /// Said from the order's arrival to its answer, whatever moves: the model, the work or the update.
+    fn progressed(&self, progress: Progress) -> Vec<Action> {
+        let understood = self.session.as_ref().is_some_and(|session| session.version >= PROGRESS_SINCE);
+        if self.held || !understood {
+            return Vec::new();
+        }
+        let order = match (self.step, &self.order, &self.outbox) {
+            (Step::Fetching(_) | Step::Working, Some(order), _) => order.id,
+            (Step::Uploading, _, Some((order, _))) => *order,
+            _ => return Vec::new(),
+        };
+        vec![Action::Send(ToCoordinator::Progress { order, progress })]
     }
 
     fn finished(&mut self, order: OrderId, result: Reply) -> Vec<Action> {
