@@ -158,7 +158,7 @@ impl Scene {
             }
             Task::ScoreBaseline { .. } => {
                 let scores = GroupScores { validation: scores(2 * EACH), holdout: scores(EACH) };
-                let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+                let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
                 Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 1.0 })
             }
         };
@@ -204,7 +204,7 @@ impl Scene {
     }
 
     fn enlist(&mut self, name: &str) {
-        self.happen(Event::SiteConnected { site: site(name) });
+        self.happen(Event::SiteConnected { site: site(name), software: format!("{name} 1.0") });
         let each = ClassCounts { methylated: EACH, unmethylated: EACH };
         let counts = ModalityCounts { folds: vec![each; 2], holdout: each };
         let modalities = [(Modality::T1gd, counts)].into();

@@ -87,7 +87,7 @@ pub(crate) fn outcome(
             in_detail(scored(study, site, task, cohort.counts(lane.modality).holdout))
         }
         Task::Fuse { .. } => {
-            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
             Outcome::FusedInDetail(fused(study, site, cohort, task), detail)
         }
         Task::FitBaseline { coefficients, .. } => {
@@ -98,7 +98,7 @@ pub(crate) fn outcome(
         }
         Task::ScoreBaseline { .. } => {
             let FusionOutcome { mut groups, seconds } = fused(study, site, cohort, task);
-            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
             let scores = groups.pop().expect("one modality, so one group");
             Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds })
         }

@@ -81,7 +81,7 @@ fn fused_in_detail() -> ToCoordinator {
     let told = json!({ "difference": 0.25, "variance": 0.5, "classes": classes });
     let difference: SiteDifference = serde_json::from_value(told).unwrap();
     let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference), None] };
-    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison] };
+    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison], folds: Vec::new() };
     answer(Outcome::FusedInDetail(fusion(), detail))
 }
 
@@ -94,7 +94,7 @@ fn regressed() -> ToCoordinator {
 
 fn baseline_scored() -> ToCoordinator {
     let scores = fusion().groups.pop().unwrap();
-    let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+    let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
     answer(Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 0.25 }))
 }
 

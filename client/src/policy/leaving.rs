@@ -135,7 +135,16 @@ impl SitePolicy {
         }
         comparisons
             .retain(|comparison| self.details.comparisons && comparison.groups.iter().any(Option::is_some));
-        FusionDetail { sums: detail.sums.into_iter().map(|sums| self.of_sums(sums)).collect(), comparisons }
+        let sums = detail.sums.into_iter().map(|sums| self.of_sums(sums)).collect();
+        // One fold that stays here would follow from the others and their sum: all of a group leave or none.
+        let mut folds = detail.folds;
+        for group in &mut folds {
+            let stays = group.iter().any(|scores| self.objection_to_scores(scores).is_some());
+            if stays || !self.details.fold_scores {
+                group.clear();
+            }
+        }
+        FusionDetail { sums, comparisons, folds }
     }
 
     fn of_sums(&self, sums: Option<ScoreSums>) -> Option<ScoreSums> {

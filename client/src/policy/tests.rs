@@ -50,7 +50,7 @@ fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() 
     let keys = |table: &toml::Table| {
         table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
     };
-    assert_eq!((complete.len(), keys(&complete)), (7, 24), "the sample must show every key");
+    assert_eq!((complete.len(), keys(&complete)), (7, 25), "the sample must show every key");
     assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
 }
 
@@ -198,7 +198,11 @@ fn detailed(positives: u32) -> [Outcome; 2] {
     let difference = SiteDifference::of(&compare_rows(&rows).unwrap().unwrap(), classes).unwrap();
     let group = GroupScores { validation: histogram(9, 9), holdout: histogram(positives, 9) };
     let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference)] };
-    let fusion = FusionDetail { sums: vec![Some(sums(positives, 9))], comparisons: vec![comparison] };
+    let fusion = FusionDetail {
+        sums: vec![Some(sums(positives, 9))],
+        comparisons: vec![comparison],
+        folds: Vec::new(),
+    };
     [
         Outcome::ScoredInDetail(scoring, detail),
         Outcome::FusedInDetail(FusionOutcome { groups: vec![group], seconds: 1.0 }, fusion),
@@ -332,7 +336,8 @@ fn fit(study: &Study, step: u16, coefficients: Vec<Coefficients>) -> WorkOrder {
 #[test]
 fn a_baseline_is_computed_under_what_the_study_and_the_policy_allow_only() {
     let at = |values: &[f64]| vec![Coefficients::new(values.to_vec()).unwrap(); 5];
-    let (with, without) = (baseline_study(), study());
+    let (with, mut without) = (baseline_study(), study());
+    without.evaluation.baseline = ClinicalBaseline::None;
     let objection =
         |text: &str, study: &Study, order| policy(text).objection_to_order(study, &order).unwrap_or_default();
     let modest = at(&[0.5, -0.2, 4.9]);
@@ -386,7 +391,7 @@ fn sums_stay_where_one_fold_is_too_small_though_training_is_not() {
 #[test]
 fn scores_of_the_baseline_leave_as_those_of_an_arm_do() {
     let group = GroupScores { validation: histogram(5, 5), holdout: histogram(2, 5) };
-    let detail = FusionDetail { sums: vec![Some(sums(2, 5))], comparisons: Vec::new() };
+    let detail = FusionDetail { sums: vec![Some(sums(2, 5))], comparisons: Vec::new(), folds: Vec::new() };
     let scored = Outcome::BaselineScored(BaselineOutcome { scores: group, detail, seconds: 1.0 });
     assert_eq!(policy("").withhold(scored.clone()), scored);
     let keeps = policy("[details]\nscore_sums = false").withhold(scored.clone());
@@ -394,4 +399,19 @@ fn scores_of_the_baseline_leave_as_those_of_an_arm_do() {
     let strict = policy("[histograms]\nfewest_of_each_class = 3");
     assert!(strict.objection_to_outcome(&strict.withhold(scored.clone())).is_some());
     assert!(policy("[details]\nbaseline = false").objection_to_outcome(&scored).is_some());
+}
+
+#[test]
+fn scores_by_fold_leave_for_a_whole_group_or_not_at_all() {
+    let scores = |folds: &[(u32, u32)]| folds.iter().map(|&(p, n)| histogram(p, n)).collect::<Vec<_>>();
+    let group = GroupScores { validation: histogram(9, 12), holdout: histogram(5, 5) };
+    let outcome = FusionOutcome { groups: vec![group.clone(), group], seconds: 1.0 };
+    let folds = vec![scores(&[(4, 6), (5, 6)]), scores(&[(8, 6), (1, 6)])];
+    let detail = FusionDetail { sums: vec![None, None], comparisons: Vec::new(), folds };
+    let told = Outcome::FusedInDetail(outcome.clone(), detail.clone());
+    assert_eq!(policy("").withhold(told.clone()), told);
+    let strict = policy("[histograms]\nfewest_of_each_class = 4").withhold(told.clone());
+    let Outcome::FusedInDetail(_, kept) = &strict else { panic!("the first group's folds are large enough") };
+    assert_eq!(kept.folds, [detail.folds[0].clone(), Vec::new()]);
+    assert_eq!(policy("[details]\nfold_scores = false").withhold(told), Outcome::Fused(outcome));
 }

@@ -11,9 +11,9 @@ use consilium_metrics::{LogisticSums, ScoreSums, probability};
 use consilium_protocol::{ArmComparison, BaselineOutcome, FusionDetail, GroupScores, Outcome};
 
 use super::comparing::difference;
-use super::fusing::{over_folds, over_modalities};
 use super::scoring::{histogram, record};
 use super::{Prepared, WorkError};
+use crate::late_fusion::{over_folds, over_modalities};
 use crate::predictions::Predictions;
 use crate::study_data::{CaseSet, ClinicalCase};
 
@@ -68,7 +68,7 @@ pub(super) fn score(prepared: &Prepared, coefficients: &[Coefficients]) -> Resul
         validation: counted(&validation, study.evaluation.bins)?,
         holdout: counted(&holdout, study.evaluation.bins)?,
     };
-    let detail = FusionDetail { sums: vec![Some(sums)], comparisons };
+    let detail = FusionDetail { sums: vec![Some(sums)], comparisons, folds: Vec::new() };
     Ok(Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: began.elapsed().as_secs_f64() }))
 }
 

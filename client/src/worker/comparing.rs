@@ -10,7 +10,7 @@ use consilium_metrics::{PairedScore, SiteDifference, Totals, compare_rows};
 use consilium_protocol::ArmComparison;
 
 use super::WorkError;
-use super::fusing::{Means, over_folds, over_modalities};
+use crate::late_fusion::{Means, over_folds, over_modalities};
 use crate::predictions::Predictions;
 use crate::study_data::CaseSet;
 

@@ -316,7 +316,8 @@ mod tests {
         while scene.step_with(|outcome| match outcome {
             Outcome::BaselineScored(scored) => {
                 let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference)] };
-                let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison] };
+                let detail =
+                    FusionDetail { sums: vec![None], comparisons: vec![comparison], folds: Vec::new() };
                 Outcome::BaselineScored(BaselineOutcome { detail, ..scored })
             }
             other => other,

@@ -122,6 +122,7 @@ fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
         cohort: member.and_then(|member| member.cohort.clone()),
         duplicates: state.exclusion(site).map(|exclusion| exclusion.cases.len() as u32),
         withdrawn: member.and_then(|member| Some(member.withdrawal.as_ref()?.reason.clone())),
+        software: member.map(|member| member.programs.clone()).unwrap_or_default(),
         bytes_sent: 0,
         bytes_received: 0,
         busy_seconds: busy,
@@ -243,7 +244,7 @@ fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<Gro
         let statistics = GroupStatistics::of(state, arm, index, fusion)?;
         if let (Some(validation), Some(holdout), Some(statistics)) = (validation, holdout, statistics) {
             reports.push(GroupReport {
-                folds: fold_spread(&group, lanes),
+                folds: fold_spread(state, arm, (index, &group), lanes)?,
                 statistics,
                 group,
                 threshold: threshold.map(BinEdge::threshold),
@@ -357,6 +358,7 @@ mod tests {
         assert_eq!((holdout.pooled.positives, holdout.pooled.negatives), (6, 6), "3 of each at two sites");
         assert_eq!(holdout.pooled.auc.as_ref().map(|auc| auc.value), Some(1.0));
         assert_eq!(holdout.sites.len(), 2);
+        assert_eq!(report.sites[0].software, ["a 1.0"]);
         let seconds = report.seconds;
         let phases = [seconds.enrolment, seconds.cross_validation, seconds.holdout, seconds.fusion];
         let sum: f64 = phases.into_iter().map(Option::unwrap).sum();

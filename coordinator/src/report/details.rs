@@ -50,7 +50,7 @@ fn told(outcome: Outcome, arm: Arm) -> Outcome {
             let sums = fusion.groups.iter().map(|group| Some(sums(group.holdout.totals()))).collect();
             let with = ArmComparison { with: Arm::Random, groups: vec![Some(difference())] };
             let comparisons = if arm == Arm::Spottune { vec![with] } else { Vec::new() };
-            Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons })
+            Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds: Vec::new() })
         }
         trained => trained,
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{ClassCounts, CohortSummary, Lane, Modality, ModalityGroup, Round, SiteId};
-use consilium_metrics::{Estimate, RoutingCounts, RoutingShares, wilson};
+use consilium_domain::{Arm, ClassCounts, CohortSummary, Lane, Modality, ModalityGroup, Round, SiteId};
+use consilium_metrics::{Estimate, MergeError, RoutingCounts, RoutingShares, ScoreHistogram, auc, wilson};
 use consilium_protocol::coordinator::Coordinator;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,7 @@ pub struct RoutingReport {
     pub sites: BTreeMap<SiteId, RoutingShares>,
 }
 
-/// How folds differ in the area of a single modality. Between folds patients differ and so do models: the deviation
+/// How folds differ in the area of a modality group. Between folds patients differ and so do models: the deviation
 /// is no standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoldSpread {
@@ -97,19 +97,57 @@ pub(super) fn routing(state: &Coordinator, lane: Lane, round: Round) -> Option<R
     Some(RoutingReport { pooled: pooled?.shares()?, sites })
 }
 
-/// The folds of a group of one modality.
-pub(super) fn fold_spread(group: &ModalityGroup, lanes: &[LaneReport]) -> Option<FoldSpread> {
-    let [modality] = group.members[..] else { return None };
-    let area = |lane: &LaneReport| Some(lane.validation.as_ref()?.pooled.auc?.value);
-    let validation: Vec<Option<f64>> =
-        lanes.iter().filter(|lane| lane.modality == modality).map(area).collect();
-    let all: Option<Vec<f64>> = validation.iter().copied().collect();
-    let all = all.filter(|areas| !areas.is_empty());
-    let mean = all.as_ref().map(|areas| areas.iter().sum::<f64>() / areas.len() as f64);
-    let deviation = |areas: Vec<f64>, mean: f64| {
-        let squares: f64 = areas.iter().map(|area| (area - mean) * (area - mean)).sum();
-        (areas.len() > 1).then(|| (squares / (areas.len() - 1) as f64).sqrt())
+/// The folds of a group numbered `index` of `arm`: of one modality from its lanes, of several from what sites told by fold.
+pub(super) fn fold_spread(
+    state: &Coordinator,
+    arm: Arm,
+    (index, group): (usize, &ModalityGroup),
+    lanes: &[LaneReport],
+) -> Result<Option<FoldSpread>, MergeError> {
+    let validation = match group.members[..] {
+        [modality] => {
+            let area = |lane: &LaneReport| Some(lane.validation.as_ref()?.pooled.auc?.value);
+            lanes.iter().filter(|lane| lane.modality == modality).map(area).collect()
+        }
+        _ => match areas_by_fold(state, arm, index)? {
+            Some(areas) => areas,
+            None => return Ok(None),
+        },
     };
-    let standard_deviation = all.zip(mean).and_then(|(areas, mean)| deviation(areas, mean));
-    Some(FoldSpread { validation, mean, standard_deviation })
+    Ok(Some(FoldSpread::of(validation)))
+}
+
+/// The pooled area of each fold; `None` unless every site that fused told its own.
+fn areas_by_fold(
+    state: &Coordinator,
+    arm: Arm,
+    index: usize,
+) -> Result<Option<Vec<Option<f64>>>, MergeError> {
+    let fused = state.fusions().get(&arm).map_or(0, |fusion| fusion.answers().len());
+    let told: Vec<&Vec<ScoreHistogram>> = state
+        .fusion_details(arm)
+        .filter_map(|(_, detail)| detail.folds.get(index).filter(|folds| !folds.is_empty()))
+        .collect();
+    let Some((first, others)) = told.split_first().filter(|_| told.len() == fused) else { return Ok(None) };
+    let mut pooled = (*first).clone();
+    for folds in others {
+        for (sum, fold) in pooled.iter_mut().zip(*folds) {
+            sum.merge(fold)?;
+        }
+    }
+    Ok(Some(pooled.iter().map(|fold| Some(auc(fold)?.value)).collect()))
+}
+
+impl FoldSpread {
+    fn of(validation: Vec<Option<f64>>) -> Self {
+        let all: Option<Vec<f64>> = validation.iter().copied().collect();
+        let all = all.filter(|areas| !areas.is_empty());
+        let mean = all.as_ref().map(|areas| areas.iter().sum::<f64>() / areas.len() as f64);
+        let deviation = |areas: Vec<f64>, mean: f64| {
+            let squares: f64 = areas.iter().map(|area| (area - mean) * (area - mean)).sum();
+            (areas.len() > 1).then(|| (squares / (areas.len() - 1) as f64).sqrt())
+        };
+        let standard_deviation = all.zip(mean).and_then(|(areas, mean)| deviation(areas, mean));
+        Self { validation, mean, standard_deviation }
+    }
 }

@@ -121,6 +121,9 @@ pub struct SiteReport {
     /// What it says about why it declined the study, or left it; `None` when it did neither.
     #[serde(default)]
     pub withdrawn: Option<String>,
+    /// Name and version of the programs it came with, in the order of their coming. Empty in reports of before.
+    #[serde(default)]
+    pub software: Vec<String>,
     /// UDP payload bytes from the coordinator to the site.
     pub bytes_sent: u64,
     /// UDP payload bytes from the site to the coordinator.
@@ -264,7 +267,7 @@ pub struct GroupReport {
     pub holdout: Scores,
     /// What the hold-out says beyond its scorecards.
     pub statistics: GroupStatistics,
-    /// How the folds differ; of groups of one modality only, for no site tells fused scores by fold.
+    /// How the folds differ; of a group of several modalities only where every site told its scores by fold.
     pub folds: Option<FoldSpread>,
 }
 

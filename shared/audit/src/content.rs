@@ -108,7 +108,7 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
     },
@@ -126,7 +126,7 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
     },

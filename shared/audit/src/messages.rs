@@ -137,10 +137,11 @@ fn answer(order: OrderId, work: Option<Work>, outcome: &Outcome) -> Content {
             scores(order, work, scoring, beyond.into_iter().flatten().collect())
         }
         Outcome::Fused(fusion) => fused_scores(order, work, &fusion.groups, Vec::new()),
-        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons }) => {
+        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds }) => {
             let beyond = [
                 sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
                 (!comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
+                folds.iter().any(|folds| !folds.is_empty()).then_some(Code::new("scores-by-fold")),
             ];
             fused_scores(order, work, &fusion.groups, beyond.into_iter().flatten().collect())
         }

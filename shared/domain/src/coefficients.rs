@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Bounded;
+
 /// An intercept, then one slope for each feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
+#[serde(try_from = "Bounded<f64, { Coefficients::MAX }>", into = "Vec<f64>")]
 pub struct Coefficients(Vec<f64>);
 
 /// Numbers that no site should compute with.
@@ -70,11 +72,11 @@ impl Coefficients {
 // None is NaN: every value equals itself.
 impl Eq for Coefficients {}
 
-impl TryFrom<Vec<f64>> for Coefficients {
+impl TryFrom<Bounded<f64, { Coefficients::MAX }>> for Coefficients {
     type Error = CoefficientsError;
 
-    fn try_from(values: Vec<f64>) -> Result<Self, Self::Error> {
-        Self::new(values)
+    fn try_from(sent: Bounded<f64, { Coefficients::MAX }>) -> Result<Self, Self::Error> {
+        Self::new(sent.0)
     }
 }
 

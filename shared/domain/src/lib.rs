@@ -5,6 +5,7 @@
 //! about a network without linking one.
 
 mod blob;
+mod bounded;
 mod coefficients;
 mod cohort;
 mod digest;
@@ -20,6 +21,7 @@ mod site;
 mod study;
 
 pub use blob::BlobRef;
+pub use bounded::Bounded;
 pub use coefficients::{Coefficients, CoefficientsError};
 pub use cohort::{CohortSummary, ModalityCounts};
 pub use digest::{Digest, DigestParseError};

@@ -14,7 +14,6 @@ mod appraisal;
 mod auc;
 mod average_precision;
 mod bootstrap;
-mod bounded;
 mod calibration;
 mod chance;
 mod curves;

@@ -49,6 +49,7 @@ pub(super) fn sites(report: &Report) -> Table {
         vec![
             Cell::text(&site.site),
             Cell::text(standing),
+            Cell::text(site.software.join(", ")),
             Cell::Count(site.duplicates.map(Into::into)),
             Cell::count(part.contributions),
             Cell::count(part.missed),
@@ -69,6 +70,7 @@ pub(super) fn sites(report: &Report) -> Table {
         columns: vec![
             text("site", "site"),
             text("standing", "standing"),
+            text("software", "program"),
             number("duplicates", "duplicates left out"),
             number("contributions", "contributions"),
             number("missed", "rounds missed"),

@@ -25,7 +25,7 @@ impl Coordinator {
         }
         match event {
             Event::Opened(_) => Err(Rejection::OutOfTurn("the study is open already".into())),
-            Event::SiteConnected { site } | Event::SiteGone { site, .. } => {
+            Event::SiteConnected { site, .. } | Event::SiteGone { site, .. } => {
                 self.roster.member(site).map(|_| ()).ok_or(Rejection::NotInvited)
             }
             Event::SiteWithdrew { site, .. } => self.admit_participant(site),

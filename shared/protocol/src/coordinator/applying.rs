@@ -13,7 +13,7 @@ impl Coordinator {
         match event {
             Event::Opened(_) | Event::TimePassed => {}
             Event::Resumed => self.roster.resume(at),
-            Event::SiteConnected { site } => self.roster.connected(&site, at),
+            Event::SiteConnected { site, software } => self.roster.connected(&site, software, at),
             Event::SiteGone { site, reason } => self.roster.gone(&site, bounded_reason(&reason), at),
             Event::FingerprintsSent { site, part, last, cases } => {
                 self.roster.heard(&site, at);

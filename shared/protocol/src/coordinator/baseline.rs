@@ -288,7 +288,11 @@ impl Coordinator {
         let summed = |sums: &Option<consilium_metrics::ScoreSums>| {
             sums.is_none_or(|sums| sums.class_counts() == holdout)
         };
-        if !is_size(told.seconds) || told.detail.sums.len() != 1 || !told.detail.sums.iter().all(summed) {
+        if !is_size(told.seconds)
+            || told.detail.sums.len() != 1
+            || !told.detail.folds.is_empty()
+            || !told.detail.sums.iter().all(summed)
+        {
             return Err(refused("the sums or the time are not what can be beside these histograms".into()));
         }
         self.check_comparisons(None, &told.detail.comparisons, |_| holdout)

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consilium_domain::{Arm, Lane, ModalityGroup, Round, SiteId, Task};
-use consilium_metrics::{ScoreSums, SiteDifference, Totals};
+use consilium_metrics::{ScoreHistogram, ScoreSums, SiteDifference, Totals};
 
 use super::Coordinator;
-use crate::{ArmComparison, FusionDetail, FusionOutcome, Rejection, ScoringDetail, ScoringOutcome};
+use crate::{
+    ArmComparison, FusionDetail, FusionOutcome, GroupScores, Rejection, ScoringDetail, ScoringOutcome,
+};
 
 /// By site.
 type BySite<T> = BTreeMap<SiteId, T>;
@@ -92,7 +94,24 @@ impl Coordinator {
         if detail.sums.len() != groups || !detail.sums.iter().enumerate().all(summed) {
             return Err(refused("the sums are of other patients than the histograms"));
         }
+        self.check_folds(fusion, &detail.folds)?;
         self.check_comparisons(Some(arm), &detail.comparisons, holdout)
+    }
+
+    /// The folds of a group are of the same patients as its out-of-fold scores, each in one of them.
+    fn check_folds(&self, fusion: &FusionOutcome, told: &[Vec<ScoreHistogram>]) -> Result<(), Rejection> {
+        let folds = usize::from(self.study.evaluation.folds);
+        let sound = |(group, histograms): (&GroupScores, &Vec<ScoreHistogram>)| {
+            let Some((first, others)) = histograms.split_first() else { return true };
+            let mut sum = first.clone();
+            let fit = others.iter().all(|other| sum.merge(other).is_ok());
+            fit && histograms.len() == folds && sum == group.validation
+        };
+        let fits = told.is_empty() || told.len() == fusion.groups.len();
+        if fits && fusion.groups.iter().zip(told).all(sound) {
+            return Ok(());
+        }
+        Err(refused("the scores by fold are of other patients than the histograms"))
     }
 
     /// Comparisons of `own`, or of the baseline, with arms of the study, on no more patients of a group than `most`

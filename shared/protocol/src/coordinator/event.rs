@@ -41,6 +41,9 @@ pub enum Event {
     SiteConnected {
         /// Which.
         site: SiteId,
+        /// Name and version of its program; empty where it did not say, and in logs of before.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        software: String,
     },
     /// A site's session is gone.
     SiteGone {

@@ -74,7 +74,7 @@ impl World {
             let counts = ModalityCounts { folds: folds.collect(), holdout: ClassCounts::default() };
             let cohort =
                 CohortSummary { modalities: [(Modality::Flair, counts)].into(), ..Default::default() };
-            world.happen(Event::SiteConnected { site: site(index) });
+            world.happen(Event::SiteConnected { site: site(index), software: String::new() });
             world.happen(Event::SiteEnlisted { site: site(index), cohort });
         }
         world
@@ -119,7 +119,7 @@ impl World {
             ),
             Task::ScoreBaseline { .. } => Outcome::BaselineScored(BaselineOutcome {
                 scores: self.group(index),
-                detail: FusionDetail { sums: vec![None], comparisons: Vec::new() },
+                detail: FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() },
                 seconds: 1.0,
             }),
         }
