@@ -127,7 +127,7 @@ impl Auditor {
                 .study
                 .as_ref()
                 .zip(work.as_ref())
-                .map(|(study, work)| TensorSummary::of(&study.trainable_tensors(work.arm))),
+                .and_then(|(study, work)| Some(TensorSummary::of(&study.trainable_tensors(work.arm?)))),
             work,
             cases: trained.map(|outcome| outcome.cases),
             norm: trained.map(|outcome| outcome.norm).filter(|norm| norm.is_finite()),

@@ -21,6 +21,8 @@ pub use crate::control::ControlCommand;
 use crate::control::control;
 use crate::daemon::{Ending, RunOptions, run};
 use crate::doctor::{DoctorArgs, doctor};
+use crate::evaluate::{EvaluateArgs, evaluate};
+use crate::gain::{GainArgs, gain};
 use crate::join::{JoinArgs, join_consortium};
 use crate::line_test::{NetCommand, net};
 use crate::predict::{PredictArgs, predict};
@@ -54,6 +56,10 @@ enum Command {
     Rehearse(RehearseArgs),
     /// Ask a finished study's models about new scans. Research, not diagnosis. Nothing leaves this machine.
     Predict(PredictArgs),
+    /// A finished study's models on labelled patients of this hospital, who were no part of it. Nothing leaves this machine.
+    Evaluate(EvaluateArgs),
+    /// Compare the federated models with those this site trained alone, on its own hold-out. Nothing leaves this machine.
+    Gain(GainArgs),
     /// Verify or export the audit log: what left this hospital, and what came.
     Audit {
         /// The client's configuration, which names state and identity.
@@ -116,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Net(command) => exit_code(net(&command)),
         Command::Rehearse(args) => exit_code(rehearse_study(&args)),
         Command::Predict(args) => exit_code(predict(&args)),
+        Command::Evaluate(args) => exit_code(evaluate(&args)),
+        Command::Gain(args) => exit_code(gain(&args)),
         Command::Audit { config, command } => exit_code(audit(config, command)),
         Command::Model(command) => exit_code(model(&command)),
     }

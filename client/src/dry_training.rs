@@ -83,7 +83,7 @@ impl DryTraining {
                 self.pace.scoring * cohort.counts(lane.modality).holdout.total()
             }
             // Means of numbers that are there already.
-            Task::Fuse { .. } => Duration::ZERO,
+            Task::Fuse { .. } | Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => Duration::ZERO,
         }
     }
 }

@@ -13,9 +13,12 @@ mod daemon;
 mod doctor;
 mod dry_training;
 mod durable;
+mod evaluate;
 mod forecasting;
+mod gain;
 mod half_trained;
 mod join;
+mod late_fusion;
 mod line_test;
 mod links;
 mod model_cache;
@@ -41,10 +44,12 @@ pub use consilium_audit::AuditError;
 pub use control::ControlError;
 pub use daemon::{DaemonError, Ending, RunOptions, run};
 pub use dry_training::{BusyMeter, DRY_STUDY, DryTraining, Pace};
+pub use evaluate::{ExternalValidation, validate};
 pub use forecasting::{
     Figures, FoldForecast, Forecast, Input, ModalityForecast, PredictError, Predictor, RESEARCH_ONLY,
     write_inputs, write_table,
 };
+pub use gain::{Gain, GainError, compare_states};
 pub use join::JoinArgs;
 pub use links::ProxySetting;
 pub use outbox::OutboxError;

@@ -27,13 +27,27 @@ pub(crate) type ScoredPatients = BTreeMap<String, Scored>;
 
 /// Why predictions cannot be kept or found.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PredictionsError {
+pub enum PredictionsError {
+    /// The disk refuses.
     #[error("predictions {path} cannot be {action}: {source}; check the disk's space and permissions")]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is no table of predictions.
     #[error(
         "predictions {path} are damaged: {source}; delete the file, and the study goes on without this site's share"
     )]
-    Damaged { path: PathBuf, source: serde_json::Error },
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
 }
 
 /// The folder of predictions of one study.

@@ -63,7 +63,9 @@ pub struct Rehearsal {
 pub fn rehearse(config: &Config, study: &Study, steps: u32) -> anyhow::Result<Rehearsal> {
     let began = Instant::now();
     let cache = InputCache::open(&config.state.join("cache"), config.cache)?.with_sketcher(IMAGE_SKETCHER);
-    let data = Intake::open(study, config.layout, &config.data, &cache)?.deal(study, &[]);
+    // Where sites are left out one after the other, the last one trains in the first lane.
+    let site = study.federation.sites.last().context("the study has no site")?;
+    let data = Intake::open(study, config.layout, &config.data, &cache)?.deal(study, site, &[])?;
     cache.flush()?;
     let preparing_seconds = began.elapsed().as_secs_f64();
     let stats = cache.stats();

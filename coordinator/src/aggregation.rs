@@ -7,6 +7,7 @@
 
 #[cfg(all(test, target_os = "linux"))]
 mod large_model;
+mod moved;
 mod next_model;
 mod updates;
 
@@ -15,11 +16,12 @@ use std::sync::Arc;
 use consilium_domain::network::TensorSpec;
 use consilium_domain::{BlobRef, FixedPoint, Lane, Round, SiteId, Study, Wire};
 use consilium_privacy::{AddError, ApplyError, Grid, GridError, PayloadError};
-use consilium_protocol::coordinator::Contribution;
+use consilium_protocol::coordinator::{Contribution, Movement};
 use consilium_transport::{BlobStore, StoreError};
 use consilium_weights::WeightsError;
 use tokio::task::spawn_blocking;
 
+use moved::Moved;
 use next_model::NextModel;
 pub(crate) use updates::check_update;
 use updates::{Updates, Wave};
@@ -84,6 +86,15 @@ impl From<StoreError> for AggregationError {
     }
 }
 
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Aggregated {
+    /// The new model.
+    pub model: BlobRef,
+    /// How the updates lay to their mean.
+    pub movement: Movement,
+}
+
 /// What is to be summed.
 pub(crate) struct Aggregation {
     /// The lane.
@@ -120,22 +131,23 @@ impl Aggregation {
     ///
     /// # Errors
     /// When a stored blob is gone or altered, or the disk is full.
-    pub(crate) async fn run(self, store: &BlobStore) -> Result<BlobRef, AggregationError> {
+    pub(crate) async fn run(self, store: &BlobStore) -> Result<Aggregated, AggregationError> {
         let store = store.clone();
         spawn_blocking(move || self.sum(&store)).await?
     }
 
     #[tracing::instrument(level = "debug", name = "aggregate", skip_all, fields(lane = %self.lane, sites = self.contributions.len()))]
-    fn sum(&self, store: &BlobStore) -> Result<BlobRef, AggregationError> {
+    fn sum(&self, store: &BlobStore) -> Result<Aggregated, AggregationError> {
         let grid = Grid::new(self.fixed_point)?;
         let mut updates = Updates::open(&self.contributions, self.wire, self.coordinates(), grid, store)?;
         let model = NextModel::begin(self, grid, store)?;
         // What was read is only believed once all of it has its digest; until then the new model has no name.
         let (sound, summed) = rayon::join(|| model.verify_start(), || every_wave(&mut updates, &model));
-        summed?;
+        let moved = summed?;
         sound?;
         updates.verify()?;
-        model.finish()
+        let movement = moved.figures(&self.contributions, self.fixed_point.scale());
+        Ok(Aggregated { model: model.finish()?, movement })
     }
 
     fn coordinates(&self) -> usize {
@@ -144,16 +156,18 @@ impl Aggregation {
 }
 
 /// Sums one wave while the next is read.
-fn every_wave(updates: &mut Updates<'_>, model: &NextModel<'_>) -> Result<(), AggregationError> {
+fn every_wave(updates: &mut Updates<'_>, model: &NextModel<'_>) -> Result<Moved, AggregationError> {
+    let mut moved = Moved::default();
     let (mut wave, mut next) = (Wave::default(), Wave::default());
     updates.read(&mut wave)?;
     while !wave.is_empty() {
         let (read, summed) = rayon::join(|| updates.read(&mut next), || model.sum(&wave));
-        summed.map_err(|error| updates.or_damaged(error))?;
+        let summed = summed.map_err(|error| updates.or_damaged(error))?;
+        summed.iter().for_each(|block| moved.add(block));
         read?;
         std::mem::swap(&mut wave, &mut next);
     }
-    Ok(())
+    Ok(moved)
 }
 
 #[cfg(test)]
@@ -203,7 +217,12 @@ mod tests {
         let forwards = aggregation(vec![one.clone(), three.clone()], &store).await.run(&store).await.unwrap();
         let backwards = aggregation(vec![three, one], &store).await.run(&store).await.unwrap();
         assert_eq!(forwards, backwards);
-        let model = Weights::from_safetensors(&store.read(&forwards).await.unwrap(), manifest()).unwrap();
+        // (-1, 3, -1/4) / 4 is the mean; that of the site with three patients lies close to it.
+        let cosine = |site: &str| forwards.movement.sites[&site.parse().unwrap()].cosine.unwrap();
+        assert!((forwards.movement.norm - 10.0625f64.sqrt() / 4.0).abs() < 1e-9, "{:?}", forwards.movement);
+        assert!(cosine("a") < 0.0 && cosine("b") > 0.9, "{:?}", forwards.movement);
+        let model =
+            Weights::from_safetensors(&store.read(&forwards.model).await.unwrap(), manifest()).unwrap();
         // (1 * 0.5 - 3 * 0.5) / 4, (0 + 3 * 1) / 4, (-1 + 3 * 0.25) / 4, each added to the start.
         assert_eq!(model.values(), [1.0 - 0.25, -2.0 + 0.75, 0.5 - 0.0625]);
     }
@@ -284,7 +303,7 @@ mod tests {
             let start = store.insert(start.to_safetensors()).await.unwrap();
             let aggregation = aggregation(contributions, &store).await;
             let aggregation = Aggregation { manifest: manifest.clone(), start, ..aggregation };
-            assert_eq!(aggregation.run(&store).await.unwrap(), expected);
+            assert_eq!(aggregation.run(&store).await.unwrap().model, expected);
         }
     }
 
@@ -299,7 +318,7 @@ mod tests {
             let update = store.insert(packed).await.unwrap();
             let sent = Contribution { site: "a".parse().unwrap(), update, cases: 4 };
             let aggregation = Aggregation { wire, ..aggregation(vec![sent.clone()], &store).await };
-            let model = store.read(&aggregation.run(&store).await.unwrap()).await.unwrap();
+            let model = store.read(&aggregation.run(&store).await.unwrap().model).await.unwrap();
             let model = Weights::from_safetensors(&model, manifest()).unwrap();
             for (value, expected) in model.values().iter().zip([1.5, -2.0, -0.5]) {
                 assert!((value - expected).abs() < 0.01, "{wire:?}: {value}");

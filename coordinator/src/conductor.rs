@@ -11,13 +11,13 @@ use std::time::Duration;
 use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
 use consilium_protocol::Rejection;
-use consilium_protocol::coordinator::{Coordinator, Effect, Event};
+use consilium_protocol::coordinator::{Coordinator, Effect, Event, Movement};
 use consilium_transport::{BlobStore, StoreError, Traffic};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::access::is_wanted;
-use crate::aggregation::{Aggregation, AggregationError};
+use crate::aggregation::{Aggregated, Aggregation, AggregationError};
 use crate::auditing::{Audit, waiting_here};
 use crate::contributors::{self, Contributors, ContributorsError};
 use crate::event_log::{EventLog, EventLogError};
@@ -129,6 +129,7 @@ struct Sum {
     lane: Lane,
     round: Round,
     model: BlobRef,
+    movement: Movement,
     updates: Vec<BlobRef>,
 }
 
@@ -216,8 +217,9 @@ impl Conductor {
                     None => return Ok(self.log),
                 },
                 Some(sum) = self.sums.join_next() => {
-                    let Sum { lane, round, model, updates } = sum??;
-                    if let Err(rejection) = self.happen(Event::RoundAggregated { lane, round, model }).await? {
+                    let Sum { lane, round, model, movement, updates } = sum??;
+                    let aggregated = Event::RoundAggregated { lane, round, model, movement: Some(movement) };
+                    if let Err(rejection) = self.happen(aggregated).await? {
                         tracing::warn!(%lane, %round, %rejection, "a model was not needed any more");
                     }
                     self.forget(updates).await;
@@ -261,7 +263,7 @@ impl Conductor {
         }
         self.log.append(at, &event).await?;
         let aggregated = match &event {
-            Event::RoundAggregated { lane, round, model } => {
+            Event::RoundAggregated { lane, round, model, .. } => {
                 Some(StudyStep::Aggregated { lane: *lane, round: *round, model: *model })
             }
             _ => None,
@@ -294,8 +296,8 @@ impl Conductor {
                 let (store, places) = (self.store.clone(), self.sum_places.clone());
                 self.sums.spawn(async move {
                     let _place = places.acquire().await.expect("the semaphore is never closed");
-                    let model = sum.run(&store).await?;
-                    Ok(Sum { lane, round, model, updates })
+                    let Aggregated { model, movement } = sum.run(&store).await?;
+                    Ok(Sum { lane, round, model, movement, updates })
                 });
             }
             Effect::WentOnWithout { work, missing } => {

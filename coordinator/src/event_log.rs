@@ -154,7 +154,6 @@ impl EventLog {
     pub async fn check_reaches(&self, noted: Option<(u64, Digest)>) -> Result<(), EventLogError> {
         let _still = still();
         let Some((count, last)) = noted.filter(|(count, _)| *count > 0) else { return Ok(()) };
-        let _still = still();
         let hash = sqlx::query("SELECT hash FROM event WHERE seq = ?")
             .bind(i64::try_from(count - 1).unwrap_or(i64::MAX))
             .fetch_optional(&self.pool)

@@ -122,6 +122,8 @@ pub(crate) struct GreetedSite {
     pub(crate) voice: Voice,
     pub(crate) receiver: ControlReceiver,
     pub(crate) agreed: Agreed,
+    /// Name and version of its program.
+    pub(crate) software: String,
 }
 
 /// Greets a site, and notes in the registry that it was there. One that cannot be talked to is told why, and its
@@ -142,9 +144,12 @@ pub(crate) async fn greet_site(
     };
     registry.saw(site, connection, &software, now()).await;
     match agreed {
-        Ok(agreed) => {
-            Some(GreetedSite { voice: Voice { outgoing, version: agreed.version }, receiver, agreed })
-        }
+        Ok(agreed) => Some(GreetedSite {
+            voice: Voice { outgoing, version: agreed.version },
+            receiver,
+            agreed,
+            software,
+        }),
         Err(rejection) => {
             tracing::warn!(%site, %rejection, code = rejection.code(), "refused");
             let last_word = ToSite::Rejected { order: None, rejection: rejection.clone() };

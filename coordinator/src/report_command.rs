@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::report::{page_beside, read, write_csv, write_page};
+use crate::report::{page_beside, read, write_csv, write_page, write_tensorboard};
 
 /// What can be made of a report.
 #[derive(Debug, Clone, Subcommand)]
@@ -25,12 +25,15 @@ pub(crate) struct RenderArgs {
     /// Folder for every table as CSV; created where absent.
     #[arg(long, value_name = "DIR")]
     csv: Option<PathBuf>,
+    /// Folder for the curves of every lane as TensorBoard's event files; created where absent.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
 }
 
 impl ReportCommand {
     /// Carries the command out.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let Self::Render(RenderArgs { report: path, html, csv }) = self;
+        let Self::Render(RenderArgs { report: path, html, csv, tensorboard }) = self;
         let report = read(&path)?;
         let page = html.unwrap_or_else(|| page_beside(&path));
         write_page(&report, &page)?;
@@ -39,6 +42,10 @@ impl ReportCommand {
             for table in write_csv(&report, &folder)? {
                 println!("{}", table.display());
             }
+        }
+        if let Some(folder) = tensorboard {
+            let lanes = write_tensorboard(&report, &folder)?.len();
+            println!("{lanes} event files in {}", folder.display());
         }
         Ok(ExitCode::SUCCESS)
     }

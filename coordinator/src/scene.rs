@@ -6,12 +6,17 @@ use std::sync::Arc;
 use consilium_certs::Authority;
 use consilium_domain::network::{Depth, NetworkSpec, TensorSpec, initial_values};
 use consilium_domain::{
-    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Duplicates, Lane, Modality, ModalityCounts,
-    ModalityGroup, Round, Seed, SiteId, Study, Task,
+    Arm, BlobRef, ClassCounts, ClinicalBaseline, Coefficients, CohortSummary, Digest, Duplicates, Lane,
+    Modality, ModalityCounts, ModalityGroup, Round, Seed, SiteId, Study, Task,
 };
-use consilium_metrics::ScoreHistogram;
-use consilium_protocol::coordinator::{Coordinator, Effect, Event, FirstModels, Opening};
-use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp, TrainingOutcome};
+use consilium_metrics::{LogisticSums, ScoreHistogram};
+use consilium_protocol::coordinator::{
+    Coordinator, Effect, Event, FirstModels, Movement, Opening, SiteMovement,
+};
+use consilium_protocol::{
+    BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringOutcome, Timestamp,
+    TrainingOutcome,
+};
 use consilium_transport::{BlobStore, Identity};
 use consilium_weights::{Weights, initial_trainable};
 
@@ -45,6 +50,7 @@ pub(crate) fn study() -> Study {
     study.federation.sites = SITES.map(site).to_vec();
     study.federation.quorum = 1;
     study.federation.duplicates = Duplicates::Ignore;
+    study.evaluation.baseline = ClinicalBaseline::None;
     study
 }
 
@@ -147,6 +153,14 @@ impl Scene {
                 let groups = ModalityGroup::of_study(&self.state.study().modalities).len();
                 Outcome::Fused(FusionOutcome { groups: vec![group; groups], seconds: 3.0 })
             }
+            Task::FitBaseline { coefficients, .. } => {
+                Outcome::Regressed(coefficients.iter().map(regressed).collect())
+            }
+            Task::ScoreBaseline { .. } => {
+                let scores = GroupScores { validation: scores(2 * EACH), holdout: scores(EACH) };
+                let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+                Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 1.0 })
+            }
         };
         let outcome = change(outcome);
         self.happen(Event::OrderAnswered { site: site(name), order: order.id, outcome });
@@ -190,7 +204,7 @@ impl Scene {
     }
 
     fn enlist(&mut self, name: &str) {
-        self.happen(Event::SiteConnected { site: site(name) });
+        self.happen(Event::SiteConnected { site: site(name), software: format!("{name} 1.0") });
         let each = ClassCounts { methylated: EACH, unmethylated: EACH };
         let counts = ModalityCounts { folds: vec![each; 2], holdout: each };
         let modalities = [(Modality::T1gd, counts)].into();
@@ -205,7 +219,11 @@ impl Scene {
         for effect in self.state.handle(self.now, event).unwrap() {
             if let Effect::Aggregate { lane, round, .. } = effect {
                 let model = BlobRef::of(&model(lane, round));
-                self.happen(Event::RoundAggregated { lane, round, model });
+                // Two updates of norm 1 and equal weight at a right angle.
+                let moved = SiteMovement { norm: 1.0, cosine: Some(0.5f64.sqrt()) };
+                let sites = SITES.map(|name| (site(name), moved)).into();
+                let movement = Some(Movement { norm: 0.5f64.sqrt(), sites });
+                self.happen(Event::RoundAggregated { lane, round, model, movement });
             }
         }
     }
@@ -221,4 +239,21 @@ fn audit(dir: &Path) -> Audit {
 /// Scores of `each` patients of either class, all on the right side of one half.
 fn scores(each: u32) -> ScoreHistogram {
     ScoreHistogram::from_counts(vec![0, 0, 0, each], vec![each, 0, 0, 0]).unwrap()
+}
+
+/// The sums over a fold's training patients: older ones and men are methylated more often.
+fn regressed(at: &Coefficients) -> LogisticSums {
+    let mut sums = LogisticSums::new(ClinicalBaseline::FEATURES);
+    let rows = [
+        (-0.5, 0.0, false),
+        (1.0, 1.0, true),
+        (0.25, 1.0, false),
+        (0.5, 0.0, true),
+        (0.75, 1.0, true),
+        (0.0, 0.0, false),
+    ];
+    for (age, male, positive) in rows {
+        sums.record(at, &[age, male], 0.0, positive).unwrap();
+    }
+    sums
 }

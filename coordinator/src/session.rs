@@ -83,11 +83,12 @@ impl Sessions {
 
     /// Serves one connection of a greeted site to its end.
     pub(crate) async fn serve(self, connection: Connection, site: SiteId, greeted: GreetedSite) {
-        let GreetedSite { voice, receiver, agreed } = greeted;
+        let GreetedSite { voice, receiver, agreed, software } = greeted;
         let mut session = Session {
             site: site.clone(),
             sessions: &self,
             number: None,
+            software,
             agreed,
             ready: false,
             told: false,
@@ -106,9 +107,10 @@ impl Sessions {
     }
 
     /// Tells the conductor that `site` is there; the number of its session.
-    async fn enter(&self, site: &SiteId) -> Result<Result<u64, Rejection>, Stopped> {
+    async fn enter(&self, site: &SiteId, software: &str) -> Result<Result<u64, Rejection>, Stopped> {
         let mut latest = self.latest.lock().await;
-        let connected = Event::SiteConnected { site: site.clone() };
+        let software = software.chars().filter(|letter| !letter.is_control()).collect();
+        let connected = Event::SiteConnected { site: site.clone(), software };
         if let Err(rejection) = self.desk.submit(connected).await? {
             return Ok(Err(rejection));
         }
@@ -133,6 +135,8 @@ struct Session<'a> {
     sessions: &'a Sessions,
     /// Its place among the site's sessions, once it is admitted.
     number: Option<u64>,
+    /// Name and version of its program.
+    software: String,
     /// What both sides speak.
     agreed: Agreed,
     /// The site asked for work and there was none yet.
@@ -272,7 +276,7 @@ impl Session<'_> {
         if desk.read(|state| state.roster().member(&self.site).is_none()) {
             return Ok(Err(Rejection::NotInvited));
         }
-        match self.sessions.enter(&self.site).await? {
+        match self.sessions.enter(&self.site, &self.software).await? {
             Ok(number) => self.number = Some(number),
             // Nothing happens any more, and the site is to hear how the study ended.
             Err(Rejection::Over) => {}

@@ -1,7 +1,9 @@
 //! What federating bought: the same study with each site alone, and with all patients in one place.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use consilium_client::{Gain, GainError, compare_states};
 use consilium_data::Layout;
 use consilium_domain::{Federation, Study};
 
@@ -11,13 +13,23 @@ use crate::sites::Site;
 
 /// Trains every site alone (all sites evaluate), then all patients pooled. Folds and hold-outs stay the same.
 pub(crate) async fn run(federated: &Consortium) -> anyhow::Result<Baselines> {
-    let mut local_only = BTreeMap::new();
+    let (mut local_only, mut gains) = (BTreeMap::new(), BTreeMap::new());
     for site in &federated.sites {
-        let report = alone(federated, site).run(&format!("{} alone", site.id)).await?;
+        let alone = alone(federated, site);
+        let report = alone.run(&format!("{} alone", site.id)).await?;
         local_only.insert(site.id.clone(), holdout(&report));
+        gains.insert(site.id.clone(), gain(&federated.state_of(&site.id), &alone.state_of(&site.id))?);
     }
     let pooled = pooled(federated).run("all patients pooled").await?;
-    Ok(Baselines { local_only, pooled: holdout(&pooled) })
+    Ok(Baselines { local_only, pooled: holdout(&pooled), gains })
+}
+
+/// What a site gained, as it would see it itself; nothing where its hold-out has no patient of a class.
+fn gain(joined: &Path, alone: &Path) -> Result<Vec<Gain>, GainError> {
+    match compare_states(joined, None, alone, None) {
+        Err(GainError::NothingInCommon) => Ok(Vec::new()),
+        other => other,
+    }
 }
 
 fn alone(federated: &Consortium, site: &Site) -> Consortium {

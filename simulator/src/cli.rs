@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use consilium_coordinator::weights::DEFAULT_STORE;
 use consilium_data::Layout;
-use consilium_domain::{Arm, ClassBalance, Modality, Precision, Wire};
+use consilium_domain::{Arm, ClassBalance, Design, Modality, Precision, Wire};
 use consilium_process::describe;
 
 use crate::dry_run::DryArgs;
@@ -76,6 +76,12 @@ pub(crate) struct SimulateArgs {
     /// Cross-validation folds.
     #[arg(long)]
     pub(crate) folds: Option<u8>,
+    /// Who is left out: k-fold, leave-one-site-out (as many folds as sites) or temporal (docs/designs.md).
+    #[arg(long)]
+    pub(crate) design: Option<Design>,
+    /// Fit no logistic regression on age and sex at the end.
+    #[arg(long)]
+    pub(crate) no_clinical_baseline: bool,
     /// Rounds of every lane.
     #[arg(long)]
     pub(crate) rounds: Option<u16>,

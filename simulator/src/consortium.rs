@@ -9,7 +9,7 @@ use consilium_certs::Authority;
 use consilium_client::{ConfigFile, PolicyFile, ProxySetting, TransfersFile};
 use consilium_coordinator::{Notice, Report};
 use consilium_data::CachePrecision;
-use consilium_domain::Study;
+use consilium_domain::{SiteId, Study};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
@@ -147,6 +147,11 @@ impl Consortium {
         Child::start("coordinator", &arguments, 1, &self.log("coordinator")?)
     }
 
+    /// The state folder of a site's client.
+    pub(crate) fn state_of(&self, site: &SiteId) -> PathBuf {
+        self.folder.join(site.as_str()).join("state")
+    }
+
     fn start_client(&self, site: &Site, coordinator: SocketAddr) -> anyhow::Result<Child> {
         let name = site.id.as_str();
         let folder = self.folder.join(name);
@@ -158,7 +163,7 @@ impl Consortium {
             tcp_port: None,
             proxy: Some(ProxySetting::new("off")),
             identity: self.identity(name),
-            state: folder.join("state"),
+            state: self.state_of(&site.id),
             data: site.folders.clone(),
             layout: site.layout.to_string(),
             device: self.device.clone(),

@@ -2,9 +2,9 @@
 
 use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip,
-    Modality, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection, SiteId, Study, Training,
-    Wire,
+    Arm, AugmentationSpec, ClassBalance, ClinicalBaseline, Design, Duplicates, Elastic, Evaluation,
+    Federation, FixedPoint, Flip, Modality, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection,
+    SiteId, Study, Training, Wire,
 };
 
 use consilium_data::phantom::Grid;
@@ -80,11 +80,19 @@ impl Preset {
     }
 
     const fn evaluation(self) -> Evaluation {
-        let selection = match self {
-            Self::Demo | Self::Small => Selection::Auc,
-            Self::Paper => Selection::PaperM,
+        let (selection, baseline) = match self {
+            Self::Demo | Self::Small => (Selection::Auc, ClinicalBaseline::AgeSex),
+            Self::Paper => (Selection::PaperM, ClinicalBaseline::None),
         };
-        Evaluation { folds: 5, holdout_fraction: 0.3, bins: 64, selection, route_samples: 0 }
+        Evaluation {
+            folds: 5,
+            holdout_fraction: 0.3,
+            bins: 64,
+            selection,
+            route_samples: 0,
+            design: Design::KFold,
+            baseline,
+        }
     }
 
     const fn preprocessing(self) -> Preprocessing {

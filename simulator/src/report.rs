@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use consilium_client::Gain;
 use consilium_coordinator::Report;
 use consilium_domain::{Arm, SiteId};
 use consilium_metrics::Scorecard;
@@ -54,6 +55,10 @@ pub struct Baselines {
     pub local_only: BTreeMap<SiteId, ByArmAndGroup>,
     /// All patients in one place.
     pub pooled: ByArmAndGroup,
+    /// What each site gained by joining, on its own hold-out; empty where a site's two studies share no patient. In a real
+    /// consortium each site makes and sees its own: `consilium-client gain`.
+    #[serde(default)]
+    pub gains: BTreeMap<SiteId, Vec<Gain>>,
 }
 
 impl Baselines {

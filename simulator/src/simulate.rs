@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use consilium_coordinator::report::{page_beside, write_page};
 use consilium_coordinator::weights::{WeightsStore, given_weights};
 use consilium_domain::network::TensorSpec;
-use consilium_domain::{Duplicates, Study};
+use consilium_domain::{ClinicalBaseline, Design, Duplicates, Study};
 use consilium_model::ComputeDevice;
 use consilium_process::shutdown_signal;
 use consilium_weights::Weights;
@@ -112,6 +112,18 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
         study.modalities.clone_from(modalities);
     }
     study.evaluation.folds = args.folds.unwrap_or(study.evaluation.folds);
+    if let Some(design) = args.design {
+        study.evaluation.design = design;
+        if design == Design::LeaveOneSiteOut {
+            study.evaluation.folds = u8::try_from(study.federation.sites.len()).unwrap_or(u8::MAX);
+        }
+        if args.baselines && design != Design::KFold {
+            bail!("--baselines trains each site alone, which has no meaning with --design {}", design.name());
+        }
+    }
+    if args.no_clinical_baseline {
+        study.evaluation.baseline = ClinicalBaseline::None;
+    }
     study.training.rounds = args.rounds.unwrap_or(study.training.rounds);
     study.training.local_epochs = args.local_epochs.unwrap_or(study.training.local_epochs);
     study.training.precision = args.precision.unwrap_or(study.training.precision);

@@ -1,6 +1,10 @@
 //! The closing table of a simulation.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
+
+use consilium_client::Gain;
+use consilium_domain::SiteId;
 
 use crate::report::{PretrainedWeights, SimulationReport};
 
@@ -34,6 +38,30 @@ fn write_baselines(report: &SimulationReport, f: &mut fmt::Formatter<'_>) -> fmt
             write!(line, " {:>18}", figure(baselines.mean_local_auc(arm.arm, name)))?;
             write!(line, " {:>10} {:>8}", figure(federated), figure(baselines.pooled_auc(arm.arm, name)))?;
             writeln!(f, "{line}")?;
+        }
+    }
+    write_gains(&baselines.gains, f)
+}
+
+/// What each site gained on its own hold-out.
+fn write_gains(gains: &BTreeMap<SiteId, Vec<Gain>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\nWhat each site gained by joining (AUC on its own hold-out, federated against alone)")?;
+    for (site, gains) in gains {
+        for gain in gains {
+            let interval = gain.interval.map_or_else(
+                || "unknown".to_owned(),
+                |interval| format!("{:+.2} to {:+.2}", interval.lower, interval.upper),
+            );
+            writeln!(
+                f,
+                "{:<11} {:<11} {:<12} {:>6.3} {:>6.3}  {:+.3} ({interval})",
+                site.as_str(),
+                gain.arm,
+                gain.group,
+                gain.federated,
+                gain.alone,
+                gain.difference
+            )?;
         }
     }
     Ok(())

@@ -150,7 +150,7 @@ pub(crate) fn everybody_knows(played: &Played) -> bool {
 /// The model of every round.
 pub(crate) fn models(events: &[(Timestamp, Event)]) -> BTreeMap<(Lane, Round), Digest> {
     let model = |(_, event): &(Timestamp, Event)| match event {
-        Event::RoundAggregated { lane, round, model } => Some(((*lane, *round), model.digest)),
+        Event::RoundAggregated { lane, round, model, .. } => Some(((*lane, *round), model.digest)),
         _ => None,
     };
     events.iter().filter_map(model).collect()

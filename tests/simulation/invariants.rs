@@ -111,7 +111,11 @@ impl Checker {
                     round.training.awaits(site)
                         || round.validation.as_ref().is_some_and(|validation| validation.awaits(site))
                 }) || lanes().filter_map(|lane| lane.holdout.as_ref()).any(|holdout| holdout.awaits(site))
-                    || state.fusions().values().any(|fusion| fusion.awaits(site));
+                    || state.fusions().values().any(|fusion| fusion.awaits(site))
+                    || state.baseline().is_some_and(|baseline| {
+                        let fitting = baseline.fitting.as_ref().is_some_and(|fitting| fitting.awaits(site));
+                        fitting || baseline.scoring.as_ref().is_some_and(|scoring| scoring.awaits(site))
+                    });
             let pursued = awaited || state.next_order(site).is_some() || !state.roster().has_withdrawn(site);
             must(!pursued, || Violation::Pursued { site: site.clone() })?;
         }
@@ -201,6 +205,12 @@ impl Checker {
         }
         for (arm, fusion) in state.fusions() {
             missed += accounted(&format!("fusion {arm}"), fusion, 0)?;
+        }
+        if let Some(baseline) = state.baseline() {
+            missed += usize::from(baseline.incomplete_steps);
+            if let Some(scoring) = &baseline.scoring {
+                missed += accounted("scoring of the baseline", scoring, 0)?;
+            }
         }
         must(missed == self.told, || Violation::NotTold { closed: missed, told: self.told })
     }

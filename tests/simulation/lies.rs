@@ -1,11 +1,14 @@
 //! Events that are not so. Each must be refused and leave no trace.
 
-use consilium_domain::{BlobRef, CohortSummary, Digest, OrderId, Round};
-use consilium_metrics::ScoreHistogram;
+use consilium_domain::{
+    BlobRef, ClassCounts, ClinicalBaseline, Coefficients, CohortSummary, Digest, OrderId, Round,
+};
+use consilium_metrics::{LogisticSums, ScoreHistogram};
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{Outcome, Timestamp};
 
 use crate::invariants::must;
+use crate::scene::MODALITY;
 use crate::schedule::Lie;
 use crate::violation::{Checked, Violation};
 use crate::work;
@@ -58,7 +61,7 @@ impl World {
                 let rounds = self.coordinator.lane(&lane).map_or(&[][..], |state| &state.rounds);
                 let awaited = rounds.iter().filter(|r| r.training.closing().is_some() && r.model.is_none());
                 let round = awaited.map(|round| round.round.next()).next().unwrap_or(Round(1));
-                Event::RoundAggregated { lane, round, model: BlobRef::of(b"no model") }
+                Event::RoundAggregated { lane, round, model: BlobRef::of(b"no model"), movement: None }
             }
             Lie::Timeout => {
                 let due = self.coordinator.next_timeout().unwrap_or(Timestamp(u64::MAX));
@@ -87,6 +90,8 @@ impl World {
                 Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {
                     fusion.groups.push(fusion.groups.first()?.clone());
                 }
+                Outcome::Regressed(sums) => sums.push(sums.first()?.clone()),
+                Outcome::BaselineScored(scored) => scored.detail.sums.push(None),
             },
             Lie::NotFinite => match &mut outcome {
                 Outcome::Trained(training) => training.norm = f64::NAN,
@@ -94,6 +99,9 @@ impl World {
                     scoring.loss_sum = f64::INFINITY;
                 }
                 Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => fusion.seconds = f64::NAN,
+                // Sums are whole numbers: there are none that are not finite.
+                Outcome::Regressed(_) => return None,
+                Outcome::BaselineScored(scored) => scored.seconds = f64::NAN,
             },
             _ => match &mut outcome {
                 Outcome::Trained(training) => training.cases += 1,
@@ -103,16 +111,36 @@ impl World {
                 Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {
                     fusion.groups.first_mut()?.holdout.record(0.5, true).ok()?;
                 }
+                Outcome::Regressed(sums) => *sums.first_mut()? = crowd(cohort),
+                Outcome::BaselineScored(scored) => {
+                    let excess = cohort.counts(MODALITY).holdout.methylated + 1;
+                    for _ in 0..excess {
+                        scored.scores.holdout.record(0.5, true).ok()?;
+                    }
+                }
             },
         }
         answered(site, order.id, outcome)
     }
 }
 
+/// Sums over one patient more than a site has.
+fn crowd(cohort: CohortSummary) -> LogisticSums {
+    let at = Coefficients::zero(ClinicalBaseline::FEATURES).expect("two features");
+    let mut sums = LogisticSums::new(ClinicalBaseline::FEATURES);
+    let all: ClassCounts = cohort.counts(MODALITY).folds.into_iter().sum();
+    (0..=all.methylated).for_each(|_| sums.record(&at, &[0.0, 1.0], 0.0, true).expect("an age and a sex"));
+    sums
+}
+
 /// The answer to a task of another kind.
 fn another_kind(outcome: &Outcome) -> Option<Outcome> {
     Some(match outcome {
-        Outcome::Trained(_) | Outcome::Scored(_) | Outcome::ScoredInDetail(..) => {
+        Outcome::Trained(_)
+        | Outcome::Scored(_)
+        | Outcome::ScoredInDetail(..)
+        | Outcome::Regressed(_)
+        | Outcome::BaselineScored(_) => {
             Outcome::Fused(consilium_protocol::FusionOutcome { groups: Vec::new(), seconds: 1.0 })
         }
         Outcome::Fused(fusion) | Outcome::FusedInDetail(fusion, _) => {

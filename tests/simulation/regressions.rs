@@ -42,6 +42,7 @@ fn what_ends_before_the_welcome_is_said_once() {
             duplicates: false,
             plateau: false,
             releases: false,
+            baseline: false,
         },
         ops: vec![Calm(7), Deliver(0), Reconnect(190), FinishWork(82)],
     };

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use consilium_domain::network::{Depth, NetworkSpec, StemMode, Transfer};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, ClassCounts, CohortSummary, Duplicates, Evaluation, Federation,
-    FixedPoint, Modality, ModalityCounts, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection,
-    SiteId, Study, Training, Wire,
+    Arm, AugmentationSpec, ClassBalance, ClassCounts, ClinicalBaseline, CohortSummary, Design, Duplicates,
+    Evaluation, Federation, FixedPoint, Modality, ModalityCounts, NormMode, Plateau, Precision,
+    Preprocessing, Schedule, Selection, SiteId, Study, Training, Wire,
 };
 use consilium_protocol::{Features, Timestamp, VersionRange};
 
@@ -47,6 +47,8 @@ pub(crate) struct Scene {
     pub(crate) plateau: bool,
     /// The first site has the release before this one, the second a later one.
     pub(crate) releases: bool,
+    /// A clinical baseline is fitted at the end, unless a site is of a release that knows none.
+    pub(crate) baseline: bool,
 }
 
 impl Scene {
@@ -62,6 +64,7 @@ impl Scene {
         duplicates: false,
         plateau: false,
         releases: false,
+        baseline: false,
     };
 
     /// What the program of the site speaks: the version before ours only, ours, or later ones too with abilities that
@@ -89,6 +92,11 @@ impl Scene {
                 bins: BINS,
                 selection: if self.plateau { Selection::PaperM } else { Selection::Auc },
                 route_samples: 0,
+                design: Design::KFold,
+                baseline: match self.baseline && !self.releases {
+                    true => ClinicalBaseline::AgeSex,
+                    false => ClinicalBaseline::None,
+                },
             },
             preprocessing: Preprocessing::TumourCrop { side: 8 },
             network: NetworkSpec { depth: Depth::D10, width: 1 },

@@ -128,13 +128,13 @@ pub(crate) fn harmless_schedules() -> impl Strategy<Value = Schedule> {
 
 /// Any scene.
 pub(crate) fn scenes() -> impl Strategy<Value = Scene> {
-    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 6]>()).prop_map(
+    (3u8..=5, 0u8..=1, 1u16..=5, 1u16..=3, any::<[bool; 7]>()).prop_map(
         |(
             sites,
             evaluators,
             quorum,
             rounds,
-            [pretrained, sparse, crash_looper, duplicates, plateau, releases],
+            [pretrained, sparse, crash_looper, duplicates, plateau, releases, baseline],
         )| {
             let trainers = u16::from(sites - evaluators);
             // A site that can never answer may only be there when the others suffice without it.
@@ -152,6 +152,7 @@ pub(crate) fn scenes() -> impl Strategy<Value = Scene> {
                 duplicates,
                 plateau,
                 releases,
+                baseline,
             }
         },
     )

@@ -164,7 +164,8 @@ impl World {
         }
         // From here on the news that an older connection is dead is no news.
         self.present[index] = Some(session);
-        let connected = self.happen(Event::SiteConnected { site: site.clone() })?;
+        let connected =
+            self.happen(Event::SiteConnected { site: site.clone(), software: "simulated 1".into() })?;
         must(connected.is_ok(), || Violation::OutOfTurn { site: site.clone(), message: "Hello".into() })?;
         let standing = self.coordinator.standing(&site);
         let version = VersionRange::OURS.common(release.0);
@@ -293,7 +294,7 @@ impl World {
         contributions.sort_by_key(|contribution| self.arrivals.get(&contribution.update.digest).copied());
         let study = self.coordinator.study();
         let model = work::aggregate(study, start, contributions.iter(), &mut self.store);
-        match self.happen(Event::RoundAggregated { lane, round, model })? {
+        match self.happen(Event::RoundAggregated { lane, round, model, movement: None })? {
             Ok(()) => {
                 self.aggregates.insert((lane, round), model.digest);
                 Ok(())

@@ -5,12 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{Arm, BlobRef, ClassCounts, CohortSummary, Digest, SiteId, Study, Task};
-use consilium_metrics::{ScoreHistogram, ScoreSums};
+use consilium_domain::{
+    Arm, BlobRef, ClassCounts, ClinicalBaseline, Coefficients, CohortSummary, Digest, Fold, SiteId, Study,
+    Task,
+};
+use consilium_metrics::{LogisticSums, ScoreHistogram, ScoreSums};
 use consilium_privacy::{Accumulator, Grid, LocalUpdate, UpdatePayload, most_update_bytes};
 use consilium_protocol::coordinator::{Contribution, FirstModels, Opening};
 use consilium_protocol::{
-    FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome, TrainingOutcome,
+    BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome,
+    TrainingOutcome,
 };
 
 use crate::scene::BINS;
@@ -83,10 +87,35 @@ pub(crate) fn outcome(
             in_detail(scored(study, site, task, cohort.counts(lane.modality).holdout))
         }
         Task::Fuse { .. } => {
-            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new() };
+            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
             Outcome::FusedInDetail(fused(study, site, cohort, task), detail)
         }
+        Task::FitBaseline { coefficients, .. } => {
+            let sums = coefficients.iter().zip(0..).map(|(at, fold)| {
+                regressed(study, site, at, cohort.counts(study.modalities[0]).training(Fold(fold)))
+            });
+            Outcome::Regressed(sums.collect())
+        }
+        Task::ScoreBaseline { .. } => {
+            let FusionOutcome { mut groups, seconds } = fused(study, site, cohort, task);
+            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+            let scores = groups.pop().expect("one modality, so one group");
+            Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds })
+        }
     }
+}
+
+/// Sums over patients whose ages and sexes are drawn.
+fn regressed(study: &Study, site: &SiteId, at: &Coefficients, patients: ClassCounts) -> LogisticSums {
+    let mut stream = study.seed().derive(&format!("{site}/ages")).stream();
+    let mut sums = LogisticSums::new(ClinicalBaseline::FEATURES);
+    for (count, positive) in [(patients.methylated, true), (patients.unmethylated, false)] {
+        for _ in 0..count {
+            let features = [stream.normal(), f64::from(u8::from(stream.uniform() < 0.5))];
+            sums.record(at, &features, 0.0, positive).expect("an age and a sex");
+        }
+    }
+    sums
 }
 
 /// The scores with sums over as many patients, all scored one half.

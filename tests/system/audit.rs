@@ -92,14 +92,16 @@ fn what_one_side_sent_the_other_received_and_both_have_signed() {
     assert_eq!(moved(&ours, "sent", |_| true), moved(&theirs, "received", is_site));
     assert_eq!(moved(&ours, "received", |_| true), moved(&theirs, "sent", is_site));
 
-    // What left is told by kind and number: two folds trained and scored, a hold-out scored twice, one fusion.
+    // What left is told by kind and number: two folds trained and scored, a hold-out scored twice, one
+    // fusion, the baseline fitted and scored.
     let sent = |kind: &str| {
         let of_kind =
             |record: &&Value| record["event"] == "sent" && record["fields"]["content"]["kind"] == kind;
         ours.iter().filter(of_kind).collect::<Vec<_>>()
     };
     let counts = ["update", "training", "scores", "fused-scores", "enlistment"].map(|kind| sent(kind).len());
-    assert_eq!(counts, [2, 2, 4, 1, 1]);
+    assert_eq!(counts, [2, 2, 4, 2, 1]);
+    assert!((3..12).contains(&sent("regression-sums").len()), "as many as Newton's method needs");
     for update in sent("update") {
         let content = &update["fields"]["content"];
         assert!(content["norm"].as_f64().unwrap() > 0.0, "{update}");

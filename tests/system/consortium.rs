@@ -11,7 +11,7 @@ use consilium_coordinator::Notice;
 use consilium_data::CachePrecision;
 use consilium_data::phantom::{Grid, PhantomCohort};
 use consilium_domain::network::{Depth, NetworkSpec};
-use consilium_domain::{Arm, Duplicates, Modality, Preprocessing, Seed, Study};
+use consilium_domain::{Arm, ClinicalBaseline, Duplicates, Modality, Preprocessing, Seed, Study};
 use consilium_protocol::admin::{StudyDone, StudyList, StudyState, StudySummary, StudyView};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -215,6 +215,8 @@ fn listening(stdout: &str) -> Option<SocketAddr> {
 pub(crate) fn study(seed: u64, rounds: u16) -> Study {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/samples/study.toml");
     let mut study = consilium_coordinator::read_study(&sample).unwrap();
+    // Sites of the release before, who take part in some tests, do not understand a study with a baseline.
+    study.evaluation.baseline = ClinicalBaseline::None;
     (study.name, study.seed) = (format!("study-{seed}"), seed);
     (study.arms, study.modalities) = (vec![Arm::Random], vec![Modality::T1gd]);
     study.preprocessing = Preprocessing::TumourCrop { side: 16 };

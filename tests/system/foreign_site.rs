@@ -162,6 +162,9 @@ impl ForeignSite {
                 let groups = vec![group; ModalityGroup::of_study(&study.modalities).len()];
                 Outcome::Fused(FusionOutcome { groups, seconds: 0.1 })
             }
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {
+                unreachable!("the studies of this site have no baseline")
+            }
         }
     }
 }

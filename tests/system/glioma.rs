@@ -36,12 +36,13 @@ fn images() -> Option<PathBuf> {
 
 /// Lays out site `number` below `folder`; the names of its cases. Patients are methylated under their first name.
 fn lay_out(images: &Path, folder: &Path, number: usize) -> Vec<String> {
-    let mut table = "ID,MGMT\n".to_owned();
+    let mut table = "ID,MGMT,Age_at_scan_years,Gender\n".to_owned();
     let mut names = Vec::new();
     for (index, patient) in PATIENTS.iter().cycle().take(2 * PATIENTS.len()).enumerate() {
         let id = format!("UPENN-GBM-{number}77{index}_11");
         let label = if index < PATIENTS.len() { "Methylated" } else { "Unmethylated" };
-        table += &format!("{id},{label}\n");
+        let sex = if index % 2 == 0 { "F" } else { "M" };
+        table += &format!("{id},{label},{}.5,{sex}\n", 50 + 3 * index);
         for (file, place, name) in FILES {
             let place = folder.join("NIfTI-files").join(place.replace("ID", &id));
             fs::create_dir_all(&place).unwrap();

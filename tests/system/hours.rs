@@ -79,7 +79,7 @@ fn orders(records: &[Value]) -> usize {
 }
 
 fn answers(records: &[Value]) -> usize {
-    let kinds = ["training", "scores", "fused-scores"].map(Value::from);
+    let kinds = ["training", "scores", "fused-scores", "regression-sums"].map(Value::from);
     let is_answer =
         |record: &&Value| record["event"] == "sent" && kinds.contains(&record["fields"]["content"]["kind"]);
     records.iter().filter(is_answer).count()

@@ -8,11 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use consilium_client::{Predictor, write_inputs};
+use consilium_client::{Predictor, validate, write_inputs};
 use consilium_coordinator::model_export::{ModelExport, export};
 use consilium_coordinator::weights::WeightsStore;
-use consilium_data::Subject;
-use consilium_domain::{Arm, Fold, Modality};
+use consilium_data::{Cohort, Layout, Subject};
+use consilium_domain::{Arm, Fold, Label, Modality};
 use consilium_model::{ComputeDevice, Routes};
 use consilium_package::{Package, verify_folder};
 use serde_json::Value;
@@ -107,7 +107,19 @@ fn a_packages_models_say_of_a_scan_what_they_said_in_the_study() {
         }
     }
     assert_eq!(compared, kept.len(), "every score of the study was compared");
+    validated(&predictor, &run);
     pytorch_agrees(&package, &run.join("phantoms/site-1"), dir.path());
+}
+
+/// A hospital with labels sees figures of all its patients.
+fn validated(predictor: &Predictor, run: &Path) {
+    let cohort = Cohort::open(Layout::UpennGbm, &[run.join("phantoms/site-1")]).unwrap();
+    let found = validate(predictor, &cohort).unwrap();
+    let methylated = cohort.cases.iter().filter(|case| case.label == Label::Methylated).count() as u32;
+    assert_eq!(found.patients, [methylated, cohort.cases.len() as u32 - methylated]);
+    assert!(found.not_predicted.is_empty() && found.figures.chance.is_some() && found.sensitivity.is_some());
+    let text = found.to_string();
+    assert!(text.contains("AUC") && text.contains("In the study the AUC was"), "{text}");
 }
 
 /// PyTorch says the same of the same inputs, where Python has it (`CONSILIUM_PYTHON` names the interpreter).

@@ -102,6 +102,49 @@ fn the_file_and_its_parsed_form_are_the_same() {
     assert_eq!(report.simulation.weights, PretrainedWeights::File);
 }
 
+/// Phantoms' ages and sexes are drawn without regard to the label: there is a baseline, and it need not be any good.
+#[test]
+fn the_arms_are_measured_against_age_and_sex_on_the_same_patients() {
+    let report = &left().report.federated;
+    let clinical = report.baselines.clinical.as_ref().unwrap();
+    assert!(clinical.absent.is_none() && clinical.missing.is_empty(), "{clinical:?}");
+    let modality = report.study.modalities[0];
+    for fit in &clinical.folds {
+        let trained = declared(|cohort| cohort.counts(modality).training(fit.fold)).into_values().sum();
+        assert_eq!((fit.cases, fit.positives), (ClassCounts::total(trained), trained.methylated));
+    }
+    assert_eq!(clinical.folds.len(), 2);
+    check_scores(clinical.holdout.as_ref().unwrap(), &declared(|cohort| cohort.counts(modality).holdout));
+    let groups: usize = report.arms.iter().map(|arm| arm.groups.len()).sum();
+    assert_eq!(clinical.comparisons.len(), groups);
+    for comparison in &clinical.comparisons {
+        assert_eq!((comparison.sites.len(), comparison.without.len()), (2, 0), "{comparison:?}");
+        let arm = report.group(comparison.arm, &comparison.group).unwrap();
+        for (site, found) in &comparison.sites {
+            let area = |scores: &Scores| scores.sites[site].auc.unwrap();
+            let (ours, theirs) = (area(&arm.holdout), area(clinical.holdout.as_ref().unwrap()));
+            let bound = ours.quantisation_bound + theirs.quantisation_bound;
+            assert!((found.difference - (ours.value - theirs.value)).abs() <= bound + 1e-9, "{found:?}");
+        }
+    }
+    let majority = &report.baselines.majority;
+    assert!(majority.len() == 2 && majority.iter().all(|of| of.holdout.unwrap().brier < 0.3));
+}
+
+#[test]
+fn every_round_tells_how_its_updates_lay_to_their_mean() {
+    let report = &left().report.federated;
+    for round in report.arms.iter().flat_map(rounds) {
+        let movement = round.movement.unwrap();
+        assert!(movement.norm > 0.0 && movement.drift > 0.0, "{movement:?}");
+        // The mean of the cosines, weighted by cases and norms, is the norm of the mean.
+        let projected: f64 =
+            round.contributors.iter().map(|told| told.weight * told.norm * told.cosine.unwrap()).sum();
+        assert!((projected - movement.norm).abs() < 1e-3 * movement.norm, "{projected} {movement:?}");
+    }
+    assert!(report.sites.iter().all(|site| site.software.len() == 1), "{:?}", report.sites[0].software);
+}
+
 #[test]
 fn every_fold_has_figures_with_intervals_pooled_and_by_site() {
     let arms = &left().report.federated.arms;

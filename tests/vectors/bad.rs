@@ -94,6 +94,8 @@ fn claimed_lengths_are_not_believed() {
             ("aliases", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 {claim} 00*32")),
             ("withdrawal", TEXT, format!("06000000 cc*32 {claim} 'no'")),
             ("images", LIST, format!("05000000 cc*32 00*4 01 0100000000000000 00*8 {claim} 03000000 00*256")),
+            ("regressions", LIST, format!("03000000 aa*32 05000000 {claim} 00*4")),
+            ("gradient", LIST, format!("03000000 aa*32 05000000 0100000000000000 00*16 {claim} 00*32")),
             ("signature", LIST, format!("08000000 00*8 ee*32 00*8 {claim} 00*32")),
             ("certificates", LIST, format!("08000000 00*8 ee*32 00*16 {claim} 00*32")),
         ] {
@@ -103,6 +105,12 @@ fn claimed_lengths_are_not_believed() {
             ("site", TEXT, format!("00000000 0100 00*8 {claim} 'st-1'")),
             ("study", TEXT, format!("00000000 0100 00*8 0400000000000000 'st-1' {claim} '{{}}'")),
             ("models", LIST, format!("02000000 aa*32 cc*32 03000000 02000000 {claim} 00*22")),
+            (
+                "coefficients",
+                LIST,
+                format!("02000000 aa*32 cc*32 04000000 0100 {claim} 0100000000000000 00*8"),
+            ),
+            ("slopes", LIST, format!("02000000 aa*32 cc*32 05000000 0100000000000000 {claim} 00*16")),
             ("reason", TEXT, format!("06000000 {claim} 'ill'")),
             ("exclude", LIST, format!("07000000 dd*32 {claim} 00*32")),
         ] {
@@ -164,7 +172,7 @@ fn numbers_without_a_meaning_are_refused() {
     unreadable::<ToCoordinator>("names", &bytes(&names), "at most 4 names");
     for (name, notes, words) in [
         ("message", "0b000000", UNKNOWN),
-        ("outcome", "03000000 aa*32 05000000 00*64", UNKNOWN),
+        ("outcome", "03000000 aa*32 07000000 00*64", UNKNOWN),
         ("modality", "01000000 cc*32 0100000000000000 0b000000 00*16 00*8", UNKNOWN),
         ("option", "03000000 aa*32 00000000 bb*32 00*8 00*4 00*8 02 00*8 00*24", "UnexpectedVariant"),
         ("boolean", "05000000 cc*32 00*4 02 00*8", "InvalidBooleanValue"),
@@ -173,7 +181,7 @@ fn numbers_without_a_meaning_are_refused() {
     }
     for (name, notes, words) in [
         ("message", "0e000000", UNKNOWN),
-        ("task", "02000000 aa*32 cc*32 04000000 00*64", UNKNOWN),
+        ("task", "02000000 aa*32 cc*32 06000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),
         ("option", "04000000 02 0d000000", "UnexpectedVariant"),

@@ -1,13 +1,13 @@
 //! What a site says, and how it looks.
 
 use consilium_domain::{
-    Arm, BlobRef, ClassCounts, CohortSummary, Digest, Fingerprint, FingerprintToken, IMAGE_BANDS,
-    ImageTokens, MAX_ALIASES, Modality, ModalityCounts, OrderId,
+    Arm, BlobRef, ClassCounts, Coefficients, CohortSummary, Digest, Fingerprint, FingerprintToken,
+    IMAGE_BANDS, ImageTokens, MAX_ALIASES, Modality, ModalityCounts, OrderId,
 };
-use consilium_metrics::{RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference};
+use consilium_metrics::{LogisticSums, RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference};
 use consilium_protocol::{
-    ArmComparison, Features, FusionDetail, FusionOutcome, GroupScores, MAX_PART_CASES, Outcome, Progress,
-    ScoringDetail, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
+    ArmComparison, BaselineOutcome, Features, FusionDetail, FusionOutcome, GroupScores, MAX_PART_CASES,
+    Outcome, Progress, ScoringDetail, ScoringOutcome, ToCoordinator, TrainingOutcome, VersionRange,
 };
 use serde_json::json;
 
@@ -81,8 +81,21 @@ fn fused_in_detail() -> ToCoordinator {
     let told = json!({ "difference": 0.25, "variance": 0.5, "classes": classes });
     let difference: SiteDifference = serde_json::from_value(told).unwrap();
     let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference), None] };
-    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison] };
+    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison], folds: Vec::new() };
     answer(Outcome::FusedInDetail(fusion(), detail))
+}
+
+fn regressed() -> ToCoordinator {
+    let at = Coefficients::zero(2).unwrap();
+    let mut sums = LogisticSums::new(2);
+    sums.record(&at, &[2.0, 1.0], 0.0, true).unwrap();
+    answer(Outcome::Regressed(vec![LogisticSums::new(2), sums]))
+}
+
+fn baseline_scored() -> ToCoordinator {
+    let scores = fusion().groups.pop().unwrap();
+    let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+    answer(Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 0.25 }))
 }
 
 fn fingerprints() -> ToCoordinator {
@@ -132,6 +145,8 @@ pub(crate) fn vectors() -> Vec<Vector<ToCoordinator>> {
         Vector::new("fused", answer(Outcome::Fused(fusion())), bytes(include_str!("fused.hex"))),
         Vector::new("scored in detail", scored_in_detail(), bytes(include_str!("scored-detail.hex"))),
         Vector::new("fused in detail", fused_in_detail(), bytes(include_str!("fused-detail.hex"))),
+        Vector::new("regressed", regressed(), bytes(include_str!("regressed.hex"))),
+        Vector::new("baseline scored", baseline_scored(), bytes(include_str!("baseline-scored.hex"))),
         Vector::new("failed", failed, bytes("04000000  aa*32  0300000000000000 'ill'")),
         Vector::new(
             "renew",

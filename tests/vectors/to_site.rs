@@ -1,7 +1,8 @@
 //! What the coordinator says, and how it looks.
 
 use consilium_domain::{
-    Arm, BlobRef, ChosenModel, Fold, Lane, MAX_FINGERPRINTS, Modality, OrderId, Round, Task, WorkOrder,
+    Arm, BlobRef, ChosenModel, Coefficients, Fold, Lane, MAX_FINGERPRINTS, Modality, OrderId, Round, Task,
+    WorkOrder,
 };
 use consilium_protocol::{Features, Rejection, Standing, ToSite};
 
@@ -68,6 +69,15 @@ fn fuse() -> ToSite {
     work(Task::Fuse { arm: Arm::Random, models })
 }
 
+fn fit_baseline() -> ToSite {
+    let coefficients = vec![Coefficients::zero(2).unwrap(), Coefficients::new(vec![0.5, -1.5, 2.0]).unwrap()];
+    work(Task::FitBaseline { step: 258, coefficients })
+}
+
+fn score_baseline() -> ToSite {
+    work(Task::ScoreBaseline { coefficients: vec![Coefficients::new(vec![0.5, -1.5, 2.0]).unwrap()] })
+}
+
 /// Every rejection and what follows its number.
 fn rejections() -> [(Rejection, &'static str); 15] {
     let other = Rejection::OtherStudy { theirs: study(0xdd), ours: study(0xcc) };
@@ -114,6 +124,8 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
         Vector::new("validate", validate, bytes(include_str!("validate.hex"))),
         Vector::new("predict hold-out", predict, bytes(include_str!("predict-holdout.hex"))),
         Vector::new("fuse", fuse(), bytes(include_str!("fuse.hex"))),
+        Vector::new("fit baseline", fit_baseline(), bytes(include_str!("fit-baseline.hex"))),
+        Vector::new("score baseline", score_baseline(), bytes(include_str!("score-baseline.hex"))),
         Vector::new("accepted", ToSite::Accepted { order }, bytes("03000000  aa*32")),
         Vector::new("finished", ToSite::Finished, bytes("05000000")),
         Vector::new(

@@ -73,6 +73,11 @@ impl Predictor {
         self.package.card()
     }
 
+    /// Bins of the study's score histograms.
+    pub fn bins(&self) -> u16 {
+        self.study.evaluation.bins
+    }
+
     /// What the networks are shown of a scan: its images in the package's modalities, preprocessed.
     ///
     /// # Errors

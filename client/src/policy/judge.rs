@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use consilium_domain::{Arm, Lane, Round, Study, Task, WorkOrder};
+use consilium_domain::{Arm, ClinicalBaseline, Coefficients, Lane, Round, Study, Task, WorkOrder};
 
 use super::{Approval, SitePolicy};
 
@@ -86,6 +86,10 @@ impl SitePolicy {
                     .or_else(|| self.objection_to_arm(study, *arm))
                     .or_else(|| lanes().find_map(|(lane, round)| self.objection_to_lane(study, lane, round)))
             }
+            Task::FitBaseline { step, coefficients } => {
+                self.objection_to_baseline(study, coefficients).or_else(|| not_a_step(*step))
+            }
+            Task::ScoreBaseline { coefficients } => self.objection_to_baseline(study, coefficients),
         }
     }
 
@@ -105,11 +109,35 @@ impl SitePolicy {
         self.objection_to_arm(study, lane.arm)
     }
 
+    fn objection_to_baseline(&self, study: &Study, coefficients: &[Coefficients]) -> Option<String> {
+        if study.evaluation.baseline == ClinicalBaseline::None {
+            return Some("the approved study has no clinical baseline".into());
+        }
+        if !self.details.baseline {
+            return Some("this site's policy keeps sums of age and sex".into());
+        }
+        let folds = usize::from(study.evaluation.folds);
+        let sound = |at: &Coefficients| {
+            at.features() == ClinicalBaseline::FEATURES && at.are_within(ClinicalBaseline::LARGEST)
+        };
+        if coefficients.len() == folds && coefficients.iter().all(sound) {
+            return None;
+        }
+        let largest = ClinicalBaseline::LARGEST;
+        Some(format!("a baseline is computed under {folds} sets of coefficients of at most {largest} only"))
+    }
+
     fn objection_to_arm(&self, study: &Study, arm: Arm) -> Option<String> {
         let arms = [Some(&study.arms), self.study.arms.as_ref()];
         let refused = arms.into_iter().flatten().any(|allowed| !allowed.contains(&arm));
         refused.then(|| format!("{arm} is not among the approved arms"))
     }
+}
+
+fn not_a_step(step: u16) -> Option<String> {
+    let most = ClinicalBaseline::MOST_STEPS;
+    let beyond = step == 0 || step > most;
+    beyond.then(|| format!("step {step} of a baseline is not among the {most} that are answered"))
 }
 
 /// Whatever of `asked` is not in `allowed`.

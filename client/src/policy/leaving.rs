@@ -1,8 +1,8 @@
 //! What of the site's own cases may leave: the last look before something does.
 
 use consilium_domain::{ClassCounts, CohortSummary, Study};
-use consilium_metrics::{ScoreHistogram, ScoreSums, SiteDifference, SmallCountRule, Totals};
-use consilium_protocol::{FusionDetail, FusionOutcome, Outcome, ScoringDetail};
+use consilium_metrics::{LogisticSums, ScoreHistogram, ScoreSums, SiteDifference, SmallCountRule, Totals};
+use consilium_protocol::{BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail};
 
 use super::{HistogramLimits, SitePolicy};
 
@@ -56,7 +56,40 @@ impl SitePolicy {
             Outcome::FusedInDetail(fusion, detail) => self
                 .objection_to_fusion(fusion)
                 .or_else(|| (self.of_fusion(detail.clone()) != *detail).then(too_much)),
+            Outcome::Regressed(sums) => self.objection_to_sums(sums),
+            Outcome::BaselineScored(scored) => self
+                .objection_to_baseline_scores(&scored.scores)
+                .or_else(|| (self.of_fusion(scored.detail.clone()) != scored.detail).then(too_much)),
         }
+    }
+
+    /// Why the sums of a regression stay here. Those of two folds differ by the patients of these folds, so that
+    /// each fold must be large enough, and not only what a lane trains on.
+    fn objection_to_sums(&self, sums: &[LogisticSums]) -> Option<String> {
+        if !self.details.baseline {
+            return Some("this site's policy keeps sums of age and sex".into());
+        }
+        let Some(folds) = patients_of_folds(sums) else {
+            return Some("the sums of a regression are not of folds".into());
+        };
+        let trained = sums.iter().map(LogisticSums::class_counts);
+        let fewest = self.histograms.fewest_of_each_class;
+        let few = |classes: Totals| {
+            let anybody = classes.positives + classes.negatives > 0;
+            anybody && classes.positives.min(classes.negatives) < fewest || !self.are_enough(classes)
+        };
+        folds.into_iter().chain(trained).any(few).then(|| {
+            format!(
+                "the sums are of fewer than {fewest} patients of a class, which this site's policy asks for"
+            )
+        })
+    }
+
+    fn objection_to_baseline_scores(&self, scores: &GroupScores) -> Option<String> {
+        if !self.details.baseline {
+            return Some("this site's policy keeps scores by age and sex".into());
+        }
+        [&scores.validation, &scores.holdout].into_iter().find_map(|scores| self.objection_to_scores(scores))
     }
 
     /// `outcome` without the sums that stay here. What is left of it may still be objected to.
@@ -78,6 +111,10 @@ impl SitePolicy {
                     Outcome::FusedInDetail(fusion, detail)
                 }
             }
+            Outcome::BaselineScored(scored) => {
+                let detail = self.of_fusion(scored.detail);
+                Outcome::BaselineScored(BaselineOutcome { detail, ..scored })
+            }
             plain => plain,
         }
     }
@@ -98,7 +135,16 @@ impl SitePolicy {
         }
         comparisons
             .retain(|comparison| self.details.comparisons && comparison.groups.iter().any(Option::is_some));
-        FusionDetail { sums: detail.sums.into_iter().map(|sums| self.of_sums(sums)).collect(), comparisons }
+        let sums = detail.sums.into_iter().map(|sums| self.of_sums(sums)).collect();
+        // One fold that stays here would follow from the others and their sum: all of a group leave or none.
+        let mut folds = detail.folds;
+        for group in &mut folds {
+            let stays = group.iter().any(|scores| self.objection_to_scores(scores).is_some());
+            if stays || !self.details.fold_scores {
+                group.clear();
+            }
+        }
+        FusionDetail { sums, comparisons, folds }
     }
 
     fn of_sums(&self, sums: Option<ScoreSums>) -> Option<ScoreSums> {
@@ -137,6 +183,20 @@ impl SitePolicy {
             format!("the histogram stays at this site: {withheld}; a study with fewer bins may do")
         })
     }
+}
+
+/// The patients of each fold, from those of all other folds; `None` where they are of no folds.
+fn patients_of_folds(sums: &[LogisticSums]) -> Option<Vec<Totals>> {
+    let others = u32::try_from(sums.len()).ok()?.checked_sub(1).filter(|&others| others > 0)?;
+    let of_class = |count: fn(&Totals) -> u32| -> Option<Vec<u32>> {
+        let trained: Vec<u32> = sums.iter().map(|sums| count(&sums.class_counts())).collect();
+        let all = trained.iter().try_fold(0u32, |sum, &count| sum.checked_add(count))?;
+        let everybody = all.is_multiple_of(others).then_some(all / others)?;
+        trained.into_iter().map(|count| everybody.checked_sub(count)).collect()
+    };
+    let (positives, negatives) = (of_class(|totals| totals.positives)?, of_class(|totals| totals.negatives)?);
+    let pairs = positives.into_iter().zip(negatives);
+    Some(pairs.map(|(positives, negatives)| Totals { positives, negatives }).collect())
 }
 
 fn too_much() -> String {

@@ -120,12 +120,18 @@ pub struct DetailLimits {
     pub routing: bool,
     /// Differences of two arms' areas on the site's own patients.
     pub comparisons: bool,
+    /// Histograms of out-of-fold scores by fold, of groups of several modalities.
+    pub fold_scores: bool,
+    /// Sums for a regression on age and sex, and its scores: the clinical baseline. What is refused here is missing
+    /// from the baseline and from nothing else.
+    pub baseline: bool,
 }
 
 impl Default for DetailLimits {
-    /// All of it: each says less of a patient than the histogram beside it.
+    /// All of it: each says less of a patient than the histogram beside it, and the sums for the baseline are asked
+    /// under no coefficient that singles anybody out (docs/threat-model.md).
     fn default() -> Self {
-        Self { score_sums: true, routing: true, comparisons: true }
+        Self { score_sums: true, routing: true, comparisons: true, fold_scores: true, baseline: true }
     }
 }
 

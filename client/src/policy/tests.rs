@@ -5,11 +5,11 @@ use std::path::Path;
 use consilium_domain::network::Depth;
 use consilium_domain::*;
 use consilium_metrics::{
-    PairedScore, RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference, Totals, compare_rows,
+    LogisticSums, PairedScore, RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference, Totals, compare_rows,
 };
 use consilium_protocol::{
-    ArmComparison, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome,
-    Timestamp,
+    ArmComparison, BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail,
+    ScoringOutcome, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -50,7 +50,7 @@ fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() 
     let keys = |table: &toml::Table| {
         table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
     };
-    assert_eq!((complete.len(), keys(&complete)), (7, 23), "the sample must show every key");
+    assert_eq!((complete.len(), keys(&complete)), (7, 25), "the sample must show every key");
     assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
 }
 
@@ -198,7 +198,11 @@ fn detailed(positives: u32) -> [Outcome; 2] {
     let difference = SiteDifference::of(&compare_rows(&rows).unwrap().unwrap(), classes).unwrap();
     let group = GroupScores { validation: histogram(9, 9), holdout: histogram(positives, 9) };
     let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference)] };
-    let fusion = FusionDetail { sums: vec![Some(sums(positives, 9))], comparisons: vec![comparison] };
+    let fusion = FusionDetail {
+        sums: vec![Some(sums(positives, 9))],
+        comparisons: vec![comparison],
+        folds: Vec::new(),
+    };
     [
         Outcome::ScoredInDetail(scoring, detail),
         Outcome::FusedInDetail(FusionOutcome { groups: vec![group], seconds: 1.0 }, fusion),
@@ -317,4 +321,97 @@ fn hours_come_from_the_file() {
             .hours()
             .is_some_and(|hours| hours.contain(Timestamp(0)) && !hours.contain(Timestamp(43_200_000)))
     );
+}
+
+fn baseline_study() -> Study {
+    let mut study = study();
+    study.evaluation.baseline = ClinicalBaseline::AgeSex;
+    study
+}
+
+fn fit(study: &Study, step: u16, coefficients: Vec<Coefficients>) -> WorkOrder {
+    WorkOrder::new(study.hash(), Task::FitBaseline { step, coefficients })
+}
+
+#[test]
+fn a_baseline_is_computed_under_what_the_study_and_the_policy_allow_only() {
+    let at = |values: &[f64]| vec![Coefficients::new(values.to_vec()).unwrap(); 5];
+    let (with, mut without) = (baseline_study(), study());
+    without.evaluation.baseline = ClinicalBaseline::None;
+    let objection =
+        |text: &str, study: &Study, order| policy(text).objection_to_order(study, &order).unwrap_or_default();
+    let modest = at(&[0.5, -0.2, 4.9]);
+    assert_eq!(objection("", &with, fit(&with, 1, modest.clone())), "");
+    let score = WorkOrder::new(with.hash(), Task::ScoreBaseline { coefficients: modest.clone() });
+    assert_eq!(objection("", &with, score.clone()), "");
+    for (text, study, order, word) in [
+        ("", &without, fit(&without, 1, modest.clone()), "no clinical baseline"),
+        ("[details]\nbaseline = false", &with, fit(&with, 1, modest.clone()), "keeps sums"),
+        ("[details]\nbaseline = false", &with, score, "keeps sums"),
+        ("", &with, fit(&with, 0, modest.clone()), "step 0"),
+        ("", &with, fit(&with, 41, modest.clone()), "step 41"),
+        // A steep slope and its intercept count the patients above an age.
+        ("", &with, fit(&with, 1, at(&[-30.0, 50.0, 0.0])), "at most 5"),
+        ("", &with, fit(&with, 1, at(&[0.0, 0.0, 0.0, 0.0])), "sets of coefficients"),
+        ("", &with, fit(&with, 1, modest[..4].to_vec()), "5 sets"),
+    ] {
+        let objection = objection(text, study, order);
+        assert!(objection.contains(word), "{word}: {objection}");
+    }
+}
+
+/// Sums of patients whose folds have these numbers of both classes.
+fn regressed(folds: &[(u32, u32)]) -> Outcome {
+    let of = |fold: usize| {
+        let at = Coefficients::zero(ClinicalBaseline::FEATURES).unwrap();
+        let mut sums = LogisticSums::new(ClinicalBaseline::FEATURES);
+        for (_, &(positives, negatives)) in folds.iter().enumerate().filter(|(other, _)| *other != fold) {
+            (0..positives).for_each(|_| sums.record(&at, &[0.1, 1.0], 0.0, true).unwrap());
+            (0..negatives).for_each(|_| sums.record(&at, &[0.2, 0.0], 0.0, false).unwrap());
+        }
+        sums
+    };
+    Outcome::Regressed((0..folds.len()).map(of).collect())
+}
+
+#[test]
+fn sums_stay_where_one_fold_is_too_small_though_training_is_not() {
+    let strict = policy("[histograms]\nfewest_of_each_class = 5");
+    let objection = |folds: &[(u32, u32)]| strict.objection_to_outcome(&regressed(folds));
+    assert_eq!(objection(&[(5, 6), (7, 5), (9, 9)]), None);
+    // Every lane trains on at least twelve of a class, and the difference of two answers is of four.
+    let small = objection(&[(9, 9), (4, 9), (9, 9)]).unwrap();
+    assert!(small.contains("fewer than 5") && !small.contains('4'), "{small}");
+    assert!(policy("").objection_to_outcome(&regressed(&[(1, 0), (2, 1)])).is_none());
+    let kept = policy("[details]\nbaseline = false").objection_to_outcome(&regressed(&[(9, 9), (9, 9)]));
+    assert!(kept.unwrap().contains("keeps sums"));
+    assert!(strict.objection_to_outcome(&Outcome::Regressed(Vec::new())).is_some(), "of no folds");
+}
+
+#[test]
+fn scores_of_the_baseline_leave_as_those_of_an_arm_do() {
+    let group = GroupScores { validation: histogram(5, 5), holdout: histogram(2, 5) };
+    let detail = FusionDetail { sums: vec![Some(sums(2, 5))], comparisons: Vec::new(), folds: Vec::new() };
+    let scored = Outcome::BaselineScored(BaselineOutcome { scores: group, detail, seconds: 1.0 });
+    assert_eq!(policy("").withhold(scored.clone()), scored);
+    let keeps = policy("[details]\nscore_sums = false").withhold(scored.clone());
+    assert!(matches!(&keeps, Outcome::BaselineScored(told) if told.detail.sums == [None]));
+    let strict = policy("[histograms]\nfewest_of_each_class = 3");
+    assert!(strict.objection_to_outcome(&strict.withhold(scored.clone())).is_some());
+    assert!(policy("[details]\nbaseline = false").objection_to_outcome(&scored).is_some());
+}
+
+#[test]
+fn scores_by_fold_leave_for_a_whole_group_or_not_at_all() {
+    let scores = |folds: &[(u32, u32)]| folds.iter().map(|&(p, n)| histogram(p, n)).collect::<Vec<_>>();
+    let group = GroupScores { validation: histogram(9, 12), holdout: histogram(5, 5) };
+    let outcome = FusionOutcome { groups: vec![group.clone(), group], seconds: 1.0 };
+    let folds = vec![scores(&[(4, 6), (5, 6)]), scores(&[(8, 6), (1, 6)])];
+    let detail = FusionDetail { sums: vec![None, None], comparisons: Vec::new(), folds };
+    let told = Outcome::FusedInDetail(outcome.clone(), detail.clone());
+    assert_eq!(policy("").withhold(told.clone()), told);
+    let strict = policy("[histograms]\nfewest_of_each_class = 4").withhold(told.clone());
+    let Outcome::FusedInDetail(_, kept) = &strict else { panic!("the first group's folds are large enough") };
+    assert_eq!(kept.folds, [detail.folds[0].clone(), Vec::new()]);
+    assert_eq!(policy("[details]\nfold_scores = false").withhold(told), Outcome::Fused(outcome));
 }

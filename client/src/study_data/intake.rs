@@ -6,12 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use consilium_data::{
-    Alias, CacheError, CachedInput, Case, Cohort, CohortError, ImageSketch, InputCache, InputHandle, Layout,
-    PatientId, Split, StudyFingerprintKey, TooManyAliases,
+    Alias, CacheError, CachedInput, Case, Cohort, CohortError, DesignError, ImageSketch, InputCache,
+    InputHandle, Layout, PatientId, Split, StudyFingerprintKey, TooManyAliases,
 };
-use consilium_domain::{Fingerprint, Modality, Study};
+use consilium_domain::{ClinicalBaseline, Fingerprint, Modality, SiteId, Study};
 
-use super::{Input, StudyData};
+use super::{ClinicalCase, Input, StudyData};
 
 /// The word for images that cannot be used, in the cohort's numbers. A case may have several, one a modality.
 pub(super) const UNUSABLE_IMAGE: &str = "unusable image";
@@ -27,6 +27,8 @@ pub(crate) enum IntakeError {
     Cohort(#[from] CohortError),
     #[error(transparent)]
     Cache(#[from] CacheError),
+    #[error(transparent)]
+    Design(#[from] DesignError),
     #[error("a case of the folder cannot be compared with other sites': {0}")]
     Aliases(#[from] TooManyAliases),
 }
@@ -95,11 +97,19 @@ impl Intake {
     }
 
     /// Deals the cases but those numbered `exclude` into hold-out and folds.
-    pub(crate) fn deal(&self, study: &Study, exclude: &[u32]) -> StudyData {
+    ///
+    /// # Errors
+    /// Where the study's design needs what the cohort does not have.
+    pub(crate) fn deal(
+        &self,
+        study: &Study,
+        site: &SiteId,
+        exclude: &[u32],
+    ) -> Result<StudyData, IntakeError> {
         let mut cohort = self.cohort.clone();
         let mut number = 0u32..;
         cohort.cases.retain(|_| number.next().is_none_or(|number| exclude.binary_search(&number).is_err()));
-        let split = Split::deal(&cohort, &study.evaluation, &study.seed());
+        let split = Split::of_study(&cohort, study, site)?;
         let mut summary = cohort.summary(&split, &study.modalities);
         let duplicates = u32::try_from(exclude.len()).unwrap_or(u32::MAX);
         let left_out = self.left_out.iter().map(|(&reason, &count)| (reason, count));
@@ -117,7 +127,24 @@ impl Intake {
             };
             (modality, cohort.cases.iter().filter_map(input).collect())
         };
-        StudyData { inputs: study.modalities.iter().map(|&modality| placed(modality)).collect(), summary }
+        let clinical: Vec<ClinicalCase> = cohort
+            .cases
+            .iter()
+            .filter_map(|case| {
+                Some(ClinicalCase {
+                    patient: case.patient.clone(),
+                    label: case.label,
+                    placement: split.placement(&case.patient)?,
+                    features: case.clinical.demographics?.features(),
+                })
+            })
+            .collect();
+        if study.evaluation.baseline != ClinicalBaseline::None {
+            let (with, all) = (clinical.len(), cohort.cases.len());
+            tracing::info!(with, all, "cases whose age and sex are known, for the baseline");
+        }
+        let inputs = study.modalities.iter().map(|&modality| placed(modality)).collect();
+        Ok(StudyData { inputs, clinical, summary, site: site.clone() })
     }
 }
 

@@ -51,8 +51,12 @@ fn intake(study: &Study, folder: &Path) -> Intake {
     Intake::open(study, Layout::UpennGbm, &[folder.to_owned()], &cache(folder)).unwrap()
 }
 
+fn deal(intake: &Intake, study: &Study, exclude: &[u32]) -> StudyData {
+    intake.deal(study, &study.federation.sites[0], exclude).unwrap()
+}
+
 fn prepare(study: &Study, folder: &Path) -> StudyData {
-    intake(study, folder).deal(study, &[])
+    deal(&intake(study, folder), study, &[])
 }
 
 fn lane(modality: Modality, fold: u8) -> Lane {
@@ -126,7 +130,7 @@ fn inputs_are_read_from_the_cache_and_a_second_intake_builds_nothing() {
     let cache = cache(&folder);
     let again = Intake::open(&study, Layout::UpennGbm, std::slice::from_ref(&folder), &cache).unwrap();
     assert_eq!((cache.stats().built, cache.stats().hits), (0, CASES as u64));
-    assert_eq!(again.deal(&study, &[]).summary(), data.summary());
+    assert_eq!(deal(&again, &study, &[]).summary(), data.summary());
     let inputs = LaneInputs { inputs: data.training(&lane(Modality::T1gd, 0)), shape: [8; 3], cache: &cache };
     let mut values = vec![0.0; 512];
     inputs.read(0, &mut values).unwrap();
@@ -147,7 +151,7 @@ fn excluded_cases_are_dealt_nowhere_and_counted() {
         all.sort();
         all
     };
-    let (all, fewer) = (everybody(&intake.deal(&study, &[])), intake.deal(&study, &[0, 5]));
+    let (all, fewer) = (everybody(&deal(&intake, &study, &[])), deal(&intake, &study, &[0, 5]));
     let rest: Vec<PatientId> = all
         .iter()
         .enumerate()

@@ -3,12 +3,14 @@
 //! DeLong's comparison of rows, which stay here; a difference, its variance and two counts leave
 //! (docs/adr/0018-paired-comparison.md). A pair of arms is compared when the later of the two is fused.
 
+use std::collections::BTreeMap;
+
 use consilium_domain::{Arm, Label, ModalityGroup, Study};
 use consilium_metrics::{PairedScore, SiteDifference, Totals, compare_rows};
 use consilium_protocol::ArmComparison;
 
 use super::WorkError;
-use super::fusing::{Means, over_folds, over_modalities};
+use crate::late_fusion::{Means, over_folds, over_modalities};
 use crate::predictions::Predictions;
 use crate::study_data::CaseSet;
 
@@ -24,20 +26,19 @@ pub(super) fn with_arms_before(
         let Some(models) = predictions.fused(other)? else { continue };
         let theirs = over_folds(predictions, &models, CaseSet::Holdout)?;
         let groups = ModalityGroup::of_study(&study.modalities);
-        let compared = groups.iter().map(|group| difference(holdout, &theirs, group));
+        let of_group = |means, group: &ModalityGroup| over_modalities(means, &group.members);
+        let compared =
+            groups.iter().map(|group| difference(&of_group(holdout, group), &of_group(&theirs, group)));
         comparisons.push(ArmComparison { with: other, groups: compared.collect::<Result<_, _>>()? });
     }
     Ok(comparisons)
 }
 
-/// `None` where a class has fewer than two patients: there is no variance then.
-fn difference(
-    ours: &Means,
-    theirs: &Means,
-    group: &ModalityGroup,
+/// Ours minus theirs on the patients whom both scored; `None` where a class has fewer than two patients: there is no variance then.
+pub(super) fn difference(
+    ours: &BTreeMap<String, (Label, f32)>,
+    theirs: &BTreeMap<String, (Label, f32)>,
 ) -> Result<Option<SiteDifference>, WorkError> {
-    let theirs = over_modalities(theirs, &group.members);
-    let ours = over_modalities(ours, &group.members);
     let paired = ours.iter().filter_map(|(patient, &(label, first))| {
         let &(_, second) = theirs.get(patient)?;
         Some(PairedScore { first, second, positive: label == Label::Methylated })

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consilium_domain::{BlobRef, ClassCounts, Label, ModalityGroup, SiteId, Study, Task, WorkOrder};
+use consilium_domain::{BlobRef, ClassCounts, Design, Label, ModalityGroup, SiteId, Study, Task, WorkOrder};
 use consilium_metrics::ScoreHistogram;
 use consilium_privacy::{Grid, LocalUpdate};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
@@ -88,6 +88,9 @@ impl DryBench {
                 "this client only pretends to train, and does so for no study but one whose name ends in {DRY_STUDY}: \
                  start the site's real client"
             ))),
+            Job::Prepare { study, .. } if study.evaluation.design != Design::KFold => {
+                Done::Prepared(Err("a dry run knows no design but k-fold".into()))
+            }
             Job::Prepare { study, .. } => {
                 let cohort = self.training.cohort(&study);
                 self.study = Some(Arc::from(study));
@@ -158,6 +161,7 @@ impl DryBench {
                 let groups = groups.collect::<Result<_, WorkError>>()?;
                 Ok((Outcome::Fused(FusionOutcome { groups, seconds }), None))
             }
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => Err(WorkError::NoDemographics),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that works: preparing data, training, scoring, fusing. One job at a time, never on the runtime.
 
+mod baseline;
 mod comparing;
 mod dry;
 mod fusing;
@@ -76,6 +77,11 @@ pub(crate) enum WorkError {
     Residual(#[from] ResidualError),
     #[error("a histogram cannot be filled: {0}")]
     Histogram(String),
+    #[error(
+        "no patient of this site has both age and sex in its clinical table: the baseline is fitted without it \
+         (docs/layouts.md)"
+    )]
+    NoDemographics,
     #[error("the sums beside a histogram cannot be filled: {0}")]
     Sums(String),
 }
@@ -251,6 +257,12 @@ impl Bench {
                 self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)
             }
             Task::Fuse { arm, models } => fusing::fuse(&prepared.study, &prepared.predictions, *arm, models),
+            Task::FitBaseline { coefficients, .. } => {
+                baseline::sums(prepared.data.clinical(), coefficients).map(|sums| (sums, None))
+            }
+            Task::ScoreBaseline { coefficients } => {
+                baseline::score(prepared, coefficients).map(|scores| (scores, None))
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ impl Bench {
 
     #[tracing::instrument(level = "debug", skip_all)]
     pub(super) fn prepare(&mut self, study: Study, exclude: &[u32]) -> Result<CohortSummary, PrepareError> {
-        let data = self.intake(&study)?.deal(&study, exclude);
+        let site = self.workplace.site.clone();
+        let data = self.intake(&study)?.deal(&study, &site, exclude)?;
         let folder = self.workplace.predictions.join(study.hash().digest().short());
         let predictions = Predictions::open(&folder)?;
         let summary = data.summary().clone();

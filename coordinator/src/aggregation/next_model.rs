@@ -7,6 +7,7 @@ use consilium_transport::{BlobReader, BlobStore, BlobWriter};
 use consilium_weights::{FileLayout, Weights, WeightsError};
 use rayon::prelude::*;
 
+use super::moved::Moved;
 use super::updates::{Wave, read_whole};
 use super::{Aggregation, AggregationError};
 
@@ -28,6 +29,8 @@ struct Tools {
     units: Vec<Vec<i32>>,
     model: Vec<f32>,
     bytes: Vec<u8>,
+    /// The mean update.
+    mean: Vec<f64>,
 }
 
 impl<'a> NextModel<'a> {
@@ -49,13 +52,14 @@ impl<'a> NextModel<'a> {
         Ok(self.store.reader(&self.start)?.verify()?)
     }
 
-    /// Sums the blocks of a wave, and writes their part of the model.
-    pub(super) fn sum(&self, wave: &Wave<'_>) -> Result<(), AggregationError> {
+    /// Sums the blocks of a wave, and writes their part of the model. How the updates lay to their mean in each block.
+    pub(super) fn sum(&self, wave: &Wave<'_>) -> Result<Vec<Moved>, AggregationError> {
         let tools = || Tools {
             unpacker: Unpacker::new(),
             units: vec![vec![0; BLOCK_VALUES]; wave.parts.len()],
             model: Vec::with_capacity(BLOCK_VALUES),
             bytes: Vec::with_capacity(BLOCK_VALUES * FileLayout::VALUE_BYTES),
+            mean: Vec::with_capacity(BLOCK_VALUES),
         };
         (0..wave.blocks())
             .into_par_iter()
@@ -63,7 +67,7 @@ impl<'a> NextModel<'a> {
             .collect()
     }
 
-    fn sum_block(&self, wave: &Wave<'_>, block: usize, tools: &mut Tools) -> Result<(), AggregationError> {
+    fn sum_block(&self, wave: &Wave<'_>, block: usize, tools: &mut Tools) -> Result<Moved, AggregationError> {
         let mut updates = Vec::with_capacity(wave.parts.len());
         for (part, units) in wave.parts.iter().zip(&mut tools.units) {
             let block = &part.blocks[block];
@@ -85,7 +89,9 @@ impl<'a> NextModel<'a> {
             }
             MeanError::Apply(error) => error.into(),
         })?;
-        self.write(first, &mut tools.bytes, &tools.model)
+        self.write(first, &mut tools.bytes, &tools.model)?;
+        let units: Vec<(&[i32], u32)> = updates.iter().map(|update| (update.units, update.cases)).collect();
+        Ok(Moved::of(&units, &mut tools.mean))
     }
 
     /// `values` coordinates of the model the round started from, from `first` on.

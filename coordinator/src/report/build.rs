@@ -8,13 +8,14 @@ use consilium_protocol::coordinator::{Answered, Coordinator, Gathering, LaneStat
 use consilium_protocol::{ScoringOutcome, Timestamp};
 
 use super::comparison::comparisons;
+use super::designs::left_out;
 use super::health::{fold_spread, label_shift, routing};
 use super::published::published;
 use super::scores::{missing, scores, threshold};
 use super::statistics::GroupStatistics;
 use super::{
-    ArmReport, BusySeconds, ContributorReport, GroupReport, LaneReport, PhaseSeconds, Report, RoundReport,
-    SCHEMA, Scores, SiteReport, StudyOutcome,
+    ArmReport, BaselinesReport, BusySeconds, ContributorReport, GroupReport, LaneReport, MovementReport,
+    PhaseSeconds, Report, RoundReport, SCHEMA, Scores, SiteReport, StudyOutcome,
 };
 
 /// The program and its version, as it stands in a report.
@@ -40,6 +41,7 @@ impl Report {
         let arms = state.study().arms.iter().map(|&arm| arm_report(state, arm));
         let arms: Vec<ArmReport> = arms.collect::<Result<_, _>>()?;
         let comparisons = comparisons(state);
+        let baselines = BaselinesReport::of(state)?;
         let statistics = arms.iter().flat_map(|arm| &arm.groups).map(|group| group.statistics.tests());
         let tested = comparisons.iter().filter(|comparison| comparison.p_value.is_some()).count() as u32;
         Ok(Self {
@@ -52,10 +54,12 @@ impl Report {
             seconds: seconds(state, now),
             sites: state.roster().iter().map(|(site, _)| site_report(state, site)).collect(),
             labels: label_shift(state),
-            tests: statistics.sum::<u32>() + tested,
+            tests: statistics.sum::<u32>() + tested + baselines.tests(),
             warnings: collapsed_policies(&arms).into_iter().chain(study_warnings(state)).collect(),
+            left_out: left_out(state.study(), &arms),
             arms,
             comparisons,
+            baselines,
         })
     }
 }
@@ -118,6 +122,7 @@ fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
         cohort: member.and_then(|member| member.cohort.clone()),
         duplicates: state.exclusion(site).map(|exclusion| exclusion.cases.len() as u32),
         withdrawn: member.and_then(|member| Some(member.withdrawal.as_ref()?.reason.clone())),
+        software: member.map(|member| member.programs.clone()).unwrap_or_default(),
         bytes_sent: 0,
         bytes_received: 0,
         busy_seconds: busy,
@@ -189,7 +194,16 @@ fn round_report(
         validation_loss: pooled.as_ref().and_then(|pooled| pooled.mean_loss),
         validation_m: pooled.filter(|_| selection == Selection::PaperM).and_then(|p| paper_m(&p.scores)),
         routing: routing(state, lane.lane, round.round),
+        movement: movement(round),
     })
+}
+
+fn movement(round: &RoundState) -> Option<MovementReport> {
+    let movement = round.movement.as_ref()?;
+    let answers = round.training.answers();
+    let all: f64 = answers.values().map(|answer| f64::from(answer.value.cases)).sum();
+    let weight = |site: &SiteId| answers.get(site).map_or(0.0, |answer| f64::from(answer.value.cases) / all);
+    Some(MovementReport { norm: movement.norm, drift: movement.drift(weight) })
 }
 
 fn contributors(state: &Coordinator, round: &RoundState) -> Vec<ContributorReport> {
@@ -204,6 +218,7 @@ fn contributors(state: &Coordinator, round: &RoundState) -> Vec<ContributorRepor
         update: value.update.digest,
         update_bytes: value.update.bytes,
         norm: value.norm,
+        cosine: round.movement.as_ref().and_then(|movement| movement.sites.get(site)?.cosine),
         saturated: value.saturated,
         mean_loss: value.mean_loss,
         tuned_share: value.tuned_share,
@@ -229,7 +244,7 @@ fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<Gro
         let statistics = GroupStatistics::of(state, arm, index, fusion)?;
         if let (Some(validation), Some(holdout), Some(statistics)) = (validation, holdout, statistics) {
             reports.push(GroupReport {
-                folds: fold_spread(&group, lanes),
+                folds: fold_spread(state, arm, (index, &group), lanes)?,
                 statistics,
                 group,
                 threshold: threshold.map(BinEdge::threshold),
@@ -262,6 +277,11 @@ pub(crate) fn study_warnings(state: &Coordinator) -> Vec<String> {
     }
     for (arm, fusion) in state.fusions() {
         note(format!("fusion of {arm}"), missing(fusion));
+    }
+    if let Some(baseline) = state.baseline() {
+        note("the baseline on age and sex".into(), baseline.missing.clone());
+        warnings
+            .extend(baseline.absent.iter().map(|why| format!("there is no baseline on age and sex: {why}")));
     }
     for pause in state.pauses() {
         let until = pause.until.map_or("not continued".to_owned(), |until| {
@@ -327,10 +347,19 @@ mod tests {
         // Each of two sites has the loss 1 over three patients of either class.
         let round = &arm.lanes[0].rounds[1];
         assert_eq!((round.reductions, round.validation_loss, round.validation_m), (0, Some(1.0 / 6.0), None));
+        // Two updates of norm 1 at a right angle lie √2 apart; of four ordered pairs two are of one site.
+        let movement = round.movement.unwrap();
+        assert!((movement.drift - 1.0).abs() < 1e-12 && (movement.norm - 0.5f64.sqrt()).abs() < 1e-12);
+        assert!(round.contributors.iter().all(|told| told.cosine == Some(0.5f64.sqrt())));
+        assert_eq!(
+            (report.labels[0].pooled, report.labels[0].sites[&site("a")].distance),
+            (Some(0.5), Some(0.0))
+        );
         let holdout = &arm.groups[0].holdout;
         assert_eq!((holdout.pooled.positives, holdout.pooled.negatives), (6, 6), "3 of each at two sites");
         assert_eq!(holdout.pooled.auc.as_ref().map(|auc| auc.value), Some(1.0));
         assert_eq!(holdout.sites.len(), 2);
+        assert_eq!(report.sites[0].software, ["a 1.0"]);
         let seconds = report.seconds;
         let phases = [seconds.enrolment, seconds.cross_validation, seconds.holdout, seconds.fusion];
         let sum: f64 = phases.into_iter().map(Option::unwrap).sum();

@@ -57,6 +57,20 @@ pub struct SiteComparison {
     pub lifted: bool,
 }
 
+impl SiteComparison {
+    /// What a site told, with its share in the combined difference.
+    pub(super) fn of(told: &SiteDifference, weight: f64, lifted: bool) -> Self {
+        Self {
+            difference: told.difference(),
+            variance: told.variance(),
+            positives: told.classes().positives,
+            negatives: told.classes().negatives,
+            weight,
+            lifted,
+        }
+    }
+}
+
 /// Every pair of arms that are fused, in every modality group.
 pub(super) fn comparisons(state: &Coordinator) -> Vec<Comparison> {
     let arms: Vec<Arm> =
@@ -80,14 +94,7 @@ fn compare(state: &Coordinator, first: Arm, second: Arm, index: usize, group: &s
     let mut sites = BTreeMap::new();
     if let Some(SiteDifferences { combined, lifted }) = &analysis {
         for (position, (site, told)) in told.iter().enumerate() {
-            let found = SiteComparison {
-                difference: told.difference(),
-                variance: told.variance(),
-                positives: told.classes().positives,
-                negatives: told.classes().negatives,
-                weight: combined.weights[position],
-                lifted: lifted[position],
-            };
+            let found = SiteComparison::of(told, combined.weights[position], lifted[position]);
             sites.insert(site.clone(), found);
         }
     }

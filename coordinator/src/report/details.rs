@@ -50,7 +50,7 @@ fn told(outcome: Outcome, arm: Arm) -> Outcome {
             let sums = fusion.groups.iter().map(|group| Some(sums(group.holdout.totals()))).collect();
             let with = ArmComparison { with: Arm::Random, groups: vec![Some(difference())] };
             let comparisons = if arm == Arm::Spottune { vec![with] } else { Vec::new() };
-            Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons })
+            Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds: Vec::new() })
         }
         trained => trained,
     }
@@ -60,6 +60,7 @@ fn told(outcome: Outcome, arm: Arm) -> Outcome {
 fn next_arm(scene: &Scene) -> Option<Arm> {
     let order = ["a", "b"].into_iter().find_map(|name| scene.state.next_order(&site(name)))?;
     Some(match order.task {
+        Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => return None,
         Task::Fuse { arm, .. } => arm,
         Task::Train { lane, .. } | Task::Validate { lane, .. } | Task::PredictHoldout { lane, .. } => {
             lane.arm

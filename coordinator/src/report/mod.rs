@@ -3,8 +3,10 @@
 //! A report is computed from the coordinator's state alone, so it can be made again from the log. All scores are
 //! pooled from histograms; no patient is in it.
 
+mod baselines;
 mod build;
 mod comparison;
+mod designs;
 #[cfg(test)]
 mod details;
 mod health;
@@ -17,6 +19,7 @@ mod scores;
 mod statistics;
 mod table;
 mod tables;
+mod tensorboard;
 
 use std::collections::BTreeMap;
 
@@ -28,15 +31,20 @@ use consilium_protocol::coordinator::ChosenBy;
 use consilium_transport::Traffic;
 use serde::{Deserialize, Serialize};
 
+pub use baselines::{
+    BaselineComparison, BaselinesReport, ClinicalFit, ClinicalReport, MajorityReport, MajorityScore,
+};
 pub use build::ReportError;
 pub(crate) use build::study_warnings;
 pub use comparison::{Comparison, ComparisonMethod, SiteComparison};
+pub use designs::LeftOutSite;
 pub use health::{FoldSpread, LabelShare, LabelShift, RoutingReport};
 pub(crate) use page::{Curve, curves};
 pub use published::Published;
 pub use render::{RenderError, page_beside, read, write_page};
 pub use statistics::{AcrossSites, ExactScores, GroupStatistics, SiteInPopulation};
 pub use tables::{CsvError, write_csv};
+pub use tensorboard::{TensorboardError, write_tensorboard};
 
 /// The value of [`Report::schema`] that this release writes.
 pub const SCHEMA: &str = "consilium-report/2";
@@ -66,6 +74,12 @@ pub struct Report {
     pub arms: Vec<ArmReport>,
     /// Every pair of fused arms, by modality group.
     pub comparisons: Vec<Comparison>,
+    /// What the arms must beat. Empty in reports of before.
+    #[serde(default)]
+    pub baselines: BaselinesReport,
+    /// Each site under the models that never saw it, where the study leaves sites out; empty in other designs.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutSite>,
     /// Tests of hypotheses in this report. None of their probabilities is corrected for the others.
     pub tests: u32,
     /// What a reader must know: work that went on without a site, and why.
@@ -109,6 +123,9 @@ pub struct SiteReport {
     /// What it says about why it declined the study, or left it; `None` when it did neither.
     #[serde(default)]
     pub withdrawn: Option<String>,
+    /// Name and version of the programs it came with, in the order of their coming. Empty in reports of before.
+    #[serde(default)]
+    pub software: Vec<String>,
     /// UDP payload bytes from the coordinator to the site.
     pub bytes_sent: u64,
     /// UDP payload bytes from the site to the coordinator.
@@ -193,6 +210,19 @@ pub struct RoundReport {
     pub validation_m: Option<f64>,
     /// How the new model routed the patients of the fold; only of an arm with a policy, where sites told.
     pub routing: Option<RoutingReport>,
+    /// How far the model moved, and how far the updates lay apart; none where only their sum was seen, and in rounds of
+    /// before.
+    #[serde(default)]
+    pub movement: Option<MovementReport>,
+}
+
+/// How the updates of a round lay to each other, as they were summed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct MovementReport {
+    /// Euclidean norm of their mean.
+    pub norm: f64,
+    /// Root mean square distance of two of them, drawn with the weight of their cases.
+    pub drift: f64,
 }
 
 /// One admitted update.
@@ -213,8 +243,11 @@ pub struct ContributorReport {
     /// Its length in bytes, as it came over the wire. 0 in reports of before.
     #[serde(default)]
     pub update_bytes: u64,
-    /// Its Euclidean norm.
+    /// Its Euclidean norm, as the site told it: before clipping and rounding.
     pub norm: f64,
+    /// The cosine of its angle to the round's mean update, once that was taken; none where only the sum was seen.
+    #[serde(default)]
+    pub cosine: Option<f64>,
     /// Coordinates that were cut.
     pub saturated: u64,
     /// Mean loss of the site's last local epoch.
@@ -236,7 +269,7 @@ pub struct GroupReport {
     pub holdout: Scores,
     /// What the hold-out says beyond its scorecards.
     pub statistics: GroupStatistics,
-    /// How the folds differ; of groups of one modality only, for no site tells fused scores by fold.
+    /// How the folds differ; of a group of several modalities only where every site told its scores by fold.
     pub folds: Option<FoldSpread>,
 }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use consilium_domain::{Arm, Schedule};
+use consilium_domain::{Arm, ClinicalBaseline, Design, Schedule};
 use consilium_protocol::Timestamp;
 use serde_json::{Map, Value};
 
@@ -109,7 +109,11 @@ fn reports_are_what_the_schema_says() {
     let mut several = study();
     several.arms = vec![Arm::Random, Arm::Spottune];
     several.training.schedule = Schedule::default();
-    for scene in [Scene::enrolling(), Scene::running(), Scene::finished(), Scene::finished_with(several)] {
+    let mut measured = study();
+    measured.evaluation.baseline = ClinicalBaseline::AgeSex;
+    measured.evaluation.design = Design::LeaveOneSiteOut;
+    let finished = [several, measured].map(Scene::finished_with);
+    for scene in [Scene::enrolling(), Scene::running(), Scene::finished()].into_iter().chain(finished) {
         let found = check(&written(&scene));
         assert!(
             found.is_empty(),

@@ -38,6 +38,11 @@ impl Display for Report {
                 writeln!(f, "{:<11} {:<12} {}", arm.arm, group.group.name, row(&group.holdout.pooled))?;
             }
         }
+        if let Some(clinical) = &self.baselines.clinical {
+            let card = clinical.holdout.as_ref().map(|scores| row(&scores.pooled));
+            let found = card.or_else(|| clinical.absent.clone()).unwrap_or_else(|| "not scored yet".into());
+            writeln!(f, "{:<11} {:<12} {found}", "age and sex", "-")?;
+        }
         if !self.warnings.is_empty() {
             writeln!(f, "\n{} warning(s), the first of them:", self.warnings.len())?;
             for warning in self.warnings.iter().take(5) {

@@ -108,7 +108,7 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
     },
@@ -126,9 +126,22 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
+    },
+    /// Sums of a regression over each fold's training patients.
+    RegressionSums {
+        /// The order.
+        order: OrderId,
+        /// What was done.
+        work: Option<Work>,
+        /// Folds.
+        folds: u32,
+        /// Most patients with the label, of any fold.
+        positives: u64,
+        /// Most patients without, of any fold.
+        negatives: u64,
     },
     /// Work that could not be done. The reason's text is not kept here.
     Failure {
@@ -223,10 +236,11 @@ pub enum Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Work {
-    /// `train`, `validate`, `predict-holdout` or `fuse`.
+    /// `train`, `validate`, `predict-holdout`, `fuse`, `fit-baseline` or `score-baseline`.
     pub task: Code,
-    /// For which arm.
-    pub arm: Arm,
+    /// For which arm; none for the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<Arm>,
     /// In which lane; none where lanes are fused.
     pub lane: Option<Lane>,
     /// In which round of it.
@@ -239,8 +253,9 @@ impl Work {
         let (arm, lane, round) = match task {
             Task::Train { lane, round, .. }
             | Task::Validate { lane, round, .. }
-            | Task::PredictHoldout { lane, round, .. } => (lane.arm, Some(*lane), Some(*round)),
-            Task::Fuse { arm, .. } => (*arm, None, None),
+            | Task::PredictHoldout { lane, round, .. } => (Some(lane.arm), Some(*lane), Some(*round)),
+            Task::Fuse { arm, .. } => (Some(*arm), None, None),
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => (None, None, None),
         };
         Self { task: Code::new(task.name()), arm, lane, round }
     }

@@ -169,6 +169,7 @@ fn names(record: &Record, study: StudyHash, orders: &mut Vec<consilium_domain::O
             Content::Training { order, .. }
             | Content::Scores { order, .. }
             | Content::FusedScores { order, .. }
+            | Content::RegressionSums { order, .. }
             | Content::Failure { order, .. }
             | Content::Accepted { order } => orders.contains(order),
             _ => false,

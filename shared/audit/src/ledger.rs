@@ -94,9 +94,10 @@ impl Content {
         let mut fields = self.fields();
         if let Some(work) = fields.remove("work").and_then(|work| serde_json::from_value::<Work>(work).ok()) {
             let Work { task, arm, lane, round } = work;
-            let place = lane.map_or_else(|| arm.to_string(), |lane| lane.to_string());
+            let place = lane.map(|lane| lane.to_string()).or_else(|| arm.map(|arm| arm.to_string()));
+            let place = place.map_or_else(String::new, |place| format!(" {place}"));
             let round = round.map_or_else(String::new, |round| format!(" round {round}"));
-            words.push(format!("{} {place}{round}", task.as_str()));
+            words.push(format!("{}{place}{round}", task.as_str()));
         }
         for (name, value) in fields.into_iter().filter(|(name, _)| name != "kind") {
             let value = match value {

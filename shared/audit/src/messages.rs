@@ -1,10 +1,11 @@
 //! Messages as contents. A new message needs a line here, or the workspace does not compile: nothing leaves unnoticed.
 
 use consilium_domain::{OrderId, Study, Task};
-use consilium_metrics::ScoreHistogram;
+use consilium_metrics::{ScoreHistogram, Totals};
 use consilium_protocol::admin::{AdminReply, AdminRequest};
 use consilium_protocol::{
-    FusionDetail, FusionOutcome, Outcome, Progress, ScoringDetail, ScoringOutcome, ToCoordinator, ToSite,
+    BaselineOutcome, FusionDetail, GroupScores, Outcome, Progress, ScoringDetail, ScoringOutcome,
+    ToCoordinator, ToSite,
 };
 
 use crate::content::{Content, Work};
@@ -135,13 +136,34 @@ fn answer(order: OrderId, work: Option<Work>, outcome: &Outcome) -> Content {
             ];
             scores(order, work, scoring, beyond.into_iter().flatten().collect())
         }
-        Outcome::Fused(fusion) => fused_scores(order, work, fusion, Vec::new()),
-        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons }) => {
+        Outcome::Fused(fusion) => fused_scores(order, work, &fusion.groups, Vec::new()),
+        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds }) => {
             let beyond = [
                 sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
                 (!comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
+                folds.iter().any(|folds| !folds.is_empty()).then_some(Code::new("scores-by-fold")),
             ];
-            fused_scores(order, work, fusion, beyond.into_iter().flatten().collect())
+            fused_scores(order, work, &fusion.groups, beyond.into_iter().flatten().collect())
+        }
+        Outcome::Regressed(sums) => {
+            let most = |count: fn(&Totals) -> u32| {
+                sums.iter().map(|sums| u64::from(count(&sums.class_counts()))).max().unwrap_or(0)
+            };
+            Content::RegressionSums {
+                order,
+                work,
+                folds: sums.len() as u32,
+                positives: most(|classes| classes.positives),
+                negatives: most(|classes| classes.negatives),
+            }
+        }
+        Outcome::BaselineScored(BaselineOutcome { scores, detail, .. }) => {
+            let beyond = [
+                detail.sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
+                (!detail.comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
+            ];
+            let beyond = beyond.into_iter().flatten().collect();
+            fused_scores(order, work, std::slice::from_ref(scores), beyond)
         }
     }
 }
@@ -151,14 +173,14 @@ fn scores(order: OrderId, work: Option<Work>, scoring: &ScoringOutcome, beyond: 
     Content::Scores { order, work, bins: bins(&scoring.scores), positives, negatives, beyond }
 }
 
-fn fused_scores(order: OrderId, work: Option<Work>, fusion: &FusionOutcome, beyond: Vec<Code>) -> Content {
-    let histograms = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
+fn fused_scores(order: OrderId, work: Option<Work>, groups: &[GroupScores], beyond: Vec<Code>) -> Content {
+    let histograms = groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
     let (positives, negatives) = patients(histograms);
     Content::FusedScores {
         order,
         work,
-        groups: fusion.groups.len() as u32,
-        bins: fusion.groups.first().map_or(0, |group| bins(&group.holdout)),
+        groups: groups.len() as u32,
+        bins: groups.first().map_or(0, |group| bins(&group.holdout)),
         positives,
         negatives,
         beyond,

@@ -31,15 +31,15 @@ pub use cache::{
     MAX_SKETCH_BYTES, Sketcher,
 };
 pub use cohort::{
-    Alias, Case, Cohort, CohortError, ExcludedScan, Exclusion, Layout, PatientId, RowFault, RowProblem,
-    ScanName, TableError, UnknownLayout,
+    Alias, Case, Clinical, Cohort, CohortError, Demographics, ExcludedScan, Exclusion, Layout, PatientId,
+    RowFault, RowProblem, ScanDate, ScanName, Sex, TableError, UnknownLayout,
 };
 pub use fingerprint::{
     FingerprintKey, IMAGE_SKETCHER, ImageSketch, SketchError, StudyFingerprintKey, TooManyAliases,
 };
 pub use load::{ImagePair, LoadError, load_input, load_pair};
 pub use preprocess::{PreprocessError, preprocess};
-pub use split::{Placement, Split};
+pub use split::{DesignError, Placement, Split};
 pub use subject::{LeftOut, ScanFault, Subject, SubjectError, Subjects};
 pub use volume::{
     Affine, Grid, GridMismatch, HeaderError, Interpolation, InvalidAffine, InvalidGrid, InvalidVolume,

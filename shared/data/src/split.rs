@@ -6,9 +6,30 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{CohortSummary, Evaluation, Fold, Label, Modality, ModalityCounts, Seed};
+use consilium_domain::{
+    CohortSummary, Design, Evaluation, Fold, Label, Modality, ModalityCounts, Seed, SiteId, Study,
+};
 
-use crate::{Case, Cohort, PatientId};
+use crate::{Case, Cohort, PatientId, ScanDate};
+
+/// Why a cohort cannot be dealt as a study wants it. No patient is named, and no date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DesignError {
+    /// Some scans have no date.
+    #[error(
+        "the study sets the latest scans aside and {undated} of {cases} cases have no date: describe the cases in a \
+         manifest with a column `scan-date` (docs/layouts.md), or take part in studies of another design"
+    )]
+    NoDates {
+        /// Cases without a date.
+        undated: usize,
+        /// All cases.
+        cases: usize,
+    },
+    /// The site has no fold.
+    #[error("the study leaves sites out one after the other, and this site is not among its sites")]
+    NotInvited,
+}
 
 /// Where a patient belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +82,55 @@ impl Split {
             }
         }
         Self { placements, folds: evaluation.folds }
+    }
+
+    /// Deals the patients of `site` as `study` says.
+    ///
+    /// # Errors
+    /// [`DesignError`] where the study's design needs what the cohort does not have.
+    pub fn of_study(cohort: &Cohort, study: &Study, site: &SiteId) -> Result<Self, DesignError> {
+        let (evaluation, seed) = (&study.evaluation, study.seed());
+        match (evaluation.design, study.fold_of(site)) {
+            (Design::Temporal, _) => Self::by_date(cohort, evaluation, &seed),
+            (Design::LeaveOneSiteOut, Some(own)) => {
+                let mut split = Self::deal(cohort, evaluation, &seed);
+                let folds = split.placements.values_mut();
+                folds
+                    .filter(|place| **place != Placement::Holdout)
+                    .for_each(|place| *place = Placement::Fold(own));
+                Ok(split)
+            }
+            (Design::LeaveOneSiteOut, None) => Err(DesignError::NotInvited),
+            (Design::KFold, _) => Ok(Self::deal(cohort, evaluation, &seed)),
+        }
+    }
+
+    /// Sets the latest scans of each folder aside, `round(holdout_fraction * n)` of them; those of one day go
+    /// together, so that nobody who was scanned on the day of a training patient is held out. The others are dealt
+    /// over the folds.
+    fn by_date(cohort: &Cohort, evaluation: &Evaluation, seed: &Seed) -> Result<Self, DesignError> {
+        let undated = cohort.cases.iter().filter(|case| case.clinical.scanned.is_none()).count();
+        if undated > 0 {
+            return Err(DesignError::NoDates { undated, cases: cohort.cases.len() });
+        }
+        let mut dates: BTreeMap<usize, Vec<ScanDate>> = BTreeMap::new();
+        for case in &cohort.cases {
+            dates.entry(case.root).or_default().extend(case.clinical.scanned);
+        }
+        let mut last_training: BTreeMap<usize, Option<ScanDate>> = BTreeMap::new();
+        for (root, mut dates) in dates {
+            dates.sort_unstable();
+            let holdout = (evaluation.holdout_fraction * dates.len() as f64).round() as usize;
+            let last = (dates.len() - holdout).checked_sub(1).map(|last| dates[last]);
+            last_training.insert(root, last);
+        }
+        let is_later = |case: &&Case| case.clinical.scanned > last_training[&case.root];
+        let (later, earlier): (Vec<&Case>, Vec<&Case>) = cohort.cases.iter().partition(is_later);
+        let earlier = Cohort { cases: earlier.into_iter().cloned().collect(), excluded: Vec::new() };
+        let mut split =
+            Self::deal(&earlier, &Evaluation { holdout_fraction: 0.0, ..evaluation.clone() }, seed);
+        split.placements.extend(later.into_iter().map(|case| (case.patient.clone(), Placement::Holdout)));
+        Ok(split)
     }
 
     /// Where a patient belongs; `None` for one who was not dealt.
@@ -129,7 +199,7 @@ impl Cohort {
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::Selection;
+    use consilium_domain::{ClinicalBaseline, Selection};
     use proptest::prelude::*;
 
     use super::*;
@@ -140,6 +210,7 @@ mod tests {
             scan: ScanName::new("baseline"),
             aliases: Vec::new(),
             label,
+            clinical: crate::Clinical::default(),
             images: [(Modality::T1, "t1".into())].into(),
             mask: "mask".into(),
             root,
@@ -159,8 +230,62 @@ mod tests {
 
     use crate::{ExcludedScan, Exclusion, ScanName};
 
+    /// A study of two sites, each with a fold.
+    fn study(design: Design) -> Study {
+        let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/samples/study.toml");
+        let mut study: Study = toml::from_str(&std::fs::read_to_string(sample).unwrap()).unwrap();
+        study.federation.sites = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        study.evaluation = Evaluation { design, ..evaluation(2, 0.3) };
+        study
+    }
+
+    #[test]
+    fn a_site_that_is_left_out_is_a_fold_and_keeps_its_holdout() {
+        let (cohort, study) = (cohort(&[(10, 20)]), study(Design::LeaveOneSiteOut));
+        let usual = Split::deal(&cohort, &study.evaluation, &study.seed());
+        let split = Split::of_study(&cohort, &study, &study.federation.sites[1]).unwrap();
+        for case in &cohort.cases {
+            let place = split.placement(&case.patient).unwrap();
+            let held_out = usual.placement(&case.patient) == Some(Placement::Holdout);
+            assert_eq!(place, if held_out { Placement::Holdout } else { Placement::Fold(Fold(1)) });
+        }
+        assert!(split.training(&cohort, Modality::T1, Fold(1)).is_empty());
+        assert_eq!(split.training(&cohort, Modality::T1, Fold(0)).len(), 21);
+        let stranger = "c".parse().unwrap();
+        assert_eq!(Split::of_study(&cohort, &study, &stranger), Err(DesignError::NotInvited));
+    }
+
+    #[test]
+    fn the_latest_scans_are_held_out_and_without_dates_there_is_no_such_design() {
+        let (mut cohort, study) = (cohort(&[(4, 6), (2, 8)]), study(Design::Temporal));
+        let site = &study.federation.sites[0];
+        assert_eq!(
+            Split::of_study(&cohort, &study, site),
+            Err(DesignError::NoDates { undated: 20, cases: 20 })
+        );
+        // In the second folder days are shared: the third last is the day of the fourth last.
+        for (place, case) in cohort.cases.iter_mut().enumerate() {
+            let day = if case.root == 1 { 1 + place % 10 / 2 * 2 } else { 1 + place };
+            case.clinical.scanned = ScanDate::read(&format!("2020-01-{day:02}"));
+        }
+        let split = Split::of_study(&cohort, &study, site).unwrap();
+        let held_out: Vec<usize> = (0..20)
+            .filter(|&place| split.placement(&cohort.cases[place].patient) == Some(Placement::Holdout))
+            .collect();
+        assert_eq!(held_out, [7, 8, 9, 18, 19]);
+        assert_eq!(split.validation(&cohort, Modality::T1, Fold(0)).len(), 8);
+    }
+
     fn evaluation(folds: u8, holdout_fraction: f64) -> Evaluation {
-        Evaluation { folds, holdout_fraction, bins: 64, selection: Selection::Auc, route_samples: 0 }
+        Evaluation {
+            folds,
+            holdout_fraction,
+            bins: 64,
+            selection: Selection::Auc,
+            route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
+        }
     }
 
     proptest! {

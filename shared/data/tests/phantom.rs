@@ -5,7 +5,9 @@ use std::path::Path;
 
 use consilium_data::phantom::{Grid, PhantomCohort, PhantomError, ideal_auc, observed_auc};
 use consilium_data::{Cohort, Layout, Split, Volume, load_input, preprocess};
-use consilium_domain::{Evaluation, Label, Modality, Preprocessing, Seed, Selection};
+use consilium_domain::{
+    ClinicalBaseline, Design, Evaluation, Label, Modality, Preprocessing, Seed, Selection,
+};
 
 fn cohort(sites: usize, cases_per_site: usize, modalities: &[Modality]) -> PhantomCohort {
     PhantomCohort {
@@ -38,6 +40,8 @@ fn a_written_site_opens_splits_and_loads() {
             bins: 64,
             selection: Selection::Auc,
             route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         },
         &Seed::from_number(1),
     );

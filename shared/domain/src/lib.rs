@@ -5,6 +5,8 @@
 //! about a network without linking one.
 
 mod blob;
+mod bounded;
+mod coefficients;
 mod cohort;
 mod digest;
 mod fingerprint;
@@ -19,6 +21,8 @@ mod site;
 mod study;
 
 pub use blob::BlobRef;
+pub use bounded::Bounded;
+pub use coefficients::{Coefficients, CoefficientsError};
 pub use cohort::{CohortSummary, ModalityCounts};
 pub use digest::{Digest, DigestParseError};
 pub use fingerprint::{
@@ -32,7 +36,7 @@ pub use role::{Role, UnknownRole};
 pub use seed::{RandomStream, Seed};
 pub use site::{SiteId, SiteIdError};
 pub use study::{
-    AugmentationSpec, ClassBalance, Duplicates, Elastic, Evaluation, Federation, FixedPoint, Flip, NormMode,
-    Plateau, Precision, Preprocessing, Schedule, Selection, Study, StudyError, StudyHash, Training,
-    UnknownClassBalance, UnknownPrecision, UnknownWire, Wire,
+    AugmentationSpec, ClassBalance, ClinicalBaseline, Design, Duplicates, Elastic, Evaluation, Federation,
+    FixedPoint, Flip, NormMode, Plateau, Precision, Preprocessing, Schedule, Selection, Study, StudyError,
+    StudyHash, Training, UnknownClassBalance, UnknownDesign, UnknownPrecision, UnknownWire, Wire,
 };

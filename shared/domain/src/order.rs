@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arm, BlobRef, ClassCounts, Digest, Lane, Round, StudyHash};
+use crate::{Arm, BlobRef, ClassCounts, Coefficients, Digest, Lane, Round, StudyHash};
 
 /// Names one piece of work: a site that answers it twice is counted once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +67,18 @@ pub enum Task {
         /// The chosen model of each of the arm's lanes.
         models: Vec<ChosenModel>,
     },
+    /// Sum likelihood, gradient and information of the clinical baseline over each fold's training patients.
+    FitBaseline {
+        /// How often sites have been asked, from 1.
+        step: u16,
+        /// The coefficients to do it under, one entry a fold.
+        coefficients: Vec<Coefficients>,
+    },
+    /// Score the clinical baseline: out of fold, and the hold-out by the mean over the folds' fits.
+    ScoreBaseline {
+        /// The fitted coefficients, one entry a fold.
+        coefficients: Vec<Coefficients>,
+    },
 }
 
 impl Task {
@@ -77,6 +89,8 @@ impl Task {
             Self::Validate { .. } => "validate",
             Self::PredictHoldout { .. } => "predict-holdout",
             Self::Fuse { .. } => "fuse",
+            Self::FitBaseline { .. } => "fit-baseline",
+            Self::ScoreBaseline { .. } => "score-baseline",
         }
     }
 
@@ -86,7 +100,19 @@ impl Task {
             Self::Train { model, .. } | Self::Validate { model, .. } | Self::PredictHoldout { model, .. } => {
                 Some(*model)
             }
-            Self::Fuse { .. } => None,
+            Self::Fuse { .. } | Self::FitBaseline { .. } | Self::ScoreBaseline { .. } => None,
+        }
+    }
+
+    /// What it asks the baseline to be computed under.
+    pub const fn coefficients(&self) -> Option<&Vec<Coefficients>> {
+        match self {
+            Self::FitBaseline { coefficients, .. } | Self::ScoreBaseline { coefficients } => {
+                Some(coefficients)
+            }
+            Self::Train { .. } | Self::Validate { .. } | Self::PredictHoldout { .. } | Self::Fuse { .. } => {
+                None
+            }
         }
     }
 }
@@ -98,6 +124,8 @@ impl fmt::Display for Task {
             | Self::Validate { lane, round, .. }
             | Self::PredictHoldout { lane, round, .. } => write!(f, "{} {lane} round {round}", self.name()),
             Self::Fuse { arm, .. } => write!(f, "{} {arm}", self.name()),
+            Self::FitBaseline { step, .. } => write!(f, "{} step {step}", self.name()),
+            Self::ScoreBaseline { .. } => f.write_str(self.name()),
         }
     }
 }
@@ -121,6 +149,10 @@ impl WorkOrder {
         hasher.update(task.to_string().as_bytes());
         if let Some(model) = task.model() {
             hasher.update(model.digest.as_bytes());
+        }
+        // The same step under other coefficients is another question.
+        for value in task.coefficients().into_iter().flatten().flat_map(Coefficients::values) {
+            hasher.update(&value.to_bits().to_le_bytes());
         }
         Self { id: OrderId(Digest::from_bytes(*hasher.finalize().as_bytes())), study, task }
     }

@@ -14,7 +14,6 @@ mod appraisal;
 mod auc;
 mod average_precision;
 mod bootstrap;
-mod bounded;
 mod calibration;
 mod chance;
 mod curves;
@@ -50,7 +49,7 @@ pub use histogram::{CoarsenError, HistogramError, MergeError, RecordError, Score
 pub use interval::{Estimate, Interval};
 pub use logistic::{
     Coefficients, CoefficientsError, FitError, LogisticFit, LogisticSums, NewFitError, NewtonFit, Progress,
-    RidgeError, RowError, SumsError, WaldEstimate,
+    RidgeError, RowError, SumsError, WaldEstimate, probability,
 };
 pub use meta::{
     AreaVariance, AreasMetaAnalysis, Effect, LeftOut, RandomEffects, SiteArea, TauRule, meta_analyse_areas,

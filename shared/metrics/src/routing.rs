@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounded::Bounded;
 use crate::{ScoreHistogram, Totals};
+use consilium_domain::Bounded;
 
 /// Draws through the fine-tuned copy of one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use consilium_certs::{Authority, Kit};
 use consilium_domain::network::{Depth, NetworkSpec, StemMode, TensorSpec, Transfer, initial_values};
 use consilium_domain::{
-    Arm, AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, Modality,
-    ModalityGroup, NormMode, Precision, Preprocessing, Round, Schedule, Seed, Selection, Study, Training,
-    Wire,
+    Arm, AugmentationSpec, ClassBalance, ClinicalBaseline, Design, Duplicates, Evaluation, Federation,
+    FixedPoint, Modality, ModalityGroup, NormMode, Precision, Preprocessing, Round, Schedule, Seed,
+    Selection, Study, Training, Wire,
 };
 use consilium_weights::{Weights, initial_trainable};
 
@@ -48,6 +48,8 @@ pub(crate) fn study() -> Study {
             bins: 4,
             selection: Selection::Auc,
             route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         },
         preprocessing: Preprocessing::TumourCrop { side: 16 },
         network: NetworkSpec { depth: Depth::D10, width: 1 },

@@ -4,9 +4,9 @@
 //! what it says of patients: docs/statistics.md. No part is asked for by an order of its own: it is computed from what
 //! the order has computed anyway.
 
-use consilium_domain::Arm;
-use consilium_metrics::{RoutingCounts, ScoreSums, SiteDifference};
-use serde::{Deserialize, Serialize};
+use consilium_domain::{Arm, Bounded};
+use consilium_metrics::{RoutingCounts, ScoreHistogram, ScoreSums, SiteDifference};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The first version in which answers carry details.
 pub const DETAILS_SINCE: u16 = 4;
@@ -27,7 +27,26 @@ pub struct FusionDetail {
     pub sums: Vec<Option<ScoreSums>>,
     /// Comparisons with the arms that this site had fused before. Of two arms only the later answer holds one.
     pub comparisons: Vec<ArmComparison>,
+    /// The out-of-fold scores by fold, one entry a modality group, each with one entry a fold or none; no entry at all where
+    /// nothing is told. Of groups of one modality none are told, for the lanes' own validations say the same.
+    #[serde(deserialize_with = "few")]
+    pub folds: Vec<Vec<ScoreHistogram>>,
 }
+
+/// Most modality groups of a study: each of eleven modalities, and their seven combinations.
+const MOST_GROUPS: usize = 18;
+/// Most folds of a study.
+const MOST_FOLDS: usize = 20;
+
+/// Lists within a list: what a sender claims of each must cost no memory.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<ScoreHistogram>>, D::Error> {
+    let groups = Bounded::<Bounded<ScoreHistogram, MOST_FOLDS>, MOST_GROUPS>::deserialize(deserializer)?;
+    Ok(groups.0.into_iter().map(|folds| folds.0).collect())
+}
+
+/// Most bins that [`FusionDetail::folds`] may have over all groups and folds: half a frame. Of studies with more nobody tells
+/// them.
+pub const MOST_FOLD_BINS: usize = 4096;
 
 /// The fused arm against another, on the same patients of the hold-out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +67,7 @@ impl ScoringDetail {
 impl FusionDetail {
     /// Whether it tells anything.
     pub fn is_empty(&self) -> bool {
-        self.sums.iter().all(Option::is_none) && self.comparisons.is_empty()
+        let folds = self.folds.iter().all(Vec::is_empty);
+        self.sums.iter().all(Option::is_none) && self.comparisons.is_empty() && folds
     }
 }

@@ -22,12 +22,12 @@ mod time;
 pub use audit::{
     AuditHead, MAX_HEAD_CERTIFICATE_BYTES, MAX_HEAD_CERTIFICATES, MAX_HEAD_SIGNATURE_BYTES, SignedHead,
 };
-pub use detail::{ArmComparison, DETAILS_SINCE, FusionDetail, ScoringDetail};
+pub use detail::{ArmComparison, DETAILS_SINCE, FusionDetail, MOST_FOLD_BINS, ScoringDetail};
 pub use message::{
-    FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION, PROTOCOL_VERSION,
-    Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
+    BASELINE_SINCE, FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION,
+    PROTOCOL_VERSION, Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
-pub use outcome::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+pub use outcome::{BaselineOutcome, FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use progress::{PROGRESS_SINCE, Progress, report_interval_secs};
 pub use rejection::Rejection;
 pub use time::Timestamp;

@@ -1,6 +1,8 @@
 //! The control messages. Their encoding and the 64 KiB limit of a frame are the transport's.
 
-use consilium_domain::{BlobRef, CohortSummary, Digest, Fingerprint, OrderId, SiteId, StudyHash, WorkOrder};
+use consilium_domain::{
+    BlobRef, CohortSummary, Digest, Fingerprint, OrderId, SiteId, StudyHash, Task, WorkOrder,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Outcome, Progress, Rejection, SignedHead};
@@ -17,6 +19,9 @@ pub const WITHDRAWALS_SINCE: u16 = 4;
 
 /// The first version that knows renewal of certificates: [`ToCoordinator::Renew`] and its answers.
 pub const FIRST_VERSION_WITH_RENEWAL: u16 = 4;
+
+/// The first version in which sites fit and score a clinical baseline. Studies with one are not understood before it.
+pub const BASELINE_SINCE: u16 = 4;
 
 /// Longest reason a peer may give: enough for a sentence and a cause, short of filling a log.
 pub const MAX_REASON_BYTES: usize = 500;
@@ -231,12 +236,18 @@ impl ToSite {
         match self {
             Self::Welcome { .. }
             | Self::Enlisted
-            | Self::Work(_)
             | Self::Accepted { .. }
             | Self::Rejected { .. }
             | Self::Finished
             | Self::Halted { .. }
             | Self::Duplicates { .. } => 3,
+            Self::Work(order) => match &order.task {
+                Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => BASELINE_SINCE,
+                Task::Train { .. }
+                | Task::Validate { .. }
+                | Task::PredictHoldout { .. }
+                | Task::Fuse { .. } => 3,
+            },
             Self::Withdrawn | Self::Waiting | Self::Renewed { .. } | Self::RenewalRefused { .. } => 4,
             Self::AuditHead(_) | Self::Countersigned(_) => 4,
         }

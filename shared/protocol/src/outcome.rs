@@ -1,7 +1,7 @@
 //! What a site answers: numbers over many patients, never one.
 
 use consilium_domain::BlobRef;
-use consilium_metrics::ScoreHistogram;
+use consilium_metrics::{LogisticSums, ScoreHistogram};
 use serde::{Deserialize, Serialize};
 
 use crate::{FusionDetail, ScoringDetail};
@@ -20,6 +20,11 @@ pub enum Outcome {
     ScoredInDetail(ScoringOutcome, ScoringDetail),
     /// Of `Task::Fuse`, with sums beyond the histograms. From [`crate::DETAILS_SINCE`] on.
     FusedInDetail(FusionOutcome, FusionDetail),
+    /// Of `Task::FitBaseline`: the sums over each fold's training patients, in the order of folds. From
+    /// [`crate::BASELINE_SINCE`] on.
+    Regressed(Vec<LogisticSums>),
+    /// Of `Task::ScoreBaseline`. From [`crate::BASELINE_SINCE`] on.
+    BaselineScored(BaselineOutcome),
 }
 
 impl Outcome {
@@ -28,6 +33,7 @@ impl Outcome {
         match self {
             Self::Trained(training) => Some(training.update),
             Self::Scored(_) | Self::Fused(_) | Self::ScoredInDetail(..) | Self::FusedInDetail(..) => None,
+            Self::Regressed(_) | Self::BaselineScored(_) => None,
         }
     }
 
@@ -88,4 +94,16 @@ pub struct GroupScores {
     pub validation: ScoreHistogram,
     /// Each hold-out patient scored by the mean over all fold models.
     pub holdout: ScoreHistogram,
+}
+
+/// Scores of the clinical baseline on the patients whose age and sex are known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineOutcome {
+    /// Out of fold, and the hold-out by the mean over the folds' fits.
+    pub scores: GroupScores,
+    /// Sums over the hold-out, one entry; and the baseline against every arm that was fused here, on the patients whom
+    /// both scored. Differences are the baseline's area minus the arm's.
+    pub detail: FusionDetail,
+    /// Seconds the site worked.
+    pub seconds: f64,
 }

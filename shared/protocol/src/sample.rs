@@ -16,6 +16,8 @@ pub(crate) fn study() -> Study {
             bins: 8,
             selection: Selection::Auc,
             route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         },
         preprocessing: Preprocessing::TumourCrop { side: 8 },
         network: NetworkSpec { depth: Depth::D10, width: 1 },

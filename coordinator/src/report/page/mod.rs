@@ -43,9 +43,9 @@ fn sections(report: &Report) -> Vec<Element> {
     let mut next = |count: usize| -> Vec<Element> { all.by_ref().take(count).map(table).collect() };
     let drawn = |figures: Vec<Figure>| figures.into_iter().map(Figure::element);
     let mut results = vec![reading(report)];
-    results.extend(next(3));
+    results.extend(next(6));
     results.extend(drawn(figures::results(report)));
-    let mut sites = next(2);
+    let mut sites = next(3);
     sites.insert(0, tag("p").text(COMPARED));
     let mut federation = next(3);
     federation.extend(drawn(figures::participation(report).into_iter().collect()));

@@ -19,6 +19,8 @@ struct Part {
     missed: u64,
     bytes: u64,
     norms: f64,
+    /// Sum and number of the cosines that are known.
+    cosines: (f64, u64),
 }
 
 pub(super) fn sites(report: &Report) -> Table {
@@ -29,6 +31,9 @@ pub(super) fn sites(report: &Report) -> Table {
             part.contributions += 1;
             part.bytes += told.update_bytes;
             part.norms += told.norm;
+            if let Some(cosine) = told.cosine {
+                part.cosines = (part.cosines.0 + cosine, part.cosines.1 + 1);
+            }
         }
         round.missing.keys().for_each(|site| parts.entry(site).or_default().missed += 1);
     }
@@ -44,10 +49,12 @@ pub(super) fn sites(report: &Report) -> Table {
         vec![
             Cell::text(&site.site),
             Cell::text(standing),
+            Cell::text(site.software.join(", ")),
             Cell::Count(site.duplicates.map(Into::into)),
             Cell::count(part.contributions),
             Cell::count(part.missed),
             Cell::Number((part.contributions > 0).then(|| part.norms / part.contributions as f64), 4),
+            Cell::Number((part.cosines.1 > 0).then(|| part.cosines.0 / part.cosines.1 as f64), 3),
             Cell::count(part.bytes),
             Cell::count(site.bytes_sent),
             Cell::count(site.bytes_received),
@@ -63,10 +70,12 @@ pub(super) fn sites(report: &Report) -> Table {
         columns: vec![
             text("site", "site"),
             text("standing", "standing"),
+            text("software", "program"),
             number("duplicates", "duplicates left out"),
             number("contributions", "contributions"),
             number("missed", "rounds missed"),
             number("mean_norm", "mean norm of updates"),
+            number("mean_cosine", "mean cosine to the aggregate"),
             number("update_bytes", "bytes of updates"),
             number("bytes_sent", "bytes to it"),
             number("bytes_received", "bytes from it"),
@@ -86,13 +95,15 @@ pub(super) fn labels(report: &Report) -> Table {
                 Cell::count(share.methylated),
                 Cell::count(share.unmethylated),
                 Cell::of(share.share.as_ref()),
+                Cell::Number(share.distance, 3),
             ]
         })
     });
     Table {
         name: "labels",
         caption:
-            "Label shift: the classes at each site, folds and hold-out together, with Wilson's interval."
+            "Label shift: the classes at each site, folds and hold-out together, with Wilson's interval, and how far the \
+             share is from that of all sites together."
                 .into(),
         columns: vec![
             text("modality", "modality"),
@@ -100,6 +111,7 @@ pub(super) fn labels(report: &Report) -> Table {
             number("methylated", "methylated"),
             number("unmethylated", "unmethylated"),
             estimate("share", "share methylated"),
+            number("distance", "from all sites'"),
         ],
         rows: rows.collect(),
     }
@@ -144,13 +156,17 @@ pub(super) fn rounds(report: &Report) -> Table {
             Cell::Number(round.trained_secs, 1),
             Cell::Number(round.validated_secs, 1),
             Cell::Number(training_loss(round), 4),
+            Cell::Number(round.movement.map(|movement| movement.norm), 4),
+            Cell::Number(round.movement.map(|movement| movement.drift), 4),
             Cell::Number(round.validation_loss, 4),
             Cell::Estimate(auc.map(|auc| [auc.value, auc.interval.lower, auc.interval.upper])),
         ]
     };
     Table {
         name: "rounds",
-        caption: "Every round of every lane.".into(),
+        caption: "Every round of every lane. Drift is the root mean square distance between the updates of two sites, drawn \
+                  with the weight of their cases."
+            .into(),
         columns: vec![
             text("arm", "arm"),
             text("modality", "modality"),
@@ -163,6 +179,8 @@ pub(super) fn rounds(report: &Report) -> Table {
             number("trained_secs", "trained, s"),
             number("validated_secs", "validated, s"),
             number("training_loss", "training loss"),
+            number("movement", "norm of the mean update"),
+            number("drift", "drift"),
             number("validation_loss", "validation loss"),
             estimate("validation_auc", "validation AUC"),
         ],
@@ -181,6 +199,7 @@ pub(super) fn contributions(report: &Report) -> Table {
             Cell::count(told.cases),
             Cell::Number(Some(told.weight), 4),
             Cell::Number(Some(told.norm), 4),
+            Cell::Number(told.cosine, 3),
             Cell::count(told.saturated),
             Cell::Number(Some(told.mean_loss), 4),
             Cell::Number(told.tuned_share, 3),
@@ -205,6 +224,7 @@ pub(super) fn contributions(report: &Report) -> Table {
             number("cases", "cases"),
             number("weight", "weight"),
             number("norm", "norm"),
+            number("cosine", "cosine to the aggregate"),
             number("saturated", "coordinates cut"),
             number("mean_loss", "training loss"),
             number("tuned_share", "share tuned"),

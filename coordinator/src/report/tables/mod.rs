@@ -1,5 +1,6 @@
 //! Every table of a report, once for the page and for CSV.
 
+mod baselines;
 mod csv;
 mod federation;
 mod provenance;
@@ -57,10 +58,14 @@ pub(super) struct Table {
 pub(super) fn tables(report: &Report) -> Vec<Table> {
     vec![
         results::arms(report),
+        baselines::baselines(report),
+        baselines::against_baseline(report),
+        baselines::fits(report),
         results::operating_points(report),
         results::calibration(report),
         results::comparisons(report),
         results::across_sites(report),
+        baselines::left_out(report),
         federation::sites(report),
         federation::labels(report),
         federation::exclusions(report),

@@ -1,6 +1,6 @@
 //! How good the models are.
 
-use consilium_metrics::{AucEstimate, Bracket, OperatingPoint, ThresholdRule};
+use consilium_metrics::{AucEstimate, Bracket, OperatingPoint, RandomEffects, ThresholdRule};
 
 use super::{Cell, Table, estimate, number, text};
 use crate::report::{ArmReport, GroupReport, Report};
@@ -9,12 +9,20 @@ fn groups(report: &Report) -> impl Iterator<Item = (&ArmReport, &GroupReport)> {
     report.arms.iter().flat_map(|arm| arm.groups.iter().map(move |group| (arm, group)))
 }
 
-fn area(auc: Option<&AucEstimate>) -> Cell {
+pub(super) fn area(auc: Option<&AucEstimate>) -> Cell {
     Cell::Estimate(auc.map(|auc| [auc.value, auc.interval.lower, auc.interval.upper]))
 }
 
-fn bracket(bracket: Option<&Bracket>) -> Cell {
+pub(super) fn bracket(bracket: Option<&Bracket>) -> Cell {
     Cell::Estimate(bracket.map(|bracket| [bracket.value, bracket.lower, bracket.upper]))
+}
+
+/// A combined difference of areas; from -1 to 1 where its interval is unknown.
+pub(super) fn difference_of(combined: Option<&RandomEffects>) -> Cell {
+    Cell::Estimate(combined.map(|combined| {
+        let [lower, upper] = combined.interval.map_or([-1.0, 1.0], |i| [i.lower, i.upper]);
+        [combined.estimate, lower.max(-1.0), upper.min(1.0)]
+    }))
 }
 
 /// Arm by modality group, with what others published in rows of its own.
@@ -178,17 +186,12 @@ pub(super) fn calibration(report: &Report) -> Table {
 pub(super) fn comparisons(report: &Report) -> Table {
     let rows = report.comparisons.iter().map(|comparison| {
         let combined = comparison.combined.as_ref();
-        let difference = combined.map(|combined| {
-            let interval =
-                combined.interval.map_or([f64::NEG_INFINITY, f64::INFINITY], |i| [i.lower, i.upper]);
-            [combined.estimate, interval[0].max(-1.0), interval[1].min(1.0)]
-        });
         let without: Vec<String> = comparison.without.iter().map(ToString::to_string).collect();
         vec![
             Cell::text(&comparison.group),
             Cell::text(comparison.first),
             Cell::text(comparison.second),
-            Cell::Estimate(difference),
+            difference_of(combined),
             Cell::p(comparison.p_value),
             Cell::Number(combined.and_then(|combined| combined.inconsistency), 2),
             Cell::count(comparison.sites.len() as u64),

@@ -182,6 +182,7 @@ pub(crate) fn made_up_case(methylated: bool) -> Case {
         scan: crate::ScanName::new("S"),
         aliases: Vec::new(),
         label: if methylated { Label::Methylated } else { Label::Unmethylated },
+        clinical: crate::Clinical::default(),
         images: [Modality::T1, Modality::Flair].map(|modality| (modality, "image.nii".into())).into(),
         mask: "mask.nii".into(),
         root: 0,

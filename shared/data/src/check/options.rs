@@ -1,6 +1,6 @@
 //! What a check is asked to do.
 
-use consilium_domain::{Evaluation, Modality, Selection};
+use consilium_domain::{ClinicalBaseline, Design, Evaluation, Modality, Selection};
 
 /// The folds a study may have.
 const FOLDS: std::ops::RangeInclusive<u8> = 2..=20;
@@ -51,6 +51,8 @@ impl CheckOptions {
             bins: ANY_BINS,
             selection: Selection::default(),
             route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         };
         Ok(Self { evaluation, modalities: Vec::new(), headers_only: false })
     }

@@ -5,6 +5,7 @@
 
 mod alias;
 mod brats;
+mod clinical;
 mod exclusion;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 
 use consilium_domain::{Label, Modality};
 
+pub use clinical::{Clinical, Demographics, ScanDate, Sex};
 pub use exclusion::{ExcludedScan, Exclusion};
 pub use identity::{Alias, PatientId, ScanName};
 pub use layout::{Layout, UnknownLayout};
@@ -42,6 +44,8 @@ pub struct Case {
     pub aliases: Vec<Alias>,
     /// The methylation of the MGMT promoter.
     pub label: Label,
+    /// Age, sex and the day of the scan, as far as the table has them. Stays at the site.
+    pub clinical: Clinical,
     /// The images that exist; at least one.
     pub images: BTreeMap<Modality, PathBuf>,
     /// The tumour mask.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use consilium_domain::Modality;
 
 use super::mgmt::Mgmt;
-use super::{Alias, Case, ExcludedScan, Exclusion, PatientId, ScanName};
+use super::{Alias, Case, Clinical, ExcludedScan, Exclusion, PatientId, ScanName};
 
 /// A scan as a table lists it, before anybody looked for its files.
 pub(super) struct ListedScan {
@@ -20,6 +20,7 @@ pub(super) struct ListedScan {
     /// Why it is not used whatever its label and files: follow-up or withdrawn.
     pub(super) objection: Option<Exclusion>,
     pub(super) mgmt: Mgmt,
+    pub(super) clinical: Clinical,
     /// Names under which collections know the patient.
     pub(super) aliases: Vec<Alias>,
 }
@@ -95,8 +96,8 @@ fn judge(scan: &ListedScan, find: impl FnOnce() -> Result<Files, FileMissing>) -
     if images.is_empty() {
         return Err(Exclusion::NoImage);
     }
-    let (patient, scan) = (scan.patient.clone(), scan.scan.clone());
-    Ok(Case { patient, scan, aliases: Vec::new(), label, images, mask, root: 0 })
+    let (patient, clinical, scan) = (scan.patient.clone(), scan.clinical, scan.scan.clone());
+    Ok(Case { patient, scan, aliases: Vec::new(), label, clinical, images, mask, root: 0 })
 }
 
 /// The scan of a patient that is used; the others are excluded.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Evaluation, Selection, Study, Training};
+use super::{Design, Evaluation, Selection, Study, Training};
 use crate::network::{NetworkSpec, StemMode, Transfer};
 
 /// Why a text is not a study.
@@ -52,6 +52,14 @@ impl Study {
             evaluation.route_samples <= Evaluation::MAX_ROUTE_SAMPLES,
             "evaluation.route_samples",
             "must be 0 (the preferred path) to 100",
+        );
+        let (sites, all_train) = (self.federation.sites.len(), self.federation.training_sites.is_empty());
+        problems.unless(
+            evaluation.design != Design::LeaveOneSiteOut
+                || (usize::from(evaluation.folds) == sites && all_train),
+            "evaluation.design",
+            "\"leave-one-site-out\" needs as many folds as there are sites, all of which train: leave \
+             federation.training_sites out and set evaluation.folds to their number",
         );
         let input = self.preprocessing.input_shape();
         problems.unless(
@@ -160,7 +168,7 @@ pub(super) fn is_set<T: Ord>(items: &[T]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample;
+    use super::super::{ClinicalBaseline, sample};
     use super::*;
 
     #[test]
@@ -178,6 +186,8 @@ mod tests {
             bins: 1,
             selection: Selection::PaperM,
             route_samples: 101,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         };
         study.training.transfer = Transfer::Layer4;
         study.training.stem = StemMode::Tuned;

@@ -5,6 +5,7 @@
 
 mod augmentation;
 mod check;
+mod design;
 mod schedule;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use augmentation::{AugmentationSpec, Elastic, Flip};
 pub use check::StudyError;
+pub use design::{ClinicalBaseline, Design, UnknownDesign};
 pub use schedule::{Plateau, Schedule};
 
 use crate::network::{NetworkSpec, StemMode, TensorSpec, Transfer, Tuning};
@@ -60,6 +62,12 @@ pub struct Evaluation {
     /// N averages the probabilities of N routings drawn from the policy, at N times the cost.
     #[serde(default)]
     pub route_samples: u16,
+    /// Who is set aside and left out.
+    #[serde(default, skip_serializing_if = "Design::is_default")]
+    pub design: Design,
+    /// What the arms are measured against beside chance.
+    #[serde(default, skip_serializing_if = "ClinicalBaseline::is_default")]
+    pub baseline: ClinicalBaseline,
 }
 
 impl Evaluation {
@@ -369,6 +377,15 @@ impl Study {
                 })
             })
             .collect()
+    }
+
+    /// The fold that all training patients of `site` are in, where the study leaves sites out one after the other.
+    pub fn fold_of(&self, site: &SiteId) -> Option<Fold> {
+        if self.evaluation.design != Design::LeaveOneSiteOut {
+            return None;
+        }
+        let place = self.federation.sites.iter().position(|other| other == site)?;
+        u8::try_from(place).ok().map(Fold)
     }
 
     /// Whether the patients of `site` train.

@@ -1,8 +1,8 @@
 //! A valid study for tests.
 
 use super::{
-    AugmentationSpec, ClassBalance, Duplicates, Evaluation, Federation, FixedPoint, NormMode, Precision,
-    Preprocessing, Schedule, Selection, Study, Training, Wire,
+    AugmentationSpec, ClassBalance, ClinicalBaseline, Design, Duplicates, Evaluation, Federation, FixedPoint,
+    NormMode, Precision, Preprocessing, Schedule, Selection, Study, Training, Wire,
 };
 use crate::network::{Depth, NetworkSpec, StemMode, Transfer};
 use crate::{Arm, Modality};
@@ -19,6 +19,8 @@ pub(crate) fn study() -> Study {
             bins: 64,
             selection: Selection::Auc,
             route_samples: 0,
+            design: Design::KFold,
+            baseline: ClinicalBaseline::None,
         },
         preprocessing: Preprocessing::TumourCrop { side: 16 },
         network: NetworkSpec { depth: Depth::D10, width: 4 },

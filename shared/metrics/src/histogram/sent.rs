@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{HistogramError, ScoreHistogram};
-use crate::bounded::Bounded;
+use consilium_domain::Bounded;
 
 /// A histogram as it was sent.
 #[derive(Deserialize)]

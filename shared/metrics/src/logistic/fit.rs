@@ -57,14 +57,27 @@ impl LogisticFit {
     /// The probability of the positive class for a patient; `None` for another number of features or one that
     /// is no number.
     pub fn probability(&self, features: &[f64], offset: f64) -> Option<f64> {
-        let (intercept, slopes) = self.coefficients.split_first()?;
-        if slopes.len() != features.len() || features.len() >= Coefficients::MAX {
-            return None;
-        }
-        let predictor = slopes
-            .iter()
-            .zip(features)
-            .fold(intercept.value + offset, |sum, (slope, x)| sum + slope.value * x);
-        (!predictor.is_nan()).then(|| logistic(predictor))
+        let values: Vec<f64> = self.coefficients.iter().map(|estimate| estimate.value).collect();
+        of_values(&values, features, offset)
     }
+
+    /// The intercept and slopes without their errors; `None` where one is beyond what sites are asked about.
+    pub fn at(&self) -> Option<Coefficients> {
+        Coefficients::new(self.coefficients.iter().map(|estimate| estimate.value).collect()).ok()
+    }
+}
+
+/// The probability of the positive class under the coefficients `at`; `None` for another number of features or one
+/// that is no number.
+pub fn probability(at: &Coefficients, features: &[f64]) -> Option<f64> {
+    of_values(at.values(), features, 0.0)
+}
+
+fn of_values(values: &[f64], features: &[f64], offset: f64) -> Option<f64> {
+    let (intercept, slopes) = values.split_first()?;
+    if slopes.len() != features.len() || features.len() >= Coefficients::MAX {
+        return None;
+    }
+    let predictor = slopes.iter().zip(features).fold(intercept + offset, |sum, (slope, x)| sum + slope * x);
+    (!predictor.is_nan()).then(|| logistic(predictor))
 }

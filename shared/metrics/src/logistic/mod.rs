@@ -10,12 +10,11 @@
 //! the sums over few patients may leave is the site's to decide ([`LogisticSums::class_counts`]).
 
 mod cholesky;
-mod coefficients;
 mod fit;
 mod newton;
 mod sums;
 
-pub use coefficients::{Coefficients, CoefficientsError};
-pub use fit::{LogisticFit, WaldEstimate};
+pub use consilium_domain::{Coefficients, CoefficientsError};
+pub use fit::{LogisticFit, WaldEstimate, probability};
 pub use newton::{FitError, NewFitError, NewtonFit, Progress, RidgeError};
 pub use sums::{LogisticSums, RowError, SumsError};

@@ -20,7 +20,7 @@ const LAST_STEP: f64 = 1e-9;
 const MAX_HALVINGS: u32 = 30;
 
 /// A regression under way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewtonFit {
     asking: Coefficients,
     ridge: f64,
@@ -30,7 +30,7 @@ pub struct NewtonFit {
 }
 
 /// The best coefficients so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Reached {
     coefficients: Coefficients,
     objective: f64,

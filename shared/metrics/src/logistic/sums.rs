@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Coefficients;
-use crate::bounded::Bounded;
+use consilium_domain::Bounded;
 
 /// Sums over patients of the log-likelihood, its gradient and its information, on a fixed point.
 ///

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bounded::Bounded;
 use crate::{RecordError, ScoreHistogram};
+use consilium_domain::Bounded;
 
 /// How often each pair of bins was predicted by two arms, for patients of either class.
 ///

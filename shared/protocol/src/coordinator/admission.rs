@@ -25,7 +25,7 @@ impl Coordinator {
         }
         match event {
             Event::Opened(_) => Err(Rejection::OutOfTurn("the study is open already".into())),
-            Event::SiteConnected { site } | Event::SiteGone { site, .. } => {
+            Event::SiteConnected { site, .. } | Event::SiteGone { site, .. } => {
                 self.roster.member(site).map(|_| ()).ok_or(Rejection::NotInvited)
             }
             Event::SiteWithdrew { site, .. } => self.admit_participant(site),
@@ -113,6 +113,8 @@ impl Coordinator {
             Task::Train { .. } => admit_from(self.training(task), site)?,
             Task::Validate { .. } | Task::PredictHoldout { .. } => admit_from(self.scoring(task), site)?,
             Task::Fuse { arm, .. } => admit_from(self.fusions.get(arm), site)?,
+            Task::FitBaseline { step, .. } => admit_from(self.fitting(*step), site)?,
+            Task::ScoreBaseline { .. } => admit_from(self.baseline_scoring(), site)?,
         }
         Ok(task)
     }
@@ -143,6 +145,10 @@ impl Coordinator {
                 self.check_fusion(site, fusion)?;
                 self.check_fusion_detail(*arm, fusion, detail)
             }
+            (Task::FitBaseline { .. }, Outcome::Regressed(sums)) => self.check_sums(site, sums),
+            (Task::ScoreBaseline { .. }, Outcome::BaselineScored(scored)) => {
+                self.check_baseline(site, scored)
+            }
             _ => Err(Rejection::Answer(format!("it is not the result of {}", task.name()))),
         }
     }
@@ -170,7 +176,11 @@ impl Coordinator {
     }
 
     /// Fewer than declared are fine: a site that was away for some rounds has not scored all of its patients.
-    fn check_at_most(&self, scores: &ScoreHistogram, declared: ClassCounts) -> Result<(), Rejection> {
+    pub(super) fn check_at_most(
+        &self,
+        scores: &ScoreHistogram,
+        declared: ClassCounts,
+    ) -> Result<(), Rejection> {
         self.check_bins(scores)?;
         let Totals { positives, negatives } = scores.totals();
         if positives <= declared.methylated && negatives <= declared.unmethylated {
@@ -218,6 +228,7 @@ impl Coordinator {
             Task::Validate { lane, round, .. } => self.lane(lane)?.round(*round)?.validation.as_ref(),
             Task::PredictHoldout { lane, .. } => self.lane(lane)?.holdout.as_ref(),
             Task::Train { .. } | Task::Fuse { .. } => None,
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => None,
         }
     }
 }
@@ -257,6 +268,6 @@ fn check_training(training: &TrainingOutcome, declared: u32, most: u64) -> Resul
 }
 
 /// A norm or a duration.
-fn is_size(number: f64) -> bool {
+pub(super) fn is_size(number: f64) -> bool {
     number.is_finite() && number >= 0.0
 }

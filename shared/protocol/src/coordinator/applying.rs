@@ -13,7 +13,7 @@ impl Coordinator {
         match event {
             Event::Opened(_) | Event::TimePassed => {}
             Event::Resumed => self.roster.resume(at),
-            Event::SiteConnected { site } => self.roster.connected(&site, at),
+            Event::SiteConnected { site, software } => self.roster.connected(&site, software, at),
             Event::SiteGone { site, reason } => self.roster.gone(&site, bounded_reason(&reason), at),
             Event::FingerprintsSent { site, part, last, cases } => {
                 self.roster.heard(&site, at);
@@ -32,9 +32,10 @@ impl Coordinator {
                     self.record_failure(&task, site, bounded_reason(&reason));
                 }
             }
-            Event::RoundAggregated { lane, round, model } => {
+            Event::RoundAggregated { lane, round, model, movement } => {
                 if let Some(state) = self.lane_mut(&lane).and_then(|lane| lane.round_mut(round)) {
                     state.model = Some(model);
+                    state.movement = movement;
                 }
                 self.open_validation(&lane, round);
             }
@@ -67,6 +68,8 @@ impl Coordinator {
             Task::Train { .. } => self.training(task).map(Gathering::opened),
             Task::Validate { .. } | Task::PredictHoldout { .. } => self.scoring(task).map(Gathering::opened),
             Task::Fuse { arm, .. } => self.fusions.get(arm).map(Gathering::opened),
+            Task::FitBaseline { step, .. } => self.fitting(*step).map(Gathering::opened),
+            Task::ScoreBaseline { .. } => self.baseline_scoring().map(Gathering::opened),
         };
         opened.unwrap_or(self.now)
     }
@@ -88,6 +91,9 @@ impl Coordinator {
                 if let Some(fusion) = self.fusions.get_mut(arm) {
                     fusion.answer(site, at, value);
                 }
+            }
+            (Task::FitBaseline { .. } | Task::ScoreBaseline { .. }, outcome) => {
+                self.record_baseline(site, outcome);
             }
             (Task::Validate { .. } | Task::PredictHoldout { .. }, Outcome::ScoredInDetail(value, detail)) => {
                 self.details.keep_scoring(task, site.clone(), detail);
@@ -118,6 +124,9 @@ impl Coordinator {
                     fusion.fail(site, reason);
                 }
             }
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {
+                self.record_baseline_failure(site, reason);
+            }
         }
     }
 
@@ -126,6 +135,7 @@ impl Coordinator {
             Task::Validate { lane, round, .. } => self.lane_mut(lane)?.round_mut(*round)?.validation.as_mut(),
             Task::PredictHoldout { lane, .. } => self.lane_mut(lane)?.holdout.as_mut(),
             Task::Train { .. } | Task::Fuse { .. } => None,
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => None,
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consilium_domain::{Arm, Lane, ModalityGroup, Round, SiteId, Task};
-use consilium_metrics::{ScoreSums, SiteDifference, Totals};
+use consilium_metrics::{ScoreHistogram, ScoreSums, SiteDifference, Totals};
 
 use super::Coordinator;
-use crate::{FusionDetail, FusionOutcome, Rejection, ScoringDetail, ScoringOutcome};
+use crate::{
+    ArmComparison, FusionDetail, FusionOutcome, GroupScores, Rejection, ScoringDetail, ScoringOutcome,
+};
 
 /// By site.
 type BySite<T> = BTreeMap<SiteId, T>;
@@ -29,6 +31,7 @@ impl Details {
                 self.holdouts.entry(*lane).or_default().insert(site, detail);
             }
             Task::Train { .. } | Task::Fuse { .. } => {}
+            Task::FitBaseline { .. } | Task::ScoreBaseline { .. } => {}
         }
     }
 
@@ -91,14 +94,43 @@ impl Coordinator {
         if detail.sums.len() != groups || !detail.sums.iter().enumerate().all(summed) {
             return Err(refused("the sums are of other patients than the histograms"));
         }
+        self.check_folds(fusion, &detail.folds)?;
+        self.check_comparisons(Some(arm), &detail.comparisons, holdout)
+    }
+
+    /// The folds of a group are of the same patients as its out-of-fold scores, each in one of them.
+    fn check_folds(&self, fusion: &FusionOutcome, told: &[Vec<ScoreHistogram>]) -> Result<(), Rejection> {
+        let folds = usize::from(self.study.evaluation.folds);
+        let sound = |(group, histograms): (&GroupScores, &Vec<ScoreHistogram>)| {
+            let Some((first, others)) = histograms.split_first() else { return true };
+            let mut sum = first.clone();
+            let fit = others.iter().all(|other| sum.merge(other).is_ok());
+            fit && histograms.len() == folds && sum == group.validation
+        };
+        let fits = told.is_empty() || told.len() == fusion.groups.len();
+        if fits && fusion.groups.iter().zip(told).all(sound) {
+            return Ok(());
+        }
+        Err(refused("the scores by fold are of other patients than the histograms"))
+    }
+
+    /// Comparisons of `own`, or of the baseline, with arms of the study, on no more patients of a group than `most`
+    /// says.
+    pub(super) fn check_comparisons(
+        &self,
+        own: Option<Arm>,
+        comparisons: &[ArmComparison],
+        most: impl Fn(usize) -> Totals,
+    ) -> Result<(), Rejection> {
+        let groups = ModalityGroup::of_study(&self.study.modalities).len();
         let mut others = BTreeSet::new();
-        for comparison in &detail.comparisons {
-            let foreign = comparison.with == arm || !self.study.arms.contains(&comparison.with);
+        for comparison in comparisons {
+            let foreign = Some(comparison.with) == own || !self.study.arms.contains(&comparison.with);
             if foreign || !others.insert(comparison.with) || comparison.groups.len() != groups {
                 return Err(refused("a comparison is with no other arm of the study, or with one twice"));
             }
             let of_them = |(group, told): (usize, &Option<SiteDifference>)| {
-                told.is_none_or(|told| at_most(told.classes(), holdout(group)))
+                told.is_none_or(|told| at_most(told.classes(), most(group)))
             };
             if !comparison.groups.iter().enumerate().all(of_them) {
                 return Err(refused("a comparison is of more patients than the histogram"));
@@ -109,7 +141,7 @@ impl Coordinator {
 }
 
 /// Fewer than in the histogram are fine: only patients that both arms scored are compared.
-fn at_most(found: Totals, most: Totals) -> bool {
+pub(super) fn at_most(found: Totals, most: Totals) -> bool {
     found.positives <= most.positives && found.negatives <= most.negatives
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use consilium_domain::{Arm, BlobRef, CohortSummary, Fingerprint, Lane, OrderId, Round, SiteId, Study};
 use serde::{Deserialize, Serialize};
 
+use super::Movement;
 use crate::{Outcome, Progress};
 
 /// The blobs a study starts from.
@@ -40,6 +41,9 @@ pub enum Event {
     SiteConnected {
         /// Which.
         site: SiteId,
+        /// Name and version of its program; empty where it did not say, and in logs of before.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        software: String,
     },
     /// A site's session is gone.
     SiteGone {
@@ -92,6 +96,9 @@ pub enum Event {
         round: Round,
         /// The new model.
         model: BlobRef,
+        /// How the updates lay to their mean; none where only their sum was seen, and in logs of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        movement: Option<Movement>,
     },
     /// The time of [`super::Coordinator::next_timeout`] has come.
     TimePassed,

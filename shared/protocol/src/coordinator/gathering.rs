@@ -262,7 +262,7 @@ mod tests {
     fn scene() -> (Gathering<u8>, Roster, Federation) {
         let rules = rules();
         let mut roster = Roster::invite(&rules.sites, START);
-        rules.sites.iter().for_each(|site| roster.connected(site, START));
+        rules.sites.iter().for_each(|site| roster.connected(site, String::new(), START));
         (Gathering::open(START, rules.sites.iter().cloned().collect(), 2), roster, rules)
     }
 
@@ -308,10 +308,10 @@ mod tests {
         gathering.answer(site("a"), START, 0);
         let back = START.plus_secs(90);
         roster.gone(&site("c"), "crashed".into(), back);
-        roster.connected(&site("c"), back);
+        roster.connected(&site("c"), String::new(), back);
         assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(back.plus_secs(100)));
         let last = START.plus_secs(MOST_DEADLINES * 100);
-        roster.connected(&site("c"), START.plus_secs(290));
+        roster.connected(&site("c"), String::new(), START.plus_secs(290));
         assert_eq!(gathering.verdict(&roster, &rules, back), Verdict::Wait(last), "but not for ever");
         gathering.answer(site("b"), START, 0);
         assert_eq!(gathering.verdict(&roster, &rules, START), Verdict::Wait(START.plus_secs(100)));
@@ -348,7 +348,7 @@ mod tests {
         gathering.answer(site("a"), START, 0);
         at_work(&mut roster, "c", 1, 290);
         let last = START.plus_secs(290 + MOST_DEADLINES * 100);
-        roster.connected(&site("c"), last);
+        roster.connected(&site("c"), String::new(), last);
         assert_eq!(gathering.verdict(&roster, &rules, START.plus_secs(300)), Verdict::Wait(last));
     }
 

@@ -2,7 +2,7 @@
 
 use consilium_domain::{BlobRef, ChosenModel, ClassCounts, Lane, Round};
 
-use super::{Contribution, Effect, Gathering};
+use super::{Contribution, Effect, Gathering, Movement};
 use crate::{ScoringOutcome, TrainingOutcome};
 
 /// One round: training, the new model, its validation.
@@ -20,6 +20,8 @@ pub struct RoundState {
     pub training: Gathering<TrainingOutcome>,
     /// The aggregated model.
     pub model: Option<BlobRef>,
+    /// How the updates lay to their mean, where that was measured.
+    pub movement: Option<Movement>,
     /// Scores of that model on the lane's fold. `None` until the model is there.
     pub validation: Option<Gathering<ScoringOutcome>>,
 }

@@ -12,11 +12,13 @@
 
 mod admission;
 mod applying;
+mod baseline;
 mod comparison;
 mod details;
 mod event;
 mod gathering;
 mod lane;
+mod movement;
 mod opening;
 mod orders;
 mod patience;
@@ -30,10 +32,12 @@ use std::collections::BTreeMap;
 
 use consilium_domain::{Arm, OrderId, Study, StudyHash, Task};
 
+pub use baseline::BaselineState;
 pub use comparison::Exclusion;
 pub use event::{Contribution, Effect, Event, FirstModels, Opening};
 pub use gathering::{Answered, Closing, Gathering};
 pub use lane::{LaneState, RoundState};
+pub use movement::{Movement, SiteMovement};
 pub use pausing::Pause;
 pub use roster::{InHand, Member, Presence, Roster, Withdrawal};
 pub use selection::{ChosenBy, PooledScores, pooled_scores};
@@ -82,6 +86,7 @@ pub struct Coordinator {
     lanes: Vec<LaneState>,
     fusions: BTreeMap<Arm, Gathering<FusionOutcome>>,
     details: Details,
+    baseline: Option<BaselineState>,
     orders: BTreeMap<OrderId, Task>,
     pauses: Vec<Pause>,
     aborted: bool,
@@ -104,6 +109,7 @@ impl Coordinator {
             lanes: Vec::new(),
             fusions: BTreeMap::new(),
             details: Details::default(),
+            baseline: None,
             orders: BTreeMap::new(),
             pauses: Vec::new(),
             aborted: false,

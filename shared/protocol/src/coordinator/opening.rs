@@ -25,7 +25,16 @@ impl Coordinator {
         let Some(state) = self.lane_mut(lane) else { return };
         let Some(start) = state.rounds.last().map_or(first, |before| before.model) else { return };
         let reductions = schedule.reductions(state.validation_losses());
-        let round = RoundState { round, start, classes, reductions, training, model: None, validation: None };
+        let round = RoundState {
+            round,
+            start,
+            classes,
+            reductions,
+            training,
+            model: None,
+            movement: None,
+            validation: None,
+        };
         let task = state.training_task(&round);
         state.rounds.push(round);
         self.issue(task);

@@ -16,8 +16,8 @@ impl Coordinator {
         if !matches!(self.phase, Phase::Running { .. }) || self.pause().is_some() {
             return None;
         }
-        let task =
-            self.lanes.iter().find_map(|lane| lane.next_task(site)).or_else(|| self.next_fusion(site))?;
+        let task = self.lanes.iter().find_map(|lane| lane.next_task(site)).or_else(|| self.next_fusion(site));
+        let task = task.or_else(|| self.next_of_baseline(site))?;
         Some(WorkOrder::new(self.hash, task))
     }
 

@@ -18,6 +18,10 @@ impl Coordinator {
             lane.holdout.iter().for_each(|holdout| patience.consider(holdout));
         }
         self.fusions.values().for_each(|fusion| patience.consider(fusion));
+        if let Some(baseline) = &self.baseline {
+            baseline.fitting.iter().for_each(|fitting| patience.consider(fitting));
+            baseline.scoring.iter().for_each(|scoring| patience.consider(scoring));
+        }
         patience.next
     }
 }

@@ -79,7 +79,8 @@ mod tests {
         assert_eq!(state.next_timeout(), None);
         let late = START.plus_secs(1_000);
         assert!(state.handle(late, Event::TimePassed).is_err());
-        assert!(state.handle(late, Event::SiteConnected { site: "a".parse().unwrap() }).unwrap().is_empty());
+        let back = Event::SiteConnected { site: "a".parse().unwrap(), software: String::new() };
+        assert!(state.handle(late, back).unwrap().is_empty());
         assert_eq!(*state.phase(), Phase::Enrolling);
         state.handle(late, continued()).unwrap();
         assert_eq!(state.next_timeout(), Some(late.plus_secs(1)));

@@ -42,11 +42,16 @@ pub struct InHand {
     pub at: Timestamp,
 }
 
+/// Programs of a site that are kept: more releases than one study sees, and few enough for a table.
+const MOST_PROGRAMS: usize = 8;
+
 /// One invited site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its cohort, once it has enlisted.
     pub cohort: Option<CohortSummary>,
+    /// Name and version of the programs it came with, in the order of their coming.
+    pub programs: Vec<String>,
     /// Whether its session is up.
     pub presence: Presence,
     /// When it last did something the study noticed.
@@ -86,6 +91,7 @@ impl Roster {
     pub(super) fn invite(sites: &[SiteId], at: Timestamp) -> Self {
         let member = Member {
             cohort: None,
+            programs: Vec::new(),
             presence: Presence::Awaited,
             last_heard: at,
             last_reply: at,
@@ -141,10 +147,14 @@ impl Roster {
         });
     }
 
-    pub(super) fn connected(&mut self, site: &SiteId, at: Timestamp) {
+    pub(super) fn connected(&mut self, site: &SiteId, software: String, at: Timestamp) {
         self.update(site, |member| {
             member.presence = Presence::Connected;
             member.last_heard = at;
+            let known = software.is_empty() || member.programs.contains(&software);
+            if !known && member.programs.len() < MOST_PROGRAMS {
+                member.programs.push(software);
+            }
         });
     }
 

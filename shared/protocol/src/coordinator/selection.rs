@@ -122,6 +122,7 @@ mod tests {
                 classes: None,
                 reductions: 0,
                 training: Gathering::open(NOW, BTreeSet::new(), 0),
+                movement: None,
                 model: Some(BlobRef::of(b"model")),
                 validation: Some(gathering),
             }

@@ -1,5 +1,5 @@
 //! What follows from an event, until nothing more does: gatherings close, rounds end, lanes choose, arms
-//! fuse.
+//! fuse, and the baseline is fitted.
 
 use consilium_domain::{Federation, Round};
 
@@ -145,7 +145,7 @@ impl Coordinator {
             close(fusion, &self.roster, &self.study.federation, self.now, work, effects)?;
         }
         let fused = |arm| self.fusions.get(arm).is_some_and(|fusion| fusion.closing().is_some());
-        if self.study.arms.iter().all(fused) {
+        if self.study.arms.iter().all(fused) && self.settle_baseline(effects) {
             self.phase = Phase::Finished { began, at: self.now };
             effects.push(Effect::Finish);
         }
@@ -156,7 +156,7 @@ impl Coordinator {
 /// Closes `gathering` if its time has come; whether it did. An error halts the study.
 ///
 /// Every event asks this of every gathering there ever was, so nothing is spent on the closed ones.
-fn close<T>(
+pub(super) fn close<T>(
     gathering: &mut Gathering<T>,
     roster: &Roster,
     rules: &Federation,

@@ -30,6 +30,10 @@ impl Coordinator {
             lane.holdout.iter_mut().for_each(|holdout| holdout.withdraw(&site, &reason));
         }
         self.fusions.values_mut().for_each(|fusion| fusion.withdraw(&site, &reason));
+        if let Some(baseline) = &mut self.baseline {
+            baseline.fitting.iter_mut().for_each(|fitting| fitting.withdraw(&site, &reason));
+            baseline.scoring.iter_mut().for_each(|scoring| scoring.withdraw(&site, &reason));
+        }
         let mut effects = vec![Effect::SiteWithdrew { site, reason }];
         effects.extend(self.settle());
         effects

@@ -7,7 +7,7 @@ use super::Release;
 use crate::cohort::mgmt::Mgmt;
 use crate::cohort::settle::ListedScan;
 use crate::cohort::table::{FirstLines, RowProblem, Table};
-use crate::cohort::{Alias, Exclusion, PatientId, ScanName, TableError};
+use crate::cohort::{Alias, Clinical, Exclusion, PatientId, ScanName, TableError};
 
 /// The scans of a table, in its order, no two of the same name.
 pub(super) fn scans(release: &Release, table: &Table) -> Result<Vec<ListedScan>, TableError> {
@@ -30,6 +30,7 @@ pub(super) fn scans(release: &Release, table: &Table) -> Result<Vec<ListedScan>,
             } else {
                 withdrawn.then_some(Exclusion::Withdrawn)
             },
+            clinical: Clinical::default(),
             mgmt: read_mgmt(row.cell(mgmt))
                 .ok_or(RowProblem::Word { column: mgmt.name, accepted: "1, 0 or blank" })?,
             aliases: Alias::of_public_name(&patient).into_iter().chain(linked).collect(),

@@ -12,7 +12,7 @@ use crate::cohort::identity::MAX_NAME_CHARS;
 use crate::cohort::mgmt::Mgmt;
 use crate::cohort::settle::{FileMissing, Files, ListedScan};
 use crate::cohort::table::{Column, FirstLines, Row, RowProblem, Table};
-use crate::cohort::{Alias, PatientId, ScanName, TableError};
+use crate::cohort::{Alias, Clinical, PatientId, ScanDate, ScanName, TableError};
 
 /// Longest path; the limit of Linux.
 const MAX_PATH_CHARS: usize = 4096;
@@ -25,6 +25,12 @@ const SCAN: &str = "scan";
 const LABEL: &str = "label";
 const MASK: &str = "mask";
 const ALIAS: &str = "alias";
+const AGE: &str = "age";
+const SEX: &str = "sex";
+const SCAN_DATE: &str = "scan-date";
+
+/// Columns beside those of the modalities.
+const KNOWN: [&str; 8] = [PATIENT, SCAN, LABEL, MASK, ALIAS, AGE, SEX, SCAN_DATE];
 
 /// One scan and the files that its row names, relative ones as written.
 pub(super) struct ManifestRow {
@@ -70,12 +76,14 @@ struct Columns {
     mask: Column,
     images: Vec<(Modality, Column)>,
     alias: Option<Column>,
+    age: Option<Column>,
+    sex: Option<Column>,
+    scan_date: Option<Column>,
 }
 
 impl Columns {
     fn of(table: &Table, labels: Labels) -> Result<Self, TableError> {
-        let names =
-            || [PATIENT, SCAN, LABEL, MASK, ALIAS].into_iter().chain(Modality::ALL.map(Modality::name));
+        let names = || KNOWN.into_iter().chain(Modality::ALL.map(Modality::name));
         if let Some(place) = table.header().iter().position(|column| names().all(|name| name != column)) {
             let (path, known) = (table.path().to_owned(), names().collect::<Vec<_>>().join(", "));
             return Err(TableError::UnknownColumn { path, position: place + 1, known });
@@ -94,6 +102,9 @@ impl Columns {
             mask: table.column(MASK)?,
             images,
             alias: table.optional_column(ALIAS)?,
+            age: table.optional_column(AGE)?,
+            sex: table.optional_column(SEX)?,
+            scan_date: table.optional_column(SCAN_DATE)?,
         })
     }
 }
@@ -121,6 +132,10 @@ pub(super) fn read(table: &Table, labels: Labels) -> Result<Vec<ManifestRow>, Ta
             line: row.line,
             objection: None,
             mgmt: columns.label.map_or(Ok(Mgmt::NotAvailable), |column| label(row, column))?,
+            clinical: Clinical {
+                scanned: scan_date(row, columns.scan_date)?,
+                ..Clinical::of(row, columns.age, columns.sex)
+            },
             aliases: aliases(row, patient, columns.alias)?,
         };
         Ok(ManifestRow { listed, images, mask: files.name(row, columns.mask)? })
@@ -141,6 +156,13 @@ fn name(row: &Row, column: Column) -> Result<&str, RowProblem> {
 fn label(row: &Row, column: Column) -> Result<Mgmt, RowProblem> {
     let accepted = "methylated, positive or 1; unmethylated, negative or 0; indeterminate; unknown or blank";
     read_label(row.cell(column)).ok_or(RowProblem::Word { column: column.name, accepted })
+}
+
+/// The day of a scan. The table is the site's own, so what is no date is a mistake.
+fn scan_date(row: &Row, column: Option<Column>) -> Result<Option<ScanDate>, RowProblem> {
+    let Some(column) = column.filter(|column| !row.cell(*column).is_empty()) else { return Ok(None) };
+    let accepted = "a day such as 2019-06-30, or blank";
+    ScanDate::read(row.cell(column)).map(Some).ok_or(RowProblem::Word { column: column.name, accepted })
 }
 
 fn read_label(word: &str) -> Option<Mgmt> {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::cohort::mgmt::Mgmt;
 use crate::cohort::settle::ListedScan;
 use crate::cohort::table::{FirstLines, RowProblem, Table};
-use crate::cohort::{Alias, Exclusion, PatientId, ScanName, TableError};
+use crate::cohort::{Alias, Clinical, Exclusion, PatientId, ScanName, TableError};
 
 const PREFIX: &str = "UCSF-PDGM-";
 
@@ -81,6 +81,7 @@ pub(in crate::cohort) fn patient_number(digits: &str) -> Cow<'_, str> {
 /// The exams of a table, in its order, no two of the same name.
 pub(super) fn scans(table: &Table) -> Result<Vec<ListedScan>, TableError> {
     let (id, mgmt, brats) = (table.column("ID")?, table.column("MGMT status")?, table.column("BraTS21 ID")?);
+    let (age, sex) = (table.optional_column("Age at MRI")?, table.optional_column("Sex")?);
     let mut seen = FirstLines::default();
     table.rows(|row| {
         let exam = ExamName::parse(row.cell(id)).ok_or(RowProblem::Name {
@@ -96,6 +97,7 @@ pub(super) fn scans(table: &Table) -> Result<Vec<ListedScan>, TableError> {
                 column: mgmt.name,
                 accepted: "positive, negative, indeterminate, unknown or blank",
             })?,
+            clinical: Clinical::of(row, age, sex),
             aliases: Alias::of_public_name(&patient)
                 .into_iter()
                 .chain(Alias::brats21(row.cell(brats), brats.name)?)

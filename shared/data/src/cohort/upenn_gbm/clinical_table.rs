@@ -1,18 +1,20 @@
 //! The clinical table of UPENN-GBM, versions 1.0 and 2.1: who was scanned when, and the MGMT result.
 //!
-//! Only the columns `ID` and `MGMT` are read, and `BraTS21 ID` where the site added it; age, sex and survival
-//! are nobody's business here.
+//! The columns `ID` and `MGMT` are read, `BraTS21 ID` where the site added it, and `Age_at_scan_years` and `Gender` for
+//! the baseline on age and sex; survival is nobody's business here.
 
 use crate::cohort::identity::is_plain;
 use crate::cohort::mgmt::Mgmt;
 use crate::cohort::settle::ListedScan;
 use crate::cohort::table::{FirstLines, RowProblem, Table};
-use crate::cohort::{Alias, Exclusion, PatientId, ScanName, TableError};
+use crate::cohort::{Alias, Clinical, Exclusion, PatientId, ScanName, TableError};
 
 /// The scans of a table, in its order, no two of the same name.
 pub(super) fn scans(table: &Table) -> Result<Vec<ListedScan>, TableError> {
     let (id, mgmt) = (table.column("ID")?, table.column("MGMT")?);
     let brats = table.optional_column("BraTS21 ID")?;
+    let age = table.optional_column("Age_at_scan_years")?;
+    let sex = table.optional_column("Gender")?;
     let mut seen = FirstLines::default();
     table.rows(|row| {
         let scan = row.cell(id);
@@ -31,6 +33,7 @@ pub(super) fn scans(table: &Table) -> Result<Vec<ListedScan>, TableError> {
                 column: mgmt.name,
                 accepted: "Methylated, Unmethylated, Indeterminate or Not Available",
             })?,
+            clinical: Clinical::of(row, age, sex),
             aliases: Alias::of_public_name(patient).into_iter().chain(linked).collect(),
         })
     })

@@ -161,5 +161,28 @@ fn the_public_tables_give_exactly_the_known_cohort() {
         ];
         assert_eq!(cohort.exclusions(), expected.into(), "{version}");
         assert!(cohort.cases.iter().all(|case| case.aliases.len() == 1), "{version}");
+        assert!((area_of_age(&cohort) - 0.568_164_190_680_747).abs() < 1e-12, "{version}");
     }
+}
+
+/// How often the methylated one of two patients is the older: what the baseline on age and sex starts from.
+fn area_of_age(cohort: &Cohort) -> f64 {
+    let ages = |label: Label| -> Vec<f64> {
+        let of_label = cohort.cases.iter().filter(|case| case.label == label);
+        of_label.map(|case| case.clinical.demographics.unwrap().features()[0]).collect()
+    };
+    let (methylated, unmethylated) = (ages(Label::Methylated), ages(Label::Unmethylated));
+    let pairs = methylated.iter().flat_map(|one| unmethylated.iter().map(move |other| (one, other)));
+    let right: f64 = pairs
+        .map(|(one, other)| {
+            if one > other {
+                1.0
+            } else if one < other {
+                0.0
+            } else {
+                0.5
+            }
+        })
+        .sum();
+    right / (methylated.len() * unmethylated.len()) as f64
 }

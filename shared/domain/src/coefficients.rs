@@ -1,10 +1,12 @@
-//! The intercept and slopes that a coordinator asks sites about.
+//! The intercept and slopes of a regression that a coordinator asks sites about.
 
 use serde::{Deserialize, Serialize};
 
+use crate::Bounded;
+
 /// An intercept, then one slope for each feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<f64>", into = "Vec<f64>")]
+#[serde(try_from = "Bounded<f64, { Coefficients::MAX }>", into = "Vec<f64>")]
 pub struct Coefficients(Vec<f64>);
 
 /// Numbers that no site should compute with.
@@ -60,13 +62,21 @@ impl Coefficients {
     pub fn features(&self) -> usize {
         self.0.len() - 1
     }
+
+    /// Whether no coefficient is larger than `limit`.
+    pub fn are_within(&self, limit: f64) -> bool {
+        self.0.iter().all(|value| value.abs() <= limit)
+    }
 }
 
-impl TryFrom<Vec<f64>> for Coefficients {
+// None is NaN: every value equals itself.
+impl Eq for Coefficients {}
+
+impl TryFrom<Bounded<f64, { Coefficients::MAX }>> for Coefficients {
     type Error = CoefficientsError;
 
-    fn try_from(values: Vec<f64>) -> Result<Self, Self::Error> {
-        Self::new(values)
+    fn try_from(sent: Bounded<f64, { Coefficients::MAX }>) -> Result<Self, Self::Error> {
+        Self::new(sent.0)
     }
 }
 
