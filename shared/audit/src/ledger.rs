@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn people_are_told_what_was_done_and_no_digest() {
         let arm = consilium_domain::Arm::Random;
-        let work = Work { task: crate::Code::new("train"), arm, lane: None, round: None };
+        let work = Work { task: crate::Code::new("train"), arm: Some(arm), lane: None, round: None };
         let order = Some(consilium_domain::OrderId(Digest::of(b"z")));
         let update =
             Content::Update { order, work: Some(work), tensors: None, cases: Some(12), norm: Some(0.70249) };
