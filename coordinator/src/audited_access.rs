@@ -62,4 +62,8 @@ impl BlobAccess for AuditedAccess {
         self.access.may_write(site, blob)
             && self.note(Way::In, blob.digest, || self.audit.update_comes(*blob))
     }
+
+    fn is_well(&self) -> bool {
+        !self.audit.has_failed()
+    }
 }

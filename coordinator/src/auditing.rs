@@ -189,6 +189,11 @@ impl SessionAudit {
         self.audit.write(Record::Sent { peer: self.peer.clone().into(), bytes, blake3, content }).await
     }
 
+    /// Whether the log cannot be written any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.audit.failure.borrow().is_some()
+    }
+
     /// The bytes of a model are about to leave.
     pub(crate) fn model_leaves(&self, blob: BlobRef) -> Result<(), Stopped> {
         let (peer, content) = (self.peer.clone().into(), Content::Model {});

@@ -24,6 +24,7 @@ over_both_links!(
     a_blob_beyond_the_limit_is_refused_on_its_offer,
     only_the_coordinator_serves_and_only_after_control,
     an_ended_connection_fails_the_transfer_with_its_reason,
+    where_the_coordinators_disk_refuses_nothing_is_forbidden,
     a_stream_that_ends_just_before_its_connection_is_a_lost_connection,
 );
 
@@ -37,6 +38,23 @@ impl BlobAccess for Only {
 
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
         site.as_str() == "st-elsewhere" && *blob == self.0
+    }
+}
+
+/// A coordinator that cannot write down what it lets pass, and so lets nothing pass.
+struct Unwell;
+
+impl BlobAccess for Unwell {
+    fn may_read(&self, _: &SiteId, _: &Digest) -> bool {
+        false
+    }
+
+    fn may_write(&self, _: &SiteId, _: &BlobRef) -> bool {
+        false
+    }
+
+    fn is_well(&self) -> bool {
+        false
     }
 }
 
@@ -188,6 +206,21 @@ async fn an_ended_connection_fails_the_transfer_with_its_reason(link: LinkKind) 
     pair.server.close(CloseCode::new(17), "the site was revoked");
     let lost = soon(pair.client.fetch(BlobRef::of(b"x"), &store)).await.unwrap_err();
     assert!(lost.to_string().contains("the site was revoked"), "{lost}");
+}
+
+/// Found by filling the coordinator's disk: a site was told that it may not send its update, gave it up, and the study was
+/// halted, although the coordinator could go on once there was space again.
+async fn where_the_coordinators_disk_refuses_nothing_is_forbidden(link: LinkKind) {
+    let pair = pair(link).await;
+    let ((_a, theirs), (_b, ours), (_c, third)) = (store(), store(), store());
+    let blob = ours.insert(content(100)).await.unwrap();
+    tokio::spawn(serve_blobs(pair.server.clone(), theirs, Arc::new(Unwell)));
+    for outcome in [soon(pair.client.upload(blob, &ours)).await, soon(pair.client.fetch(blob, &third)).await]
+    {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, TransferError::Refused { refusal: Refusal::Disk, .. }), "{error}");
+        assert!(error.is_passing());
+    }
 }
 
 /// Found by killing the coordinator under its clients: over TCP the streams of a cut line end a moment before the line

@@ -27,6 +27,11 @@ pub trait BlobAccess: Send + Sync + 'static {
     fn may_read(&self, site: &SiteId, digest: &Digest) -> bool;
     /// Whether `site` may upload the blob.
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool;
+    /// Whether a no of the other two is the site's to hear. It is not where they say no because our own disk refuses: the
+    /// site then tries again later, instead of giving up what it has computed.
+    fn is_well(&self) -> bool {
+        true
+    }
 }
 
 /// Why blobs cannot be served on a connection: a mistake in the calling program.
@@ -152,9 +157,14 @@ impl Desk {
         Ok(())
     }
 
+    /// Why access was not given.
+    fn no(&self) -> Unserved {
+        if self.access.is_well() { Refusal::NotAllowed.into() } else { Refusal::Disk.into() }
+    }
+
     async fn get(&self, digest: Digest, chunk: u32) -> Result<(Reply, Vec<u8>), Unserved> {
         if !self.access.may_read(&self.site, &digest) {
-            return Err(Refusal::NotAllowed.into());
+            return Err(self.no());
         }
         let (bytes, data) = self.store.read_chunk(digest, chunk).await?.ok_or(Refusal::BadChunk)?;
         Ok((Reply::Sending { bytes }, data))
@@ -198,7 +208,7 @@ impl Desk {
         blob: &BlobRef,
     ) -> Result<Option<MutexGuard<'_, HashMap<BlobRef, Upload>>>, Unserved> {
         if !self.access.may_write(&self.site, blob) {
-            return Err(Refusal::NotAllowed.into());
+            return Err(self.no());
         }
         if blob.bytes > MAX_BLOB_BYTES {
             return Err(Refusal::TooLarge.into());
@@ -222,7 +232,7 @@ impl Desk {
             if let Some(upload) = self.uploads.lock().await.remove(&blob) {
                 upload.incoming.discard().await?;
             }
-            return Err(Refusal::NotAllowed.into());
+            return Err(self.no());
         }
         let incoming = self.wanted(&blob).await.ok_or(Refusal::NotOffered)?;
         let (_, length) = chunk_extent(blob.bytes, chunk).ok_or(Refusal::BadChunk)?;
