@@ -10,6 +10,7 @@ mod config;
 mod connection;
 mod control;
 mod daemon;
+mod deltas;
 mod doctor;
 mod dry_training;
 mod durable;

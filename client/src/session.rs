@@ -13,13 +13,14 @@ use std::time::{Duration, SystemTime};
 
 use consilium_domain::{BlobRef, OrderId, Study};
 use consilium_protocol::participant::{Action, Input, Participant};
-use consilium_protocol::{ToCoordinator, ToSite};
+use consilium_protocol::{ModelDelta, ToCoordinator, ToSite};
 use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
 use tokio::sync::mpsc;
 
 use crate::connection::{Pauses, reach};
 use crate::control::Asked;
 use crate::daemon::{DaemonError, Ending, House, SOFTWARE};
+use crate::deltas::Recipe;
 use crate::model_cache::ModelCache;
 use crate::outgoing::{Link, LinkError, Outgoing, Passage};
 use crate::steward::Word;
@@ -53,6 +54,8 @@ pub(crate) struct Client<'a> {
     /// What the participant was told of the hospital's word.
     told: Option<Word>,
     held: bool,
+    /// The shorter way to the next order's model.
+    delta: Option<ModelDelta>,
     /// What the participant is to hear next.
     inputs: VecDeque<Input>,
     /// The pretrained backbone, once fetched.
@@ -116,6 +119,7 @@ impl<'a> Client<'a> {
             offered: None,
             told: None,
             held: false,
+            delta: None,
             inputs: VecDeque::new(),
             base: None,
             packs: false,
@@ -235,7 +239,7 @@ impl<'a> Client<'a> {
         match news {
             News::Done(done) => self.finished(done).await?,
             News::Transferred(ended) => {
-                if let Some(blob) = ended.arrived {
+                for blob in ended.arrived {
                     self.house.auditor.fetched(blob).await?;
                 }
                 self.inputs.push_back(ended.input);
@@ -426,6 +430,10 @@ impl<'a> Client<'a> {
         if self.house.renewal.hear(&message) {
             return;
         }
+        if let ToSite::Delta(offer) = &message {
+            self.delta = Some(*offer);
+            return;
+        }
         if let ToSite::Work(order) = &message
             && let Err(reason) = self.gate.take(order, self.house.steward.policy())
         {
@@ -477,7 +485,12 @@ impl<'a> Client<'a> {
                 tracing::info!(study = study.name, hash = %study.hash(), duplicates, "preparing the site's data");
                 self.give(Job::Prepare { study, exclude });
             }
-            Action::Fetch(blob) => self.transfers.fetch(blob, link.connection()),
+            Action::Fetch(blob) => {
+                let offer = self.delta.take_if(|offer| offer.to == blob);
+                let recipe =
+                    offer.zip(self.offered.as_ref()).and_then(|(offer, study)| Recipe::new(offer, study));
+                self.transfers.fetch(blob, recipe, link.connection());
+            }
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
                 let base = self.load_base().await?;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::connection::Pauses;
+use crate::deltas::Recipe;
 
 /// Tries in a row of which none moved anything: with pauses up to half a minute, some minutes in all.
 const MOST_TRIES: u32 = 12;
@@ -26,7 +27,7 @@ pub(crate) struct Ended {
     /// What the participant is told.
     pub(crate) input: Input,
     /// What really came over the network: not what was there already.
-    pub(crate) arrived: Option<BlobRef>,
+    pub(crate) arrived: Vec<BlobRef>,
 }
 
 /// Starts transfers between the site's stores and the coordinator.
@@ -57,24 +58,20 @@ impl Transfers {
         self.carriage = self.carriage.to(resumes);
     }
 
-    /// Brings `blob` here.
-    pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
+    /// Brings `blob` here; by what `recipe` makes it of, where that is a shorter way.
+    pub(crate) fn fetch(&self, blob: BlobRef, recipe: Option<Recipe>, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.models.clone(), self.ended.clone());
-        // What has come stays here, whatever the coordinator can do.
-        let mut tries = self.tries(blob, true);
+        let (site, carriage) = (self.site.clone(), self.carriage.clone());
         let span = tracing::debug_span!("fetch", digest = blob.digest.short(), bytes = blob.bytes);
         let fetch = async move {
-            let carriage = tries.carriage.clone();
-            let once = || connection.fetch_by(&carriage, blob, &store);
-            let (input, arrived) = match tries.until_settled(once, || connection.closed()).await {
-                Ok(Transferred::AlreadyThere) => (Input::Fetched(blob), None),
-                Ok(Transferred::Moved) => {
-                    tracing::info!(bytes = blob.bytes, moved = carriage.moved(), "a model is here");
-                    (Input::Fetched(blob), Some(blob))
-                }
+            let fetching =
+                Fetching { connection: &connection, store: &store, site: &site, carriage: &carriage };
+            let mut arrived = Vec::new();
+            let input = match fetching.bring(blob, recipe, &mut arrived).await {
+                Ok(()) => Input::Fetched(blob),
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
                 Err(_) if connection.close_reason().is_some() => return,
-                Err(error) => (Input::FetchFailed { blob, reason: told(&error) }, None),
+                Err(error) => Input::FetchFailed { blob, reason: told(&error) },
             };
             let _ = ended.send(Ended { input, arrived });
         };
@@ -84,7 +81,7 @@ impl Transfers {
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
-        let mut tries = self.tries(blob, self.carriage.resumes());
+        let mut tries = Tries::of(blob, &self.site, &self.carriage, self.carriage.resumes());
         let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
         let upload = async move {
             let carriage = tries.carriage.clone();
@@ -98,14 +95,58 @@ impl Transfers {
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => Input::UploadFailed { order, reason: told(&error) },
             };
-            let _ = ended.send(Ended { input, arrived: None });
+            let _ = ended.send(Ended { input, arrived: Vec::new() });
         };
         tokio::spawn(upload.instrument(span));
     }
+}
 
-    fn tries(&self, blob: BlobRef, keeps: bool) -> Tries {
-        let carriage = self.carriage.to(self.carriage.resumes());
-        Tries { blob, carriage, keeps, pauses: Pauses::new(&self.site), left: MOST_TRIES, seen: 0 }
+/// What a fetch needs.
+struct Fetching<'a> {
+    connection: &'a Connection,
+    store: &'a BlobStore,
+    site: &'a SiteId,
+    carriage: &'a Carriage,
+}
+
+impl Fetching<'_> {
+    /// Brings `blob`, by the shorter way if there is one; what came over the network is told in `arrived`.
+    async fn bring(
+        &self,
+        blob: BlobRef,
+        recipe: Option<Recipe>,
+        arrived: &mut Vec<BlobRef>,
+    ) -> Result<(), TransferError> {
+        if let Some(recipe) = recipe
+            && let Some(delta) = recipe.missing(self.store).await
+        {
+            let fetched = self.fetch(delta, arrived).await;
+            match fetched {
+                Ok(()) => match recipe.make(self.store).await {
+                    Ok(()) => return Ok(()),
+                    Err(error) => tracing::warn!(%error, "the whole model is fetched"),
+                },
+                Err(error) if self.connection.close_reason().is_some() => return Err(error),
+                Err(error) => tracing::warn!(%error, "the whole model is fetched"),
+            }
+        }
+        self.fetch(blob, arrived).await
+    }
+
+    async fn fetch(&self, blob: BlobRef, arrived: &mut Vec<BlobRef>) -> Result<(), TransferError> {
+        // What has come stays here, whatever the coordinator can do.
+        let mut tries = Tries::of(blob, self.site, self.carriage, true);
+        let carriage = tries.carriage.clone();
+        let once = || self.connection.fetch_by(&carriage, blob, self.store);
+        if tries.until_settled(once, || self.connection.closed()).await? == Transferred::Moved {
+            tracing::info!(
+                bytes = blob.bytes,
+                moved = carriage.moved(),
+                "a model, or a part of one, is here"
+            );
+            arrived.push(blob);
+        }
+        Ok(())
     }
 }
 
@@ -122,6 +163,12 @@ struct Tries {
 }
 
 impl Tries {
+    /// None so far. They count what they move for themselves.
+    fn of(blob: BlobRef, site: &SiteId, carriage: &Carriage, keeps: bool) -> Self {
+        let carriage = carriage.to(carriage.resumes());
+        Self { blob, carriage, keeps, pauses: Pauses::new(site), left: MOST_TRIES, seen: 0 }
+    }
+
     /// Tries until it went well, or did not in a way that lasts, or the connection has `ended`, or was tried enough.
     async fn until_settled<T, E>(
         &mut self,
@@ -183,10 +230,7 @@ mod tests {
     use super::*;
 
     fn tries() -> Tries {
-        let site: SiteId = "a".parse().unwrap();
-        let blob = BlobRef::of(b"x");
-        let carriage = Carriage::default();
-        Tries { blob, carriage, keeps: true, pauses: Pauses::new(&site), left: MOST_TRIES, seen: 0 }
+        Tries::of(BlobRef::of(b"x"), &"a".parse().unwrap(), &Carriage::default(), true)
     }
 
     fn refused(refusal: Refusal) -> TransferError {

@@ -16,7 +16,7 @@ impl StudyAccess {
         Self { desk }
     }
 
-    /// The study's model or backbone with that digest.
+    /// The study's model, its backbone, or a delta, with that digest.
     pub(crate) fn model(&self, digest: &Digest) -> Option<BlobRef> {
         self.desk.read(|state| model(state, digest))
     }
@@ -73,6 +73,7 @@ fn model(state: &Coordinator, digest: &Digest) -> Option<BlobRef> {
         .chain(first.initial.values())
         .copied()
         .chain(of_rounds)
+        .chain(state.deltas())
         .find(|blob| blob.digest == *digest)
 }
 

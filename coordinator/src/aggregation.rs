@@ -1,10 +1,12 @@
-//! Federated averaging (FedAvg, arXiv:1602.05629) as an exact sum: model' = model + sum of n_k delta_k / sum of n_k.
+//! Federated averaging (FedAvg, arXiv:1602.05629) as an exact sum: model' = model + sum of n_k delta_k / sum of n_k,
+//! where the mean is rounded to the study's grid and told as its wire tells deltas (docs/adr/0025-deltas-down.md).
 //!
 //! Updates are integers on a fixed grid, so the sum does not depend on their order and the result is the same bit
 //! for bit. All updates are read side by side, a few blocks of coordinates at a time ([`updates`]), and each block
-//! becomes its part of the new model's file ([`next_model`]): memory does not grow with the model, nor, up to some
+//! becomes its part of the new model's file ([`next_model`]) and of what sites make that model of ([`delta`]): memory does not grow with the model, nor, up to some
 //! sixty sites, with their number. Why a round is summed at its end: docs/adr/0019-wire-codecs.md.
 
+mod delta;
 #[cfg(all(test, target_os = "linux"))]
 mod large_model;
 mod moved;
@@ -15,12 +17,13 @@ use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
 use consilium_domain::{BlobRef, FixedPoint, Lane, Round, SiteId, Study, Wire};
-use consilium_privacy::{AddError, ApplyError, Grid, GridError, PayloadError};
+use consilium_privacy::{AddError, Grid, GridError, NoContributions, NotFinite, PayloadError};
 use consilium_protocol::coordinator::{Contribution, Movement};
 use consilium_transport::{BlobStore, StoreError};
 use consilium_weights::WeightsError;
 use tokio::task::spawn_blocking;
 
+use delta::Delta;
 use moved::Moved;
 use next_model::NextModel;
 pub(crate) use updates::check_update;
@@ -72,9 +75,12 @@ pub enum AggregationError {
         /// What is wrong.
         source: AddError,
     },
-    /// The mean cannot be applied.
+    /// There is nothing to sum.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    NoContributions(#[from] NoContributions),
+    /// The model the round started from is broken.
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
     /// The study's arithmetic is impossible.
     #[error(transparent)]
     Grid(#[from] GridError),
@@ -93,6 +99,8 @@ pub(crate) struct Aggregated {
     pub model: BlobRef,
     /// How the updates lay to their mean.
     pub movement: Movement,
+    /// What makes the new model of the one the round started from.
+    pub delta: BlobRef,
 }
 
 /// What is to be summed.
@@ -141,13 +149,16 @@ impl Aggregation {
         let grid = Grid::new(self.fixed_point)?;
         let mut updates = Updates::open(&self.contributions, self.wire, self.coordinates(), grid, store)?;
         let model = NextModel::begin(self, grid, store)?;
+        let mut delta = Delta::begin(self, grid, store)?;
         // What was read is only believed once all of it has its digest; until then the new model has no name.
-        let (sound, summed) = rayon::join(|| model.verify_start(), || every_wave(&mut updates, &model));
+        let (sound, summed) =
+            rayon::join(|| model.verify_start(), || every_wave(&mut updates, &model, &mut delta));
         let moved = summed?;
         sound?;
         updates.verify()?;
         let movement = moved.figures(&self.contributions, self.fixed_point.scale());
-        Ok(Aggregated { model: model.finish()?, movement })
+        let (model, delta) = rayon::join(|| model.finish(), || delta.finish());
+        Ok(Aggregated { model: model?, movement, delta: delta? })
     }
 
     fn coordinates(&self) -> usize {
@@ -156,14 +167,21 @@ impl Aggregation {
 }
 
 /// Sums one wave while the next is read.
-fn every_wave(updates: &mut Updates<'_>, model: &NextModel<'_>) -> Result<Moved, AggregationError> {
+fn every_wave(
+    updates: &mut Updates<'_>,
+    model: &NextModel<'_>,
+    delta: &mut Delta,
+) -> Result<Moved, AggregationError> {
     let mut moved = Moved::default();
     let (mut wave, mut next) = (Wave::default(), Wave::default());
     updates.read(&mut wave)?;
     while !wave.is_empty() {
         let (read, summed) = rayon::join(|| updates.read(&mut next), || model.sum(&wave));
         let summed = summed.map_err(|error| updates.or_damaged(error))?;
-        summed.iter().for_each(|block| moved.add(block));
+        for block in &summed {
+            moved.add(&block.moved);
+            delta.append(block)?;
+        }
         read?;
         std::mem::swap(&mut wave, &mut next);
     }
@@ -174,7 +192,7 @@ fn every_wave(updates: &mut Updates<'_>, model: &NextModel<'_>) -> Result<Moved,
 mod tests {
     use consilium_domain::network::TensorKind;
     use consilium_domain::{Arm, Fold, Modality};
-    use consilium_privacy::{Accumulator, LocalUpdate, UpdatePayload};
+    use consilium_privacy::{Accumulator, LocalUpdate, UpdatePayload, apply_delta};
     use consilium_weights::Weights;
 
     use super::*;
@@ -298,12 +316,17 @@ mod tests {
                 list.push(Contribution { site: format!("site-{site}").parse().unwrap(), update, cases });
             }
         }
-        let expected = BlobRef::of(&at_once(&plain, &start));
+        let whole = at_once(&plain, &start);
+        let expected = BlobRef::of(&whole);
         for contributions in [sent, mixed] {
             let start = store.insert(start.to_safetensors()).await.unwrap();
             let aggregation = aggregation(contributions, &store).await;
             let aggregation = Aggregation { manifest: manifest.clone(), start, ..aggregation };
-            assert_eq!(aggregation.run(&store).await.unwrap().model, expected);
+            let aggregated = aggregation.run(&store).await.unwrap();
+            assert_eq!(aggregated.model, expected);
+            let (delta, mut made) = (store.read(&aggregated.delta).await.unwrap(), values.clone());
+            apply_delta(&delta, Wire::F32, grid, &mut made).unwrap();
+            assert_eq!(Weights::new(manifest.clone(), made).unwrap().to_safetensors(), whole);
         }
     }
 
@@ -318,8 +341,12 @@ mod tests {
             let update = store.insert(packed).await.unwrap();
             let sent = Contribution { site: "a".parse().unwrap(), update, cases: 4 };
             let aggregation = Aggregation { wire, ..aggregation(vec![sent.clone()], &store).await };
-            let model = store.read(&aggregation.run(&store).await.unwrap().model).await.unwrap();
+            let aggregated = aggregation.run(&store).await.unwrap();
+            let model = store.read(&aggregated.model).await.unwrap();
             let model = Weights::from_safetensors(&model, manifest()).unwrap();
+            let (delta, mut made) = (store.read(&aggregated.delta).await.unwrap(), START.to_vec());
+            apply_delta(&delta, wire, grid, &mut made).unwrap();
+            assert_eq!(made, model.values(), "who has the model before needs no other");
             for (value, expected) in model.values().iter().zip([1.5, -2.0, -0.5]) {
                 assert!((value - expected).abs() < 0.01, "{wire:?}: {value}");
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
 use consilium_protocol::Rejection;
-use consilium_protocol::coordinator::{Coordinator, Effect, Event, Movement};
+use consilium_protocol::coordinator::{Coordinator, Effect, Event};
 use consilium_transport::{BlobStore, StoreError, Traffic};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -128,8 +128,7 @@ impl Desk {
 struct Sum {
     lane: Lane,
     round: Round,
-    model: BlobRef,
-    movement: Movement,
+    sum: Aggregated,
     updates: Vec<BlobRef>,
 }
 
@@ -217,12 +216,15 @@ impl Conductor {
                     None => return Ok(self.log),
                 },
                 Some(sum) = self.sums.join_next() => {
-                    let Sum { lane, round, model, movement, updates } = sum??;
-                    let aggregated = Event::RoundAggregated { lane, round, model, movement: Some(movement) };
+                    let Sum { lane, round, sum, updates } = sum??;
+                    let Aggregated { model, movement, delta } = sum;
+                    let (movement, delta) = (Some(movement), Some(delta));
+                    let outdated = self.read(|state| state.delta_of(&lane));
+                    let aggregated = Event::RoundAggregated { lane, round, model, movement, delta };
                     if let Err(rejection) = self.happen(aggregated).await? {
                         tracing::warn!(%lane, %round, %rejection, "a model was not needed any more");
                     }
-                    self.forget(updates).await;
+                    self.forget(updates.into_iter().chain(outdated)).await;
                 }
                 () = tokio::time::sleep(timeout.unwrap_or(Duration::MAX)), if timeout.is_some() => {
                     // Refused when something else happened in the same millisecond: then it is not due any more.
@@ -296,8 +298,7 @@ impl Conductor {
                 let (store, places) = (self.store.clone(), self.sum_places.clone());
                 self.sums.spawn(async move {
                     let _place = places.acquire().await.expect("the semaphore is never closed");
-                    let Aggregated { model, movement } = sum.run(&store).await?;
-                    Ok(Sum { lane, round, model, movement, updates })
+                    Ok(Sum { lane, round, sum: sum.run(&store).await?, updates })
                 });
             }
             Effect::WentOnWithout { work, missing } => {
@@ -315,9 +316,10 @@ impl Conductor {
         }
     }
 
-    /// Sealed updates are not kept once their sum is durable, unless a site has the same one under way.
-    async fn forget(&self, updates: Vec<BlobRef>) {
-        for BlobRef { digest, .. } in updates {
+    /// Sealed updates are not kept once their sum is durable, unless a site has the same one under way; nor deltas once
+    /// there is a later one.
+    async fn forget(&self, blobs: impl IntoIterator<Item = BlobRef>) {
+        for BlobRef { digest, .. } in blobs {
             let state = self.state.clone();
             let wanted = move || is_wanted(&state.read().expect(UNPOISONED), &digest);
             self.uploads.sweep(digest, &self.store, wanted).await;

@@ -223,7 +223,7 @@ impl Scene {
                 let moved = SiteMovement { norm: 1.0, cosine: Some(0.5f64.sqrt()) };
                 let sites = SITES.map(|name| (site(name), moved)).into();
                 let movement = Some(Movement { norm: 0.5f64.sqrt(), sites });
-                self.happen(Event::RoundAggregated { lane, round, model, movement });
+                self.happen(Event::RoundAggregated { lane, round, model, movement, delta: None });
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use consilium_audit::WitnessError;
-use consilium_domain::{OrderId, SiteId, StudyHash, Task};
+use consilium_domain::{OrderId, SiteId, StudyHash, Task, WorkOrder};
 use consilium_privacy::Grid;
 use consilium_protocol::coordinator::{Event, Phase};
 use consilium_protocol::{
@@ -201,6 +201,7 @@ impl Session<'_> {
             {
                 self.ready = false;
                 tracing::info!(site = %self.site, order = %order.task, "work handed out");
+                self.offer_delta(&order, voice).await?;
                 voice.say(&ToSite::Work(order)).await?;
             }
             tokio::select! {
@@ -208,6 +209,18 @@ impl Session<'_> {
                 changed = changes.changed() => changed.map_err(|_| Stopped)?,
             }
         }
+    }
+
+    /// Tells the shorter way to the model of `order`, where there is one.
+    async fn offer_delta(&self, order: &WorkOrder, voice: &mut Voice) -> Result<(), SessionError> {
+        let Some(model) = order.task.model() else { return Ok(()) };
+        if let Some(delta) = self.sessions.desk.read(|state| state.delta_to(&model)) {
+            let offer = ToSite::Delta(delta);
+            if self.agreed.version >= offer.since() {
+                voice.say(&offer).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Before a told site hangs up, both sides see each other's audit logs once more. Nothing else counts any more.

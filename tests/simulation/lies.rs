@@ -61,7 +61,13 @@ impl World {
                 let rounds = self.coordinator.lane(&lane).map_or(&[][..], |state| &state.rounds);
                 let awaited = rounds.iter().filter(|r| r.training.closing().is_some() && r.model.is_none());
                 let round = awaited.map(|round| round.round.next()).next().unwrap_or(Round(1));
-                Event::RoundAggregated { lane, round, model: BlobRef::of(b"no model"), movement: None }
+                Event::RoundAggregated {
+                    lane,
+                    round,
+                    model: BlobRef::of(b"no model"),
+                    movement: None,
+                    delta: None,
+                }
             }
             Lie::Timeout => {
                 let due = self.coordinator.next_timeout().unwrap_or(Timestamp(u64::MAX));

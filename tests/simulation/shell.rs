@@ -294,7 +294,7 @@ impl World {
         contributions.sort_by_key(|contribution| self.arrivals.get(&contribution.update.digest).copied());
         let study = self.coordinator.study();
         let model = work::aggregate(study, start, contributions.iter(), &mut self.store);
-        match self.happen(Event::RoundAggregated { lane, round, model, movement: None })? {
+        match self.happen(Event::RoundAggregated { lane, round, model, movement: None, delta: None })? {
             Ok(()) => {
                 self.aggregates.insert((lane, round), model.digest);
                 Ok(())

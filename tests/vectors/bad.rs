@@ -180,7 +180,7 @@ fn numbers_without_a_meaning_are_refused() {
         unreadable::<ToCoordinator>(name, &bytes(notes), words);
     }
     for (name, notes, words) in [
-        ("message", "0e000000", UNKNOWN),
+        ("message", "0f000000", UNKNOWN),
         ("task", "02000000 aa*32 cc*32 06000000 00*64", UNKNOWN),
         ("arm", "02000000 aa*32 cc*32 00000000 03000000 00000000 00 0200 bb*32 00*8", UNKNOWN),
         ("rejection", "04000000 00 0f000000", UNKNOWN),

@@ -68,7 +68,7 @@ fn what_a_site_says_looks_like_this() {
 
 #[test]
 fn what_the_coordinator_says_looks_like_this() {
-    check(&to_site::vectors(), to_site::number, 14);
+    check(&to_site::vectors(), to_site::number, 15);
 }
 
 #[test]

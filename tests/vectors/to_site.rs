@@ -4,7 +4,7 @@ use consilium_domain::{
     Arm, BlobRef, ChosenModel, Coefficients, Fold, Lane, MAX_FINGERPRINTS, Modality, OrderId, Round, Task,
     WorkOrder,
 };
-use consilium_protocol::{Features, Rejection, Standing, ToSite};
+use consilium_protocol::{Features, ModelDelta, Rejection, Standing, ToSite};
 
 use crate::annotated::bytes;
 use crate::good::{SIGNED_HEAD, Vector, digest, signed_head, study};
@@ -26,6 +26,7 @@ pub(crate) const fn number(message: &ToSite) -> u32 {
         ToSite::RenewalRefused { .. } => 11,
         ToSite::AuditHead(_) => 12,
         ToSite::Countersigned(_) => 13,
+        ToSite::Delta(_) => 14,
     }
 }
 
@@ -100,6 +101,12 @@ fn rejections() -> [(Rejection, &'static str); 15] {
     ]
 }
 
+fn delta() -> ToSite {
+    let blob = |byte| BlobRef { digest: digest(byte), bytes: 4096 };
+    let lane = lane(Arm::Spottune, Modality::T1gd, 0);
+    ToSite::Delta(ModelDelta { lane, from: blob(0xbb), to: blob(0xbc), delta: blob(0xbd) })
+}
+
 pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
     let model = BlobRef { digest: digest(0xbb), bytes: 4096 };
     let round = Round(2);
@@ -156,6 +163,7 @@ pub(crate) fn vectors() -> Vec<Vector<ToSite>> {
             bytes(&format!("0d000000 {SIGNED_HEAD}")),
         ),
     ];
+    vectors.push(Vector::new("delta", delta(), bytes(include_str!("delta.hex"))));
     vectors.push(Vector::new("waiting", ToSite::Waiting, bytes("09000000")));
     for (rejection, notes) in rejections() {
         let name = rejection.code();

@@ -1,8 +1,8 @@
 //! The model that a round ends with, written block by block beside the one it started from.
 
-use consilium_codec::{BLOCK_VALUES, Unpacker};
+use consilium_codec::{BLOCK_VALUES, Packer, Unpacker};
 use consilium_domain::BlobRef;
-use consilium_privacy::{ApplyError, Grid, MeanError, Weighted, add_mean};
+use consilium_privacy::{DeltaWriter, Grid, Loss, MeanError, NotFinite, Weighted, add_units, mean_units};
 use consilium_transport::{BlobReader, BlobStore, BlobWriter};
 use consilium_weights::{FileLayout, Weights, WeightsError};
 use rayon::prelude::*;
@@ -13,8 +13,8 @@ use super::{Aggregation, AggregationError};
 
 /// Both models' files, laid out alike.
 pub(super) struct NextModel<'a> {
-    aggregation: &'a Aggregation,
     grid: Grid,
+    deltas: DeltaWriter,
     store: &'a BlobStore,
     layout: FileLayout,
     start: BlobRef,
@@ -29,8 +29,21 @@ struct Tools {
     units: Vec<Vec<i32>>,
     model: Vec<f32>,
     bytes: Vec<u8>,
-    /// The mean update.
-    mean: Vec<f64>,
+    /// The mean update, in units.
+    mean: Vec<i32>,
+    /// The same, unrounded.
+    exact_mean: Vec<f64>,
+    packer: Packer,
+}
+
+/// What came of one block of coordinates, beside its part of the model.
+pub(super) struct Summed {
+    /// How the updates lay to their mean.
+    pub(super) moved: Moved,
+    /// The mean, packed.
+    pub(super) delta: Vec<u8>,
+    /// What packing took from it.
+    pub(super) loss: Loss,
 }
 
 impl<'a> NextModel<'a> {
@@ -44,7 +57,8 @@ impl<'a> NextModel<'a> {
         let reader = store.reader(&start)?;
         let writer = store.writer(layout.bytes())?;
         writer.write_at(0, layout.header())?;
-        Ok(Self { aggregation, grid, store, layout, start, reader, writer })
+        let deltas = DeltaWriter::new(aggregation.wire, grid);
+        Ok(Self { grid, deltas, store, layout, start, reader, writer })
     }
 
     /// The model the round started from is what its digest says. Its parts are read in another order meanwhile.
@@ -52,14 +66,16 @@ impl<'a> NextModel<'a> {
         Ok(self.store.reader(&self.start)?.verify()?)
     }
 
-    /// Sums the blocks of a wave, and writes their part of the model. How the updates lay to their mean in each block.
-    pub(super) fn sum(&self, wave: &Wave<'_>) -> Result<Vec<Moved>, AggregationError> {
+    /// Sums the blocks of a wave, and writes their part of the model.
+    pub(super) fn sum(&self, wave: &Wave<'_>) -> Result<Vec<Summed>, AggregationError> {
         let tools = || Tools {
             unpacker: Unpacker::new(),
             units: vec![vec![0; BLOCK_VALUES]; wave.parts.len()],
             model: Vec::with_capacity(BLOCK_VALUES),
             bytes: Vec::with_capacity(BLOCK_VALUES * FileLayout::VALUE_BYTES),
-            mean: Vec::with_capacity(BLOCK_VALUES),
+            mean: vec![0; BLOCK_VALUES],
+            exact_mean: Vec::with_capacity(BLOCK_VALUES),
+            packer: Packer::new(),
         };
         (0..wave.blocks())
             .into_par_iter()
@@ -67,7 +83,12 @@ impl<'a> NextModel<'a> {
             .collect()
     }
 
-    fn sum_block(&self, wave: &Wave<'_>, block: usize, tools: &mut Tools) -> Result<Moved, AggregationError> {
+    fn sum_block(
+        &self,
+        wave: &Wave<'_>,
+        block: usize,
+        tools: &mut Tools,
+    ) -> Result<Summed, AggregationError> {
         let mut updates = Vec::with_capacity(wave.parts.len());
         for (part, units) in wave.parts.iter().zip(&mut tools.units) {
             let block = &part.blocks[block];
@@ -79,19 +100,21 @@ impl<'a> NextModel<'a> {
         }
         let first = (wave.first + block) * BLOCK_VALUES;
         let values = updates.first().map_or(0, |update| update.units.len());
-        self.read(first, values, &mut tools.bytes, &mut tools.model)?;
-        add_mean(&updates, self.grid, &mut tools.model).map_err(|error| match error {
+        let mean = &mut tools.mean[..values];
+        mean_units(&updates, self.grid, mean).map_err(|error| match error {
             MeanError::Add { place, source } => {
                 AggregationError::Add { site: wave.parts[place].contribution.site.clone(), source }
             }
-            MeanError::Apply(ApplyError::NotFinite { index }) => {
-                ApplyError::NotFinite { index: first + index }.into()
-            }
-            MeanError::Apply(error) => error.into(),
+            MeanError::NoContributions(error) => error.into(),
         })?;
+        let mut delta = Vec::new();
+        let loss = self.deltas.block(mean, &mut tools.packer, &mut delta);
+        self.read(first, values, &mut tools.bytes, &mut tools.model)?;
+        add_units(mean, self.grid, &mut tools.model)
+            .map_err(|NotFinite { index }| NotFinite { index: first + index })?;
         self.write(first, &mut tools.bytes, &tools.model)?;
         let units: Vec<(&[i32], u32)> = updates.iter().map(|update| (update.units, update.cases)).collect();
-        Ok(Moved::of(&units, &mut tools.mean))
+        Ok(Summed { moved: Moved::of(&units, &mut tools.exact_mean), delta, loss })
     }
 
     /// `values` coordinates of the model the round started from, from `first` on.
@@ -115,10 +138,6 @@ impl<'a> NextModel<'a> {
     fn write(&self, first: usize, bytes: &mut Vec<u8>, model: &[f32]) -> Result<(), AggregationError> {
         for run in self.layout.runs(first..first + model.len()) {
             let values = &model[run.coordinates.start - first..run.coordinates.end - first];
-            if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
-                let source = WeightsError::NotFinite { name: run.tensor.to_owned(), value };
-                return Err(self.aggregation.unusable(source));
-            }
             bytes.clear();
             bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
             self.writer.write_at(run.offset, bytes)?;

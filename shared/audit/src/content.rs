@@ -37,6 +37,13 @@ pub enum Content {
         /// Scans left out.
         excluded: u64,
     },
+    /// The shorter way to a model, by what a round changed of the one before.
+    DeltaOffer {
+        /// The model.
+        model: BlobRef,
+        /// What the round changed.
+        delta: BlobRef,
+    },
     /// Keyed hashes of names and images of cases.
     Fingerprints {
         /// For which study.
@@ -66,7 +73,7 @@ pub enum Content {
         /// With which model.
         model: Option<BlobRef>,
     },
-    /// The bytes of a model or of the backbone.
+    /// The bytes of a model, of what makes one of the model before, or of the backbone.
     Model {},
     /// The bytes of a sealed update.
     Update {

@@ -83,6 +83,7 @@ impl Content {
                 Self::CertificateRefusal { reason_bytes: reason.len() as u32 }
             }
             ToSite::AuditHead(_) | ToSite::Countersigned(_) => return None,
+            ToSite::Delta(delta) => Self::DeltaOffer { model: delta.to, delta: delta.delta },
         })
     }
 

@@ -6,7 +6,7 @@
 
 use consilium_codec::{BLOCK_VALUES, Unpacker};
 use consilium_domain::{FixedPoint, Wire};
-use consilium_privacy::{Block, Grid, LocalUpdate, UpdateReader, Weighted, add_mean};
+use consilium_privacy::{Block, Grid, LocalUpdate, UpdateReader, Weighted, add_units, mean_units};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rayon::prelude::*;
 
@@ -47,17 +47,19 @@ fn blocks(bytes: &[u8], wire: Wire) -> (Vec<Block>, Vec<u8>) {
 }
 
 fn sum(sites: &[(Vec<Block>, Vec<u8>)], base: &[f32], next: &mut [f32]) {
-    let tools = || (Unpacker::new(), vec![vec![0; BLOCK_VALUES]; sites.len()]);
+    let tools = || (Unpacker::new(), vec![vec![0; BLOCK_VALUES]; sites.len()], vec![0; BLOCK_VALUES]);
     next.par_chunks_mut(BLOCK_VALUES).zip(base.par_chunks(BLOCK_VALUES)).enumerate().for_each_init(
         tools,
-        |(unpacker, units), (block, (next, base))| {
+        |(unpacker, units, mean), (block, (next, base))| {
             for ((blocks, bytes), units) in sites.iter().zip(&mut *units) {
                 blocks[block].decode(bytes, unpacker, &mut units[..base.len()]).expect("written here");
             }
             let updates: Vec<_> =
                 units.iter().map(|units| Weighted { units: &units[..base.len()], cases: CASES }).collect();
+            let mean = &mut mean[..base.len()];
+            mean_units(&updates, grid(), mean).expect("it fits");
             next.copy_from_slice(base);
-            add_mean(&updates, grid(), next).expect("it fits");
+            add_units(mean, grid(), next).expect("finite");
         },
     );
 }

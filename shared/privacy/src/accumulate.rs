@@ -2,11 +2,13 @@
 //!
 //! Memory is 8 bytes a coordinate, however many sites there are: a payload is added and forgotten. Which
 //! payloads may be added, and that a site counts once, is not decided here. The coordinator, whose models are large,
-//! goes block by block instead ([`crate::add_mean`]); both give the same bits.
+//! goes block by block instead ([`crate::mean_units`]); both give the same bits.
 
 use std::fmt;
 
-use crate::{Grid, UpdatePayload};
+use crate::protected::round_to_even;
+use crate::slab::share;
+use crate::{Grid, NotFinite, UpdatePayload, add_units};
 
 /// The running sum of one round of one lane.
 ///
@@ -76,11 +78,8 @@ pub enum ApplyError {
         sum: usize,
     },
     /// A broken model.
-    #[error("coordinate {index} of the model is not finite: it cannot be the model this round started from")]
-    NotFinite {
-        /// The first such coordinate.
-        index: usize,
-    },
+    #[error(transparent)]
+    NotFinite(#[from] NotFinite),
 }
 
 impl Accumulator {
@@ -122,35 +121,27 @@ impl Accumulator {
         self.cases
     }
 
-    /// The weighted mean of the updates: for each coordinate sum / (cases * scale), a function of integers
-    /// only.
+    /// The weighted mean of the updates in units of the grid, as [`crate::mean_units`] rounds it.
     ///
-    /// It differs from the exact weighted mean of the clipped updates by at most half a unit of the grid,
-    /// plus the rounding of the sum and of the quotient (2^-53 of the result each).
-    pub fn mean(&self) -> Result<Vec<f64>, NoContributions> {
-        let divisor = self.divisor()?;
-        Ok(self.sums.iter().map(|&sum| sum as f64 / divisor).collect())
+    /// It differs from the exact weighted mean of the clipped updates by at most one unit of the grid: half of one was
+    /// rounded at the sites, and half is here.
+    pub fn mean_units(&self) -> Result<Vec<i32>, NoContributions> {
+        if self.cases == 0 {
+            return Err(NoContributions);
+        }
+        let share = share(self.cases);
+        Ok(self.sums.iter().map(|&sum| round_to_even(sum as f64 * share)).collect())
     }
 
-    /// The next model: `base` plus the mean, added in `f64` and rounded once to `f32`.
+    /// The next model where nothing is lost on the wire: `base` plus the mean.
     pub fn apply(&self, base: &[f32]) -> Result<Vec<f32>, ApplyError> {
-        let divisor = self.divisor()?;
-        if base.len() != self.sums.len() {
-            return Err(ApplyError::Coordinates { base: base.len(), sum: self.sums.len() });
+        let units = self.mean_units()?;
+        if base.len() != units.len() {
+            return Err(ApplyError::Coordinates { base: base.len(), sum: units.len() });
         }
-        if let Some(index) = base.iter().position(|value| !value.is_finite()) {
-            return Err(ApplyError::NotFinite { index });
-        }
-        let next = |(&base, &sum): (&f32, &i64)| (f64::from(base) + sum as f64 / divisor) as f32;
-        Ok(base.iter().zip(&self.sums).map(next).collect())
-    }
-
-    /// Units of the whole cohort per one. Exact: at most 2^32 times a power of two.
-    fn divisor(&self) -> Result<f64, NoContributions> {
-        match self.cases {
-            0 => Err(NoContributions),
-            cases => Ok(cases as f64 * f64::from(self.grid.scale())),
-        }
+        let mut next = base.to_vec();
+        add_units(&units, self.grid, &mut next)?;
+        Ok(next)
     }
 }
 
@@ -185,7 +176,7 @@ mod tests {
             sum.add(&UpdatePayload::parse(&bytes, 2, grid).unwrap(), cases).unwrap();
         }
         assert_eq!(sum.cases(), 4);
-        assert_eq!(sum.mean(), Ok(vec![0.3125, -0.25]));
+        assert_eq!(sum.mean_units(), Ok(vec![80, -64]));
         assert_eq!(sum.apply(&[1.0, 2.0]), Ok(vec![1.3125, 1.75]));
     }
 
@@ -202,7 +193,7 @@ mod tests {
         let other = UpdatePayload::parse(&bytes, 1, self::grid(9)).unwrap();
         assert_eq!(sum.add(&other, 1), Err(AddError::Grid));
         assert_eq!(sum.add(&payload, 0), Err(AddError::NoCases));
-        assert_eq!((sum.cases(), sum.mean()), (2, Ok(vec![0.5])));
+        assert_eq!((sum.cases(), sum.mean_units()), (2, Ok(vec![128])));
     }
 
     #[test]
@@ -214,7 +205,7 @@ mod tests {
         sum.add(&payload, u32::MAX).unwrap();
         sum.add(&payload, 1).unwrap();
         assert_eq!(sum.sums, [1 << 62, -(1 << 62)]);
-        assert_eq!(sum.mean(), Ok(vec![64.0, -64.0]));
+        assert_eq!(sum.mean_units(), Ok(vec![1 << 30, -(1 << 30)]));
         let one_more = Accumulator::MAX_TOTAL_CASES + 1;
         assert_eq!(sum.add(&payload, 1), Err(AddError::TooManyCases { total: one_more }));
         assert_eq!(sum.apply(&[f32::MAX, 0.0]), Ok(vec![f32::MAX, -64.0]));
@@ -224,11 +215,11 @@ mod tests {
     fn nothing_and_broken_models_are_refused() {
         let grid = grid(8);
         let mut sum = Accumulator::new(2, grid);
-        assert_eq!(sum.mean(), Err(NoContributions));
+        assert_eq!(sum.mean_units(), Err(NoContributions));
         assert_eq!(sum.apply(&[0.0, 0.0]), Err(ApplyError::NoContributions(NoContributions)));
         let bytes = sealed(&[0.5, 0.5], 1, grid);
         sum.add(&UpdatePayload::parse(&bytes, 2, grid).unwrap(), 1).unwrap();
         assert_eq!(sum.apply(&[0.0]), Err(ApplyError::Coordinates { base: 1, sum: 2 }));
-        assert_eq!(sum.apply(&[0.0, f32::NAN]), Err(ApplyError::NotFinite { index: 1 }));
+        assert_eq!(sum.apply(&[0.0, f32::NAN]), Err(ApplyError::NotFinite(NotFinite { index: 1 })));
     }
 }

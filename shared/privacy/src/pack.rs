@@ -11,6 +11,8 @@
 //!
 //! Every codec's numbers are integers in units of the grid, so the receiver sums what the sender rounded, exactly.
 
+use std::ops::AddAssign;
+
 use consilium_codec::{BLOCK_VALUES, UnitCodec};
 use consilium_domain::Wire;
 
@@ -53,7 +55,7 @@ impl ProtectedUpdate {
             UnitCodec::Bf16 | UnitCodec::Int8 => {
                 let mut told = wanted.clone();
                 let blocks = codec.encode_all(&mut told, limit);
-                let error = relative_error(&wanted, &told);
+                let error = Loss::between(&wanted, &told).relative_error();
                 (Some(told), blocks, error)
             }
         };
@@ -94,11 +96,8 @@ pub(crate) const fn code(codec: UnitCodec) -> u8 {
 
 fn write(codec: UnitCodec, coordinates: usize, relative_error: f64, blocks: &[Vec<u8>]) -> Vec<u8> {
     let length: usize = blocks.iter().map(|block| LENGTH_BYTES + block.len()).sum();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + EXTRA_BYTES + length);
-    bytes.extend(MAGIC);
-    bytes.extend((coordinates as u64).to_le_bytes());
-    bytes.extend([code(codec), 0, 0, 0]);
-    bytes.extend((relative_error as f32).to_le_bytes());
+    let mut bytes = header(codec, coordinates, relative_error);
+    bytes.reserve_exact(length);
     for block in blocks {
         bytes.extend((block.len() as u32).to_le_bytes());
         bytes.extend(block);
@@ -106,13 +105,43 @@ fn write(codec: UnitCodec, coordinates: usize, relative_error: f64, blocks: &[Ve
     bytes
 }
 
-/// ||wanted - told|| / ||wanted||, 0 where nothing was wanted. Integers are summed exactly, so that the order, hence
-/// the result, is the same everywhere.
-fn relative_error(wanted: &[i32], told: &[i32]) -> f64 {
-    let square = |value: i64| u128::from((value * value) as u64);
-    let lost: u128 = wanted.iter().zip(told).map(|(&w, &t)| square(i64::from(w) - i64::from(t))).sum();
-    let all: u128 = wanted.iter().map(|&w| square(i64::from(w))).sum();
-    if lost == 0 { 0.0 } else { (lost as f64 / all as f64).sqrt() }
+/// What stands before the blocks.
+pub(crate) fn header(codec: UnitCodec, coordinates: usize, relative_error: f64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + EXTRA_BYTES);
+    bytes.extend(MAGIC);
+    bytes.extend((coordinates as u64).to_le_bytes());
+    bytes.extend([code(codec), 0, 0, 0]);
+    bytes.extend((relative_error as f32).to_le_bytes());
+    bytes
+}
+
+/// What rounding took of some coordinates: sums of squares, which are integers, so that their order does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loss {
+    lost: u128,
+    all: u128,
+}
+
+impl Loss {
+    pub(crate) fn between(wanted: &[i32], told: &[i32]) -> Self {
+        let square = |value: i64| u128::from((value * value) as u64);
+        Self {
+            lost: wanted.iter().zip(told).map(|(&w, &t)| square(i64::from(w) - i64::from(t))).sum(),
+            all: wanted.iter().map(|&w| square(i64::from(w))).sum(),
+        }
+    }
+
+    /// The Euclidean norm of what was lost over that of all.
+    pub fn relative_error(self) -> f64 {
+        if self.lost == 0 { 0.0 } else { (self.lost as f64 / self.all as f64).sqrt() }
+    }
+}
+
+impl AddAssign for Loss {
+    fn add_assign(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.all += other.all;
+    }
 }
 
 #[cfg(test)]

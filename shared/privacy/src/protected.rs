@@ -29,7 +29,7 @@ impl ClippedUpdate {
 /// 1.5 * 2^52 pushes the fraction out of the significand, where IEEE 754 addition itself rounds halves to
 /// even; the integer remains in the low bits in two's complement. Unlike `f64::round_ties_even` this needs no
 /// call on any processor and vectorises.
-fn round_to_even(value: f64) -> i32 {
+pub(crate) fn round_to_even(value: f64) -> i32 {
     const PUSH: f64 = 1.5 * (1u64 << 52) as f64;
     (value + PUSH).to_bits() as i32
 }

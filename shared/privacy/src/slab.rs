@@ -1,9 +1,10 @@
-//! The mean of all sites' updates over a few coordinates, added to the model: a sum that is never stored.
+//! The mean of all sites' updates over a few coordinates: a sum that is never stored.
 //!
 //! The result is that of an [`crate::Accumulator`], bit for bit; memory is the caller's blocks.
 
 use crate::accumulate::NoContributions;
-use crate::{Accumulator, AddError, ApplyError, Grid};
+use crate::protected::round_to_even;
+use crate::{Accumulator, AddError, Grid};
 
 /// Coordinates summed at a time: so few that the sums stay in registers and next to them, and that the division for
 /// some coordinates runs while others are added.
@@ -22,17 +23,19 @@ pub struct Weighted<'u> {
     pub cases: u32,
 }
 
-/// Replaces `model` by the next one: each coordinate plus the updates' weighted mean, added in `f64` and rounded once.
+/// The updates' weighted mean in `units` of the grid, one for each coordinate: the integer nearest to the exact sum times
+/// the reciprocal of all cases, halves to even. A product is several times as fast as a quotient, and off by 2^-52 of
+/// it at most.
 ///
 /// # Errors
-/// When the update at the returned place does not fit the sum ([`AddError`]), or the model is broken.
-pub fn add_mean(updates: &[Weighted<'_>], grid: Grid, model: &mut [f32]) -> Result<(), MeanError> {
+/// When the update at the returned place does not fit the sum ([`AddError`]), or there is none.
+pub fn mean_units(updates: &[Weighted<'_>], grid: Grid, units: &mut [i32]) -> Result<(), MeanError> {
     let mut total = 0;
-    for (place, Weighted { units, cases }) in updates.iter().enumerate() {
-        debug_assert!(units.iter().all(|unit| unit.unsigned_abs() <= grid.max_units().unsigned_abs()));
+    for (place, Weighted { units: update, cases }) in updates.iter().enumerate() {
+        debug_assert!(update.iter().all(|unit| unit.unsigned_abs() <= grid.max_units().unsigned_abs()));
         total += u64::from(*cases);
-        let refused = if units.len() != model.len() {
-            AddError::Coordinates { found: units.len(), expected: model.len() }
+        let refused = if update.len() != units.len() {
+            AddError::Coordinates { found: update.len(), expected: units.len() }
         } else if *cases == 0 {
             AddError::NoCases
         } else if total > Accumulator::MAX_TOTAL_CASES {
@@ -43,23 +46,22 @@ pub fn add_mean(updates: &[Weighted<'_>], grid: Grid, model: &mut [f32]) -> Resu
         return Err(MeanError::Add { place, source: refused });
     }
     if total == 0 {
-        return Err(ApplyError::from(NoContributions).into());
+        return Err(NoContributions.into());
     }
-    // All at once, which a processor does many at a time; the first is looked for only when there is one.
-    if !model.iter().fold(true, |finite, value| finite & value.is_finite())
-        && let Some(index) = model.iter().position(|value| !value.is_finite())
-    {
-        return Err(ApplyError::NotFinite { index }.into());
-    }
-    let divisor = total as f64 * f64::from(grid.scale());
+    let share = share(total);
     if total * u64::from(grid.max_units().unsigned_abs()) <= MOST_IN_F64 {
         let add = |sum: f64, units: i32, cases: u32| sum + f64::from(cases) * f64::from(units);
-        tiles(updates, model, 0.0, add, |sum| sum / divisor);
+        tiles(updates, units, 0.0, add, |sum| sum * share);
     } else {
         let add = |sum: i64, units: i32, cases: u32| sum + i64::from(cases) * i64::from(units);
-        tiles(updates, model, 0, add, |sum| sum as f64 / divisor);
+        tiles(updates, units, 0, add, |sum| sum as f64 * share);
     }
     Ok(())
+}
+
+/// What one of `cases` cases weighs.
+pub(crate) fn share(cases: u64) -> f64 {
+    1.0 / cases as f64
 }
 
 /// Why there is no mean.
@@ -73,27 +75,27 @@ pub enum MeanError {
         /// What is wrong.
         source: AddError,
     },
-    /// The model does not.
+    /// There is none.
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    NoContributions(#[from] NoContributions),
 }
 
 fn tiles<S: Copy>(
     updates: &[Weighted<'_>],
-    model: &mut [f32],
+    mean_units: &mut [i32],
     zero: S,
     add: impl Fn(S, i32, u32) -> S,
     mean: impl Fn(S) -> f64,
 ) {
-    for (number, model) in model.chunks_mut(TILE).enumerate() {
+    for (number, means) in mean_units.chunks_mut(TILE).enumerate() {
         let first = number * TILE;
         let mut sums = [zero; TILE];
         for Weighted { units, cases } in updates {
-            let units = &units[first..first + model.len()];
+            let units = &units[first..first + means.len()];
             sums.iter_mut().zip(units).for_each(|(sum, &units)| *sum = add(*sum, units, *cases));
         }
-        for (value, &sum) in model.iter_mut().zip(&sums) {
-            *value = (f64::from(*value) + mean(sum)) as f32;
+        for (unit, &sum) in means.iter_mut().zip(&sums) {
+            *unit = round_to_even(mean(sum));
         }
     }
 }
@@ -111,26 +113,26 @@ mod tests {
     }
 
     /// The way over whole payloads.
-    fn accumulated(updates: &[(Vec<i32>, u32)], base: &[f32]) -> Result<Vec<f32>, ApplyError> {
-        let mut sum = Accumulator::new(base.len(), grid());
+    fn accumulated(updates: &[(Vec<i32>, u32)], coordinates: usize) -> Vec<i32> {
+        let mut sum = Accumulator::new(coordinates, grid());
         for (units, cases) in updates {
             let bytes = crate::payload::write(units);
-            sum.add(&UpdatePayload::parse(&bytes, base.len(), grid()).unwrap(), *cases).unwrap();
+            sum.add(&UpdatePayload::parse(&bytes, coordinates, grid()).unwrap(), *cases).unwrap();
         }
-        sum.apply(base)
+        sum.mean_units().unwrap()
     }
 
-    fn added(updates: &[(Vec<i32>, u32)], base: &[f32]) -> Result<Vec<f32>, MeanError> {
-        let mut model = base.to_vec();
+    fn mean(updates: &[(Vec<i32>, u32)], coordinates: usize) -> Result<Vec<i32>, MeanError> {
+        let mut mean = vec![0; coordinates];
         let updates: Vec<_> =
             updates.iter().map(|(units, cases)| Weighted { units, cases: *cases }).collect();
-        add_mean(&updates, grid(), &mut model)?;
-        Ok(model)
+        mean_units(&updates, grid(), &mut mean)?;
+        Ok(mean)
     }
 
     proptest! {
         #[test]
-        fn the_bits_are_those_of_the_accumulator(
+        fn the_mean_is_that_of_the_accumulator(
             cases in prop::collection::vec(prop_oneof![1u32..500, 1u32..u32::MAX / 8], 1..6),
             coordinates in prop_oneof![0usize..5, 60usize..200],
             bits in 0u32..=30,
@@ -142,38 +144,37 @@ mod tests {
                 .into_iter()
                 .map(|cases| ((0..coordinates).map(|_| stream.between(-most, most) as i32).collect(), cases))
                 .collect();
-            let base: Vec<f32> = (0..coordinates).map(|_| stream.between(-2.0, 2.0) as f32).collect();
-            let bits = |model: Vec<f32>| model.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-            let (slab, whole) = (added(&updates, &base).unwrap(), accumulated(&updates, &base).unwrap());
-            prop_assert_eq!(bits(slab), bits(whole));
+            prop_assert_eq!(mean(&updates, coordinates).unwrap(), accumulated(&updates, coordinates));
         }
     }
 
     #[test]
     fn the_largest_sum_does_not_overflow() {
-        let (most, base) = (vec![1 << 30, -(1 << 30)], [0.0, 0.0]);
+        let most = vec![1 << 30, -(1 << 30)];
         let updates = [(most.clone(), u32::MAX), (most.clone(), 1)];
-        assert_eq!(added(&updates, &base), Ok(vec![64.0, -64.0]));
+        assert_eq!(mean(&updates, 2).unwrap(), most);
         // The last sums in f64, and the first beyond.
         for cases in [1 << 23, (1 << 23) + 1] {
             let updates = [(most.clone(), cases)];
-            assert_eq!(added(&updates, &base).unwrap(), accumulated(&updates, &base).unwrap());
+            assert_eq!(mean(&updates, 2).unwrap(), accumulated(&updates, 2));
         }
         let total = Accumulator::MAX_TOTAL_CASES + 1;
-        let refused = added(&[(most.clone(), u32::MAX), (most.clone(), 2)], &base);
+        let refused = mean(&[(most.clone(), u32::MAX), (most.clone(), 2)], 2);
         assert_eq!(refused, Err(MeanError::Add { place: 1, source: AddError::TooManyCases { total } }));
     }
 
     #[test]
-    fn nothing_misfits_and_broken_models_are_refused() {
-        let nothing = MeanError::Apply(ApplyError::NoContributions(NoContributions));
-        assert_eq!(added(&[], &[0.0]), Err(nothing));
+    fn halves_go_to_the_even_unit() {
+        assert_eq!(mean(&[(vec![1, 3, -1], 1), (vec![0; 3], 1)], 3).unwrap(), [0, 2, 0]);
+    }
+
+    #[test]
+    fn nothing_and_misfits_are_refused() {
+        assert_eq!(mean(&[], 1), Err(MeanError::NoContributions(NoContributions)));
         let misfit = AddError::Coordinates { found: 1, expected: 2 };
-        let refused = added(&[(vec![1, 2], 1), (vec![1], 1)], &[0.0; 2]);
+        let refused = mean(&[(vec![1, 2], 1), (vec![1], 1)], 2);
         assert_eq!(refused, Err(MeanError::Add { place: 1, source: misfit }));
-        let refused = added(&[(vec![1, 2], 0)], &[0.0; 2]);
+        let refused = mean(&[(vec![1, 2], 0)], 2);
         assert_eq!(refused, Err(MeanError::Add { place: 0, source: AddError::NoCases }));
-        let refused = added(&[(vec![1, 2], 1)], &[0.0, f32::INFINITY]);
-        assert_eq!(refused, Err(MeanError::Apply(ApplyError::NotFinite { index: 1 })));
     }
 }

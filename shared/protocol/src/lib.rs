@@ -11,6 +11,7 @@ pub mod coordinator;
 mod detail;
 pub mod duplicates;
 mod message;
+mod model_delta;
 mod outcome;
 pub mod participant;
 mod progress;
@@ -27,6 +28,7 @@ pub use message::{
     BASELINE_SINCE, FIRST_VERSION_WITH_RENEWAL, Features, MAX_PART_CASES, MAX_REASON_BYTES, OLDEST_VERSION,
     PROTOCOL_VERSION, Standing, ToCoordinator, ToSite, VersionRange, WITHDRAWALS_SINCE, bounded_reason,
 };
+pub use model_delta::ModelDelta;
 pub use outcome::{BaselineOutcome, FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 pub use progress::{PROGRESS_SINCE, Progress, report_interval_secs};
 pub use rejection::Rejection;

@@ -5,7 +5,7 @@ use consilium_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Outcome, Progress, Rejection, SignedHead};
+use crate::{ModelDelta, Outcome, Progress, Rejection, SignedHead};
 
 /// The version of the conversation spoken by this build. The transport's name for the protocol carries a number of
 /// its own, which changes when old and new cannot talk at all; this one grows whenever messages are added.
@@ -227,6 +227,8 @@ pub enum ToSite {
     AuditHead(SignedHead),
     /// The head of the site's audit log that the coordinator has seen. Since version 4.
     Countersigned(SignedHead),
+    /// The shorter way to the model of the order that follows. Since version 4.
+    Delta(ModelDelta),
 }
 
 impl ToSite {
@@ -249,7 +251,7 @@ impl ToSite {
                 | Task::Fuse { .. } => 3,
             },
             Self::Withdrawn | Self::Waiting | Self::Renewed { .. } | Self::RenewalRefused { .. } => 4,
-            Self::AuditHead(_) | Self::Countersigned(_) => 4,
+            Self::AuditHead(_) | Self::Countersigned(_) | Self::Delta(_) => 4,
         }
     }
 }

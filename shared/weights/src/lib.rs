@@ -94,6 +94,11 @@ impl Weights {
         &self.values
     }
 
+    /// All values, in the manifest's order.
+    pub fn into_values(self) -> Vec<f32> {
+        self.values
+    }
+
     /// Every tensor with its values.
     pub fn iter(&self) -> impl Iterator<Item = (&TensorSpec, &[f32])> {
         let mut rest = self.values.as_slice();

@@ -1,9 +1,9 @@
 //! Making an admitted event part of the state.
 
-use consilium_domain::{Lane, SiteId, Task};
+use consilium_domain::{BlobRef, Lane, SiteId, Task};
 
 use super::{Coordinator, Effect, Event, Gathering, LaneState};
-use crate::{Outcome, ScoringOutcome, Timestamp, bounded_reason};
+use crate::{ModelDelta, Outcome, ScoringOutcome, Timestamp, bounded_reason};
 
 impl Coordinator {
     /// Makes an admitted event part of the state. Calling it with an event that [`Self::admit`] refuses is a bug.
@@ -32,10 +32,11 @@ impl Coordinator {
                     self.record_failure(&task, site, bounded_reason(&reason));
                 }
             }
-            Event::RoundAggregated { lane, round, model, movement } => {
+            Event::RoundAggregated { lane, round, model, movement, delta } => {
                 if let Some(state) = self.lane_mut(&lane).and_then(|lane| lane.round_mut(round)) {
                     state.model = Some(model);
                     state.movement = movement;
+                    state.delta = delta;
                 }
                 self.open_validation(&lane, round);
             }
@@ -56,6 +57,31 @@ impl Coordinator {
     /// The state of `lane`.
     pub fn lane(&self, lane: &Lane) -> Option<&LaneState> {
         self.lanes.iter().find(|state| state.lane == *lane)
+    }
+
+    /// The shorter way to `model`, where it is the latest of a lane: nobody is asked for a delta of before any more, except
+    /// whoever comes back to a round that closes without them.
+    pub fn delta_to(&self, model: &BlobRef) -> Option<ModelDelta> {
+        self.shorter_ways().find(|delta| delta.to == *model)
+    }
+
+    /// The deltas that sites may be offered.
+    pub fn deltas(&self) -> impl Iterator<Item = BlobRef> {
+        self.shorter_ways().map(|offer| offer.delta)
+    }
+
+    /// Of them, that of `lane`.
+    pub fn delta_of(&self, lane: &Lane) -> Option<BlobRef> {
+        self.shorter_ways().find(|offer| offer.lane == *lane).map(|offer| offer.delta)
+    }
+
+    fn shorter_ways(&self) -> impl Iterator<Item = ModelDelta> {
+        let running = self.lanes.iter().filter(|_| !self.is_over());
+        running.filter_map(|state| {
+            let latest = state.rounds.iter().rev().find(|round| round.model.is_some())?;
+            let (to, delta) = latest.model.zip(latest.delta)?;
+            Some(ModelDelta { lane: state.lane, from: latest.start, to, delta })
+        })
     }
 
     pub(super) fn lane_mut(&mut self, lane: &Lane) -> Option<&mut LaneState> {

@@ -99,6 +99,9 @@ pub enum Event {
         /// How the updates lay to their mean; none where only their sum was seen, and in logs of before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         movement: Option<Movement>,
+        /// What makes the model of the one the round started from; none in logs of before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        delta: Option<BlobRef>,
     },
     /// The time of [`super::Coordinator::next_timeout`] has come.
     TimePassed,

@@ -22,6 +22,8 @@ pub struct RoundState {
     pub model: Option<BlobRef>,
     /// How the updates lay to their mean, where that was measured.
     pub movement: Option<Movement>,
+    /// What makes that model of the one the round started from, where it was written.
+    pub delta: Option<BlobRef>,
     /// Scores of that model on the lane's fold. `None` until the model is there.
     pub validation: Option<Gathering<ScoringOutcome>>,
 }

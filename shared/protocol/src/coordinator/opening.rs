@@ -33,6 +33,7 @@ impl Coordinator {
             training,
             model: None,
             movement: None,
+            delta: None,
             validation: None,
         };
         let task = state.training_task(&round);

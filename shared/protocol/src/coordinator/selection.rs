@@ -123,6 +123,7 @@ mod tests {
                 reductions: 0,
                 training: Gathering::open(NOW, BTreeSet::new(), 0),
                 movement: None,
+                delta: None,
                 model: Some(BlobRef::of(b"model")),
                 validation: Some(gathering),
             }

@@ -202,6 +202,8 @@ impl Participant {
             ToSite::Waiting => self.not_needed(),
             // The daemon's affair: a study neither waits for the audit logs nor looks at them.
             ToSite::AuditHead(_) | ToSite::Countersigned(_) => Vec::new(),
+            // How a blob comes here is the shell's affair.
+            ToSite::Delta(_) => Vec::new(),
             // What was on its way when the site withdrew is of no interest any more; a refused greeting is.
             _ if self.is_withdrawing() && self.step != Step::Greeting => Vec::new(),
             ToSite::Duplicates { of, exclude } => self.compared(of, exclude),

@@ -101,6 +101,19 @@ impl BlobWriter {
         write_all_at(self.file.as_file(), offset, part).map_err(StoreError::io("write", self.file.path()))
     }
 
+    /// The blob is shorter than was said: what lies beyond `bytes` is none of it.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    ///
+    /// # Panics
+    /// Where it would be longer.
+    pub fn cut(&mut self, bytes: u64) -> Result<(), StoreError> {
+        assert!(bytes <= self.bytes, "a blob is not made longer");
+        self.bytes = bytes;
+        self.file.as_file().set_len(bytes).map_err(StoreError::io("shorten", self.file.path()))
+    }
+
     /// Takes the hash of all that was written, and keeps it durably. What was not written is zeros.
     ///
     /// # Errors
@@ -171,8 +184,9 @@ mod tests {
         let blob = writer.finish().unwrap();
         assert_eq!(blob, BlobRef::of(&content));
         assert_eq!(store.read(&blob).await.unwrap(), content);
-        let again = store.writer(content.len() as u64).unwrap();
+        let mut again = store.writer(content.len() as u64 + 7).unwrap();
         again.write_at(0, &content).unwrap();
+        again.cut(content.len() as u64).unwrap();
         assert_eq!(again.finish().unwrap(), blob, "it is here already");
         drop(store.writer(5).unwrap());
         assert_eq!(std::fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);

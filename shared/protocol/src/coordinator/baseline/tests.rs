@@ -89,6 +89,7 @@ impl World {
                     round,
                     model: BlobRef::of(MODEL),
                     movement: None,
+                    delta: None,
                 });
             }
         }

@@ -89,7 +89,9 @@ fn work(state: &mut Coordinator, name: &str, loss: f64) -> Option<Task> {
     for effect in effects {
         if let Effect::Aggregate { lane, round, .. } = effect {
             let model = BlobRef::of(format!("{lane} {round}").as_bytes());
-            state.handle(NOW, Event::RoundAggregated { lane, round, model, movement: None }).unwrap();
+            state
+                .handle(NOW, Event::RoundAggregated { lane, round, model, movement: None, delta: None })
+                .unwrap();
         }
     }
     Some(task)
