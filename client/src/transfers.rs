@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use consilium_domain::{BlobRef, OrderId, SiteId};
 use consilium_protocol::participant::Input;
-use consilium_transport::{BlobStore, Carriage, Connection, StoreError, TransferError, Transferred};
+use consilium_transport::{
+    BlobStore, Carriage, Connection, OpeningHours, StoreError, TransferError, Transferred,
+};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -37,19 +39,23 @@ pub(crate) struct Transfers {
     /// Where sealed updates wait.
     updates: BlobStore,
     carriage: Carriage,
+    /// When updates may leave, as the policy says.
+    hours: Option<OpeningHours>,
     ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl Transfers {
-    /// Transfers of `site` into `models` and from `updates` by `carriage`; what came of them arrives at the receiver.
+    /// Transfers of `site` into `models` and from `updates` by `carriage`, where no chunk leaves outside `hours`; what came
+    /// of them arrives at the receiver.
     pub(crate) fn new(
         site: SiteId,
         models: BlobStore,
         updates: BlobStore,
         carriage: Carriage,
+        hours: Option<OpeningHours>,
     ) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, inputs) = mpsc::unbounded_channel();
-        (Self { site, models, updates, carriage, ended }, inputs)
+        (Self { site, models, updates, carriage, hours, ended }, inputs)
     }
 
     /// Whether the coordinator, as it said of itself, takes up uploads that broke off.
@@ -61,7 +67,7 @@ impl Transfers {
     pub(crate) fn fetch(&self, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.models.clone(), self.ended.clone());
         // What has come stays here, whatever the coordinator can do.
-        let mut tries = self.tries(blob, true);
+        let mut tries = self.tries(blob, &self.carriage, true);
         let span = tracing::debug_span!("fetch", digest = blob.digest.short(), bytes = blob.bytes);
         let fetch = async move {
             let carriage = tries.carriage.clone();
@@ -84,7 +90,7 @@ impl Transfers {
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
-        let mut tries = self.tries(blob, self.carriage.resumes());
+        let mut tries = self.tries(blob, &self.outwards(), self.carriage.resumes());
         let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
         let upload = async move {
             let carriage = tries.carriage.clone();
@@ -103,8 +109,13 @@ impl Transfers {
         tokio::spawn(upload.instrument(span));
     }
 
-    fn tries(&self, blob: BlobRef, keeps: bool) -> Tries {
-        let carriage = self.carriage.to(self.carriage.resumes());
+    /// How updates leave.
+    fn outwards(&self) -> Carriage {
+        self.hours.clone().map_or_else(|| self.carriage.clone(), |hours| self.carriage.within(hours))
+    }
+
+    fn tries(&self, blob: BlobRef, carriage: &Carriage, keeps: bool) -> Tries {
+        let carriage = carriage.to(carriage.resumes());
         Tries { blob, carriage, keeps, pauses: Pauses::new(&self.site), left: MOST_TRIES, seen: 0 }
     }
 }
