@@ -12,7 +12,7 @@ use consilium_audit::{
 use consilium_domain::{BlobRef, Digest, OrderId, Role, Study, WorkOrder};
 use consilium_protocol::{Outcome, SignedHead, ToCoordinator, ToSite, TrainingOutcome};
 use consilium_signing::Authorities;
-use consilium_transport::{Connection, FrameError, Identity, frame};
+use consilium_transport::{Connection, FrameError, Identity, aside, frame};
 
 /// The first version of the conversation in which heads are exchanged.
 const FIRST_VERSION: u16 = 4;
@@ -259,7 +259,7 @@ pub(crate) fn own_serial(identity: &Identity) -> Serial {
 
 /// Runs what waits for the disk on a thread that may.
 async fn waiting<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, AuditError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Thread)
+    aside(work).await.map_err(|_| AuditError::Thread)
 }
 
 /// An unwritable log is the client's end; what else fails is the connection's.

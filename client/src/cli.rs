@@ -1,7 +1,8 @@
 //! The command line of `consilium-client`.
 //!
 //! Exit codes of `run`: 1 an error, 4 stopped by a signal (the same command goes on). With `--once` also 0 the study is
-//! finished, 3 the study was halted, this site has withdrawn, or the coordinator refused it. `check` has its own, told
+//! finished, 3 the study was halted, this site has withdrawn, or the coordinator refused it, 5 the coordinator has not been
+//! reached for days: the study may be over. `check` has its own, told
 //! in `docs/check.md`, and `doctor`: 0 this site can reach the coordinator and take part, 1 it cannot. Those of
 //! `studies`, `approve` and the like are told in `docs/site-policy.md`, those of `audit` in `docs/audit.md`.
 
@@ -142,6 +143,13 @@ pub fn run_process(args: &RunArgs) -> ExitCode {
         Ok(Ending::Stopped { reason }) => {
             eprintln!("{reason}");
             ExitCode::from(3)
+        }
+        Ok(Ending::OutOfReach) => {
+            eprintln!(
+                "the coordinator has not been reached for days: the study may be over. Ask the consortium's admin; if it \
+                 is not, the same command goes on"
+            );
+            ExitCode::from(5)
         }
         Ok(Ending::Interrupted) => ExitCode::from(4),
         Err(error) => {

@@ -40,6 +40,9 @@ pub enum Ending {
         /// Why, and what to do about it.
         reason: String,
     },
+    /// The coordinator of the one study has not been reached for longer than the study waits for anybody: it may be over.
+    /// Only of a client that ends with its study.
+    OutOfReach,
     /// The process was asked to stop.
     Interrupted,
 }
@@ -126,8 +129,9 @@ pub async fn run(
     let auditor = Auditor::open(&config.state, &config.identity, &identity)?;
     // After the audit log, which no second process of this site opens.
     let outbox = Outbox::open(&config.state.join("outbox")).await?;
-    let (socket, requests) = serve(&config.state)?;
     let RunOptions { once, clock, sockets, dry_training, web } = options;
+    let (socket, requests) =
+        if sockets.are_in_memory() { ControlSocket::for_nobody() } else { serve(&config.state)? };
     let _website = match web {
         None => None,
         Some(listen) => {
@@ -164,6 +168,7 @@ pub async fn run(
     let reason = match &ending {
         Ending::Finished => "study-finished",
         Ending::Stopped { .. } => "cannot-take-part",
+        Ending::OutOfReach => "out-of-reach",
         Ending::Interrupted => "asked-to",
     };
     house.auditor.stopped(reason).await?;
@@ -203,7 +208,7 @@ impl House {
     ) -> Result<Ending, DaemonError> {
         let mut rest = FIRST_REST;
         loop {
-            let ending = Client::new(self).live(shutdown.as_mut()).await?;
+            let ending = Client::new(self, once).live(shutdown.as_mut()).await?;
             if ending == Ending::Finished {
                 // Models that nobody will ask for again.
                 self.store.forget_partials()?;

@@ -6,7 +6,7 @@ use consilium_domain::network::TensorSpec;
 use consilium_domain::{BlobRef, Study, Wire};
 use consilium_privacy::{DeltaError, Grid, apply_delta};
 use consilium_protocol::ModelDelta;
-use consilium_transport::{BlobStore, StoreError};
+use consilium_transport::{BlobStore, StoreError, aside};
 use consilium_weights::{Weights, WeightsError};
 use tokio::task::JoinError;
 
@@ -54,7 +54,7 @@ impl Recipe {
         let (before, change) = (store.read(&from).await?, store.read(&delta).await);
         store.remove(&delta.digest).await?;
         let (recipe, change) = (self.clone(), change?);
-        let made = tokio::task::spawn_blocking(move || recipe.apply(before, &change)).await??;
+        let made = aside(move || recipe.apply(before, &change)).await??;
         let made_ref = BlobRef::of(&made);
         if made_ref != to {
             return Err(RecipeError::Other { made: made_ref, wanted: to });

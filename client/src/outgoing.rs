@@ -69,6 +69,8 @@ impl<'a> Link<'a> {
 #[derive(Default)]
 pub(crate) struct Outgoing {
     approved: Option<Study>,
+    /// Its hash, which is asked for with every message.
+    approved_hash: Option<StudyHash>,
     /// Fingerprints that the site made, and how many of their cases it was told to leave out.
     compared: Option<usize>,
     named: usize,
@@ -79,6 +81,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// The hospital agreed to `study`.
     pub(crate) fn approve(&mut self, study: Study) {
+        self.approved_hash = Some(study.hash());
         self.approved = Some(study);
     }
 
@@ -157,7 +160,7 @@ impl Outgoing {
     }
 
     fn study(&self) -> Option<StudyHash> {
-        self.approved.as_ref().map(Study::hash)
+        self.approved_hash
     }
 
     /// What leaves in place of `message`.
@@ -225,13 +228,17 @@ impl Outgoing {
 
     fn check_study(&self, hash: &StudyHash, steward: &Steward) -> Result<&Study, String> {
         let study = self.approved_study(steward)?;
-        if study.hash() == *hash { Ok(study) } else { Err("this is not the study that was approved".into()) }
+        if self.approved_hash == Some(*hash) {
+            Ok(study)
+        } else {
+            Err("this is not the study that was approved".into())
+        }
     }
 
     /// The study, if the hospital's word on it still stands.
     fn approved_study(&self, steward: &Steward) -> Result<&Study, String> {
         let study = self.approved.as_ref().ok_or("no study is approved at this site")?;
-        if steward.word_on(&study.hash()) == Word::Approved {
+        if self.approved_hash.is_some_and(|hash| steward.word_on(&hash) == Word::Approved) {
             return Ok(study);
         }
         Err("this site does not agree to the study any more".into())

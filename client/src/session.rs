@@ -5,25 +5,28 @@
 
 mod answers;
 mod pulse;
+mod reaching;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use consilium_domain::{BlobRef, OrderId, Study};
+use consilium_domain::{BlobRef, OrderId, Study, StudyHash};
 use consilium_protocol::participant::{Action, Input, Participant};
 use consilium_protocol::{ModelDelta, ToCoordinator, ToSite};
 use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::connection::{Pauses, reach};
+use crate::connection::Pauses;
 use crate::control::Asked;
 use crate::daemon::{DaemonError, Ending, House, SOFTWARE};
 use crate::deltas::Recipe;
 use crate::model_cache::ModelCache;
 use crate::outgoing::{Link, LinkError, Outgoing, Passage};
 use crate::steward::Word;
+use crate::transfer_limits::leaving_within;
 use crate::transfers::{Ended, Transfers};
 use crate::worker::{Done, Job, Worker, Workplace};
 use pulse::Pulse;
@@ -51,6 +54,8 @@ pub(crate) struct Client<'a> {
     gate: Outgoing,
     /// The study the coordinator offers, once it has.
     offered: Option<Study>,
+    /// Its hash, which is asked for at every turn.
+    offered_hash: Option<StudyHash>,
     /// What the participant was told of the hospital's word.
     told: Option<Word>,
     held: bool,
@@ -66,6 +71,10 @@ pub(crate) struct Client<'a> {
     reads_details: bool,
     /// Something was to leave at the wrong moment: it is said again over the next connection.
     cut: bool,
+    /// Whether the client is there for one study only.
+    once: bool,
+    /// Since when the coordinator has not been reached; none while it is.
+    away_since: Option<Instant>,
     ending: Option<Ending>,
 }
 
@@ -83,7 +92,7 @@ enum News {
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(house: &'a mut House) -> Self {
+    pub(crate) fn new(house: &'a mut House, once: bool) -> Self {
         let config = &house.config;
         let workplace = Workplace {
             site: house.site.clone(),
@@ -106,6 +115,7 @@ impl<'a> Client<'a> {
             house.store.clone(),
             house.outbox.updates().clone(),
             house.config.transfers.carriage(&house.clock),
+            house.config.policy.hours().map(|hours| leaving_within(hours, &house.clock)),
         );
         Self {
             participant: Participant::new(house.site.clone(), SOFTWARE.to_owned()),
@@ -117,6 +127,7 @@ impl<'a> Client<'a> {
             models: ModelCache::default(),
             gate: Outgoing::default(),
             offered: None,
+            offered_hash: None,
             told: None,
             held: false,
             delta: None,
@@ -125,6 +136,8 @@ impl<'a> Client<'a> {
             packs: false,
             reads_details: false,
             cut: false,
+            once,
+            away_since: None,
             ending: None,
             house,
         }
@@ -137,6 +150,7 @@ impl<'a> Client<'a> {
     ) -> Result<Ending, DaemonError> {
         let mut pauses = Pauses::new(&self.house.site);
         let ending = loop {
+            self.is_away();
             let reached = tokio::select! {
                 reached = self.reach(&mut pauses) => reached?,
                 () = &mut shutdown => break Ending::Interrupted,
@@ -146,7 +160,7 @@ impl<'a> Client<'a> {
                 Err(ending) => break ending,
             };
             self.house.auditor.connected(&connection, &self.house.identity).await?;
-            self.house.steward.now_doing().connected = true;
+            self.has_reached();
             let ended = tokio::select! {
                 ended = self.session(&connection, &mut pauses) => ended,
                 () = &mut shutdown => {
@@ -188,35 +202,6 @@ impl<'a> Client<'a> {
             (Some(_), _) => "good-bye",
             (None, true) => "the site is paused by its own people",
             (None, false) => "the site gave the connection up",
-        }
-    }
-
-    /// Connects unless the site is paused, and takes in what happens until then. The inner error is the end of a site
-    /// that cannot take part.
-    async fn reach(&mut self, pauses: &mut Pauses) -> Result<Result<Connection, Ending>, DaemonError> {
-        loop {
-            self.consider().await?;
-            while self.house.steward.is_paused() {
-                let news = self.news().await?;
-                self.offline(news).await?;
-                if let Some(ending) = self.ending.take() {
-                    return Ok(Err(ending));
-                }
-            }
-            let (config, identity) = (self.house.config.clone(), self.house.identity.clone());
-            let sockets = self.house.sockets.clone();
-            let mut reached = std::pin::pin!(reach(&config, &sockets, &identity, pauses));
-            while !self.house.steward.is_paused() {
-                let news = tokio::select! {
-                    connection = &mut reached => return Ok(Ok(connection)),
-                    news = self.news() => news?,
-                };
-                // Never cancelled: a result that was received is taken in to the end.
-                self.offline(news).await?;
-                if let Some(ending) = self.ending.take() {
-                    return Ok(Err(ending));
-                }
-            }
         }
     }
 
@@ -398,25 +383,26 @@ impl<'a> Client<'a> {
             tracing::info!(held, paused = steward.is_paused(), "work and sending stand still, or go on");
             self.inputs.push_front(if held { Input::Held } else { Input::Released });
         }
-        let Some(study) = &self.offered else { return Ok(()) };
-        let word = steward.word_on(&study.hash());
+        let (Some(study), Some(hash)) = (&self.offered, self.offered_hash) else { return Ok(()) };
+        let word = steward.word_on(&hash);
         if self.told.as_ref() == Some(&word) || matches!(self.told, Some(Word::Refused(_))) {
             return Ok(());
         }
         match &word {
             Word::Pending => tracing::warn!(
-                hash = %study.hash(), name = study.name,
+                %hash, name = study.name,
                 "this study waits for a decision: `consilium-client studies`, then `approve` or `decline`"
             ),
             Word::Approved => {
-                tracing::info!(hash = %study.hash(), name = study.name, "this site agrees to the study");
+                tracing::info!(%hash, name = study.name, "this site agrees to the study");
                 let study = study.clone();
-                self.recover(study.hash()).await?;
+                self.recover(hash).await?;
+                self.models.take_up(self.participant.base(), &self.house.store).await;
                 self.gate.approve(study);
                 self.inputs.push_back(Input::Approved);
             }
             Word::Refused(reason) => {
-                tracing::warn!(hash = %study.hash(), name = study.name, reason, "this site takes no part");
+                tracing::warn!(%hash, name = study.name, reason, "this site takes no part");
                 self.worker = None;
                 self.inputs.push_front(Input::Declined { reason: reason.clone() });
             }
@@ -470,6 +456,7 @@ impl<'a> Client<'a> {
                 self.house.steward.offered(&study)?;
                 self.house.steward.now_doing().study = Some(study.hash());
                 self.pulse.set_deadline(study.federation.deadline_secs);
+                self.offered_hash = Some(study.hash());
                 self.offered = Some(*study);
             }
             Action::Fingerprint(study) => {

@@ -6,7 +6,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use consilium_transport::{Carriage, Pace};
+use consilium_transport::{Carriage, OpeningHours, Pace};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Hours, HoursFile};
@@ -72,6 +72,13 @@ impl TransferLimits {
         let (hours, clock) = (self.hours.clone(), clock.clone());
         Carriage::at(Pace::new(self.bytes_per_sec, move || closed_for(hours.as_ref()?, &clock)))
     }
+}
+
+/// The policy's `hours`, by the time of `clock`: an update that is on its way stands still when they end, and goes on with
+/// its next chunk when they begin.
+pub(crate) fn leaving_within(hours: &Hours, clock: &Clock) -> OpeningHours {
+    let (hours, clock) = (hours.clone(), clock.clone());
+    OpeningHours::new(move || closed_for(&hours, &clock))
 }
 
 /// How long until `hours` begin; none within them.

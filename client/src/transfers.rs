@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use consilium_domain::{BlobRef, OrderId, SiteId};
 use consilium_protocol::participant::Input;
-use consilium_transport::{BlobStore, Carriage, Connection, StoreError, TransferError, Transferred};
+use consilium_transport::{
+    BlobStore, Carriage, Connection, OpeningHours, StoreError, TransferError, Transferred,
+};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -38,19 +40,23 @@ pub(crate) struct Transfers {
     /// Where sealed updates wait.
     updates: BlobStore,
     carriage: Carriage,
+    /// When updates may leave, as the policy says.
+    hours: Option<OpeningHours>,
     ended: mpsc::UnboundedSender<Ended>,
 }
 
 impl Transfers {
-    /// Transfers of `site` into `models` and from `updates` by `carriage`; what came of them arrives at the receiver.
+    /// Transfers of `site` into `models` and from `updates` by `carriage`, where no chunk leaves outside `hours`; what came
+    /// of them arrives at the receiver.
     pub(crate) fn new(
         site: SiteId,
         models: BlobStore,
         updates: BlobStore,
         carriage: Carriage,
+        hours: Option<OpeningHours>,
     ) -> (Self, mpsc::UnboundedReceiver<Ended>) {
         let (ended, inputs) = mpsc::unbounded_channel();
-        (Self { site, models, updates, carriage, ended }, inputs)
+        (Self { site, models, updates, carriage, hours, ended }, inputs)
     }
 
     /// Whether the coordinator, as it said of itself, takes up uploads that broke off.
@@ -81,7 +87,7 @@ impl Transfers {
     /// Sends the blob of an answer.
     pub(crate) fn upload(&self, order: OrderId, blob: BlobRef, connection: &Connection) {
         let (connection, store, ended) = (connection.clone(), self.updates.clone(), self.ended.clone());
-        let mut tries = Tries::of(blob, &self.site, &self.carriage, self.carriage.resumes());
+        let mut tries = Tries::of(blob, &self.site, &self.outwards(), self.carriage.resumes());
         let span = tracing::debug_span!("upload", digest = blob.digest.short(), bytes = blob.bytes);
         let upload = async move {
             let carriage = tries.carriage.clone();
@@ -98,6 +104,11 @@ impl Transfers {
             let _ = ended.send(Ended { input, arrived: Vec::new() });
         };
         tokio::spawn(upload.instrument(span));
+    }
+
+    /// How updates leave.
+    fn outwards(&self) -> Carriage {
+        self.hours.clone().map_or_else(|| self.carriage.clone(), |hours| self.carriage.within(hours))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use consilium_domain::{BlobRef, Digest, SiteId};
 use consilium_protocol::coordinator::{Coordinator, RoundState};
-use consilium_transport::{BlobAccess, BlobStore, Source};
+use consilium_transport::{BlobAccess, BlobStore, Source, StoreError};
 
 use crate::conductor::Desk;
 
@@ -51,6 +51,11 @@ impl BlobAccess for StudyAccess {
             let roster = state.roster();
             roster.member(site).is_some() && !roster.has_withdrawn(site) && is_model(state, digest)
         })
+    }
+
+    /// As for an event: what cannot be kept must not be waited for.
+    fn cannot_keep(&self, error: StoreError) {
+        self.desk.give_up(error);
     }
 
     /// An update of the right size, from a site that has training to answer.

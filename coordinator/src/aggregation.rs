@@ -19,9 +19,8 @@ use consilium_domain::network::TensorSpec;
 use consilium_domain::{BlobRef, FixedPoint, Lane, Round, SiteId, Study, Wire};
 use consilium_privacy::{AddError, Grid, GridError, NoContributions, NotFinite, PayloadError};
 use consilium_protocol::coordinator::{Contribution, Movement};
-use consilium_transport::{BlobStore, StoreError};
+use consilium_transport::{BlobStore, StoreError, aside};
 use consilium_weights::WeightsError;
-use tokio::task::spawn_blocking;
 
 use delta::Delta;
 use moved::Moved;
@@ -141,7 +140,7 @@ impl Aggregation {
     /// When a stored blob is gone or altered, or the disk is full.
     pub(crate) async fn run(self, store: &BlobStore) -> Result<Aggregated, AggregationError> {
         let store = store.clone();
-        spawn_blocking(move || self.sum(&store)).await?
+        aside(move || self.sum(&store)).await?
     }
 
     #[tracing::instrument(level = "debug", name = "aggregate", skip_all, fields(lane = %self.lane, sites = self.contributions.len()))]

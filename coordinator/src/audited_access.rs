@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use consilium_domain::{BlobRef, Digest, SiteId};
-use consilium_transport::BlobAccess;
+use consilium_transport::{BlobAccess, StoreError};
 
 use crate::access::StudyAccess;
 use crate::auditing::{SessionAudit, waiting_here};
@@ -61,6 +61,10 @@ impl BlobAccess for AuditedAccess {
     fn may_write(&self, site: &SiteId, blob: &BlobRef) -> bool {
         self.access.may_write(site, blob)
             && self.note(Way::In, blob.digest, || self.audit.update_comes(*blob))
+    }
+
+    fn cannot_keep(&self, error: StoreError) {
+        self.access.cannot_keep(error);
     }
 
     fn is_well(&self) -> bool {

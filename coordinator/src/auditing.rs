@@ -14,7 +14,7 @@ use consilium_domain::{BlobRef, Digest, OrderId, Role, SiteId, StudyHash, Task};
 use consilium_protocol::admin::AdminRequest;
 use consilium_protocol::{SignedHead, ToCoordinator, ToSite};
 use consilium_signing::Authorities;
-use consilium_transport::{Connection, Identity, Traffic, frame};
+use consilium_transport::{Connection, Identity, Traffic, aside, frame};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 
@@ -47,7 +47,7 @@ impl Audit {
     pub(crate) async fn lines(&self) -> u64 {
         let log = self.log.clone();
         // Asked on a thread that may wait: somebody may be writing.
-        tokio::task::spawn_blocking(move || log.head().records).await.unwrap_or_default()
+        aside(move || log.head().records).await.unwrap_or_default()
     }
 
     /// How far the event log of `study` was, as far as this log tells.
@@ -124,7 +124,7 @@ impl Audit {
         &self,
         work: impl FnOnce() -> Result<T, WitnessError> + Send + 'static,
     ) -> Result<Result<T, WitnessError>, Stopped> {
-        match tokio::task::spawn_blocking(work).await.map_err(|_| Stopped)? {
+        match aside(work).await.map_err(|_| Stopped)? {
             Err(WitnessError::Append(error)) => Err(self.fail(error)),
             other => Ok(other),
         }

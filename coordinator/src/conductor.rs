@@ -11,8 +11,8 @@ use std::time::Duration;
 use consilium_audit::StudyStep;
 use consilium_domain::{BlobRef, Digest, Lane, Round, SiteId};
 use consilium_protocol::Rejection;
-use consilium_protocol::coordinator::{Coordinator, Effect, Event};
-use consilium_transport::{BlobStore, StoreError, Traffic};
+use consilium_protocol::coordinator::{Coordinator, Effect, Event, Phase};
+use consilium_transport::{BlobStore, StoreError, Traffic, aside};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -24,6 +24,7 @@ use crate::event_log::{EventLog, EventLogError};
 use crate::notice::{Notice, Progress, Teller};
 use crate::surroundings::WallClock;
 use crate::uploads::Uploads;
+use crate::watched::watched;
 
 /// Requests that may wait for the conductor: a few for each of the 500 sites a study can have.
 const PENDING_REQUESTS: usize = 2_000;
@@ -43,6 +44,11 @@ pub enum ConductorError {
     /// A closed round cannot be summed.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
+    /// What a site sends cannot be kept.
+    #[error(
+        "an update cannot be kept: {0}; check the disk's space and permissions, then start again: nothing is lost"
+    )]
+    Upload(StoreError),
     /// A blob cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,6 +67,7 @@ enum Request {
     Event { event: Event, reply: oneshot::Sender<Result<(), Rejection>> },
     Traffic { site: SiteId, traffic: Traffic, reply: oneshot::Sender<()> },
     Accounts { reply: oneshot::Sender<BTreeMap<SiteId, Traffic>> },
+    GiveUp(StoreError),
 }
 
 /// A handle for sessions: read the state, submit events, wait for changes.
@@ -100,7 +107,14 @@ impl Desk {
     pub(crate) async fn submit(&self, event: Event) -> Result<Result<(), Rejection>, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Event { event, reply }).await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+        watched("an event that waits for its turn", answer).await.map_err(|_| Stopped)
+    }
+
+    /// Ends the conductor: its disk does not keep what sites send, so that no round can be completed.
+    pub(crate) fn give_up(&self, error: StoreError) {
+        tracing::error!(%error, "an update cannot be kept");
+        // Where there is no room for it now, the site's next try says it again.
+        let _ = self.requests.try_send(Request::GiveUp(error));
     }
 
     /// Adds the bytes of an ended connection to a site's account.
@@ -213,6 +227,7 @@ impl Conductor {
                         let sites: Vec<SiteId> = self.read(|state| state.roster().sites().cloned().collect());
                         let _ = reply.send(self.log.accounts(&sites).await?);
                     }
+                    Some(Request::GiveUp(error)) => return Err(ConductorError::Upload(error)),
                     None => return Ok(self.log),
                 },
                 Some(sum) = self.sums.join_next() => {
@@ -263,20 +278,24 @@ impl Conductor {
             tracing::debug!(%rejection, code = rejection.code(), "event rejected");
             return Ok(Err(rejection));
         }
-        self.log.append(at, &event).await?;
+        watched("an event on its way to the disk", self.log.append(at, &event)).await?;
         let aggregated = match &event {
             Event::RoundAggregated { lane, round, model, .. } => {
                 Some(StudyStep::Aggregated { lane: *lane, round: *round, model: *model })
             }
             _ => None,
         };
+        let enrolled = self.read(|state| *state.phase() != Phase::Enrolling);
         let effects = self.state.write().expect(UNPOISONED).apply(at, event);
+        if !enrolled {
+            self.warn_of_the_absent();
+        }
         if let Some(StudyStep::Aggregated { lane, round, .. }) = aggregated {
             self.list_contributors(lane, round)?;
         }
         let study = self.read(Coordinator::hash);
         for step in aggregated.into_iter().chain(effects.iter().filter_map(step)) {
-            self.audit.study(study, step, self.log.head()).await?;
+            watched("a line of the audit log", self.audit.study(study, step, self.log.head())).await?;
         }
         for effect in effects {
             self.carry_out(effect);
@@ -298,11 +317,13 @@ impl Conductor {
                 let (store, places) = (self.store.clone(), self.sum_places.clone());
                 self.sums.spawn(async move {
                     let _place = places.acquire().await.expect("the semaphore is never closed");
-                    Ok(Sum { lane, round, sum: sum.run(&store).await?, updates })
+                    let sum = watched("a sum", sum.run(&store)).await?;
+                    Ok(Sum { lane, round, sum, updates })
                 });
             }
             Effect::WentOnWithout { work, missing } => {
                 for (site, reason) in missing {
+                    tracing::warn!(work, %site, reason, "went on without a site");
                     self.teller.tell(Notice::Warning(format!("{work} went on without {site}: {reason}")));
                 }
             }
@@ -313,6 +334,14 @@ impl Conductor {
             Effect::Halt { reason } => {
                 self.teller.tell(Notice::Warning(format!("the study was halted: {reason}")));
             }
+        }
+    }
+
+    /// Says who was invited and is in no round, where enrolment has just ended.
+    fn warn_of_the_absent(&self) {
+        for site in self.read(absent) {
+            tracing::warn!(%site, "the study began without a site");
+            self.teller.tell(Notice::Warning(format!("{site} was invited and never enlisted")));
         }
     }
 
@@ -339,7 +368,7 @@ impl Conductor {
         let (state, store) = (self.state.clone(), self.store.clone());
         let wanted = move |digest: &Digest| is_wanted(&state.read().expect(UNPOISONED), digest);
         let retaining = move || store.forget_partials().and_then(|()| store.retain(wanted));
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(retaining).await {
+        if let Ok(Err(error)) = aside(retaining).await {
             tracing::warn!(%error, "updates that nobody needs stay on the disk");
         }
     }
@@ -358,6 +387,16 @@ impl Conductor {
     }
 }
 
+/// Once enrolment has ended: who was invited, did not enlist, and did not say why.
+fn absent(state: &Coordinator) -> Vec<SiteId> {
+    if !matches!(state.phase(), Phase::Running { .. }) {
+        return Vec::new();
+    }
+    let silent =
+        state.roster().iter().filter(|(_, member)| member.cohort.is_none() && member.withdrawal.is_none());
+    silent.map(|(site, _)| site.clone()).collect()
+}
+
 /// The updates of rounds that have their model.
 fn summed(state: &Coordinator) -> Vec<BlobRef> {
     let rounds = state.lanes().iter().flat_map(|lane| &lane.rounds).filter(|round| round.model.is_some());
@@ -373,4 +412,23 @@ fn step(effect: &Effect) -> Option<StudyStep> {
         Effect::Finish => StudyStep::Finished {},
         Effect::Halt { .. } => StudyStep::Halted {},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use consilium_protocol::Timestamp;
+
+    use super::*;
+    use crate::scene::{Scene, site, study};
+
+    #[test]
+    fn who_never_enlisted_is_named_once_the_study_has_begun_without_them() {
+        let mut scene = Scene::enrolling();
+        scene.enlist("a");
+        assert_eq!(absent(&scene.state), [], "there is time");
+        let late = Timestamp(1_000).plus_secs(study().federation.enrolment_secs);
+        scene.state.handle(late, Event::TimePassed).unwrap();
+        assert_eq!(absent(&scene.state), [site("b")]);
+        assert_eq!(absent(&Scene::running().state), []);
+    }
 }

@@ -30,6 +30,9 @@ use crate::whole_file::write_whole;
 
 /// How long sites that are just reconnecting may take to hear that the study is over.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long the end of the study waits for sites that take part and are not connected: a client that looks for the
+/// coordinator tries again after half a minute at the latest, and needs some seconds for it.
+const COMING_BACK: Duration = Duration::from_secs(40);
 /// How long all sessions together may take to end: a silent hello and a slow farewell, and no site can hold up the
 /// report by not reading ours.
 const PARTING: Duration = Duration::from_secs(30);
@@ -234,7 +237,8 @@ async fn open(
     Ok(taking_up::open(Opening { study: config.study.clone(), models }, log, clock.now()).await?)
 }
 
-/// Lets sites in until the study is over and every session has said farewell, or until `shutdown`.
+/// Lets sites in until the study is over, everybody who takes part had time to hear so and every session has said farewell,
+/// or until `shutdown`.
 async fn serve(
     mut door: Door,
     desk: Desk,
@@ -244,9 +248,15 @@ async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let mut stopped = false;
+    let over = async {
+        study_over(&desk).await;
+        if tokio::time::timeout(COMING_BACK, sessions.all_told()).await.is_err() {
+            tracing::warn!("the study is over, and not every site was there to hear it");
+        }
+    };
     let until = async {
         tokio::select! {
-            () = study_over(&desk) => {}
+            () = over => {}
             () = shutdown => stopped = true,
         }
     };

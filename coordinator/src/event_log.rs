@@ -11,10 +11,9 @@ use consilium_domain::{Digest, SiteId};
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::Event;
 use consilium_transport::Traffic;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Executor, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Executor, Row};
+use tokio::sync::Mutex;
 
 use crate::database_advice::Advice;
 use crate::surroundings::still;
@@ -84,7 +83,8 @@ pub enum EventLogError {
 
 /// An open log.
 pub struct EventLog {
-    pool: SqlitePool,
+    /// One for good: a pool would ask before and after every statement whether it is still there.
+    connection: Mutex<SqliteConnection>,
     path: PathBuf,
     head: Digest,
     next: i64,
@@ -103,23 +103,27 @@ impl EventLog {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(fail)?;
+        let mut connection = options.connect().await.map_err(fail)?;
         let format: i64 = sqlx::query("PRAGMA user_version")
-            .fetch_one(&pool)
+            .fetch_one(&mut connection)
             .await
             .map_err(fail)?
             .try_get(0)
             .map_err(fail)?;
         match format {
             0 => {
-                pool.execute(SCHEMA).await.map_err(fail)?;
-                pool.execute("PRAGMA user_version = 1").await.map_err(fail)?;
+                connection.execute(SCHEMA).await.map_err(fail)?;
+                connection.execute("PRAGMA user_version = 1").await.map_err(fail)?;
             }
             FORMAT => {}
             found => return Err(EventLogError::Format { path: path.to_owned(), found }),
         }
-        let mut log =
-            Self { pool, path: path.to_owned(), head: Digest::of(b"consilium event log 1"), next: 0 };
+        let mut log = Self {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+            head: Digest::of(b"consilium event log 1"),
+            next: 0,
+        };
         let events = log.read().await?;
         Ok((log, events))
     }
@@ -138,7 +142,7 @@ impl EventLog {
             .bind(i64::try_from(at.0).unwrap_or(i64::MAX))
             .bind(text)
             .bind(hash.as_bytes().as_slice())
-            .execute(&self.pool)
+            .execute(&mut *self.connection.lock().await)
             .await
             .map_err(|source| self.database(source))?;
         self.head = hash;
@@ -156,7 +160,7 @@ impl EventLog {
         let Some((count, last)) = noted.filter(|(count, _)| *count > 0) else { return Ok(()) };
         let hash = sqlx::query("SELECT hash FROM event WHERE seq = ?")
             .bind(i64::try_from(count - 1).unwrap_or(i64::MAX))
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.connection.lock().await)
             .await
             .and_then(|row| row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose())
             .map_err(|source| self.database(source))?;
@@ -185,7 +189,7 @@ impl EventLog {
         .bind(site.as_str())
         .bind(i64::try_from(traffic.bytes_sent).unwrap_or(i64::MAX))
         .bind(i64::try_from(traffic.bytes_received).unwrap_or(i64::MAX))
-        .execute(&self.pool)
+        .execute(&mut *self.connection.lock().await)
         .await
         .map_err(|source| self.database(source))?;
         Ok(())
@@ -199,7 +203,7 @@ impl EventLog {
         let _still = still();
         let row = sqlx::query("SELECT bytes_sent, bytes_received FROM traffic WHERE site = ?")
             .bind(site.as_str())
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.connection.lock().await)
             .await
             .map_err(|source| self.database(source))?;
         let Some(row) = row else { return Ok(Traffic::default()) };
@@ -223,7 +227,7 @@ impl EventLog {
 
     async fn read(&mut self) -> Result<Vec<(Timestamp, Event)>, EventLogError> {
         let rows = sqlx::query("SELECT seq, at_ms, event, hash FROM event ORDER BY seq")
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *self.connection.lock().await)
             .await
             .map_err(|source| self.database(source))?;
         let mut events = Vec::with_capacity(rows.len());
@@ -281,9 +285,9 @@ mod tests {
 
     async fn tamper(path: &Path, statement: &'static str) {
         let options = SqliteConnectOptions::new().filename(path);
-        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
-        pool.execute(statement).await.unwrap();
-        pool.close().await;
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(statement).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
     }
 
     #[tokio::test]
@@ -324,7 +328,7 @@ mod tests {
                 .await
                 .unwrap();
         }
-        log.pool.close().await;
+        sqlx::Connection::close(log.connection.into_inner()).await.unwrap();
         let mut content = std::fs::read(&path).unwrap();
         // Of the table of events: the first pages are those of the schema and of what is empty.
         let page = 4096 * 6;

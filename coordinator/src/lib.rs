@@ -40,6 +40,7 @@ mod state_dir;
 mod surroundings;
 mod taking_up;
 mod uploads;
+mod watched;
 mod web;
 pub mod weights;
 mod whole_file;

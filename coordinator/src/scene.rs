@@ -203,7 +203,8 @@ impl Scene {
         (StudyAccess::new(desk), dir)
     }
 
-    fn enlist(&mut self, name: &str) {
+    /// The site comes and brings its patients.
+    pub(crate) fn enlist(&mut self, name: &str) {
         self.happen(Event::SiteConnected { site: site(name), software: format!("{name} 1.0") });
         let each = ClassCounts { methylated: EACH, unmethylated: EACH };
         let counts = ModalityCounts { folds: vec![each; 2], holdout: each };

@@ -4,21 +4,21 @@
 //! say. A site that connects again has two sessions until its older connection is found dead: the latest one that
 //! said hello speaks for its presence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use consilium_audit::WitnessError;
 use consilium_domain::{OrderId, SiteId, StudyHash, Task, WorkOrder};
 use consilium_privacy::Grid;
-use consilium_protocol::coordinator::{Event, Phase};
+use consilium_protocol::coordinator::{Coordinator, Event, Phase};
 use consilium_protocol::{
     FIRST_VERSION_WITH_RENEWAL, Outcome, Rejection, SignedHead, ToCoordinator, ToSite, TrainingOutcome,
     WITHDRAWALS_SINCE, bounded_reason,
 };
 use consilium_transport::{
-    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, serve_blobs,
+    BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, aside, serve_blobs,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::access::StudyAccess;
 use crate::aggregation::check_update;
@@ -45,6 +45,8 @@ pub(crate) struct Sessions {
     /// The number of every site's latest session. Locked while the conductor is told of one, so that it hears of
     /// them in their order.
     latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
+    /// Who has heard that the study is over.
+    told: Arc<watch::Sender<BTreeSet<SiteId>>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,12 +75,24 @@ impl Sessions {
     /// Sessions over one study.
     pub(crate) fn new(desk: Desk, store: BlobStore, registry: Registry) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, registry, latest: Arc::default() }
+        Self { desk, store, access, registry, latest: Arc::default(), told: Arc::default() }
     }
 
     /// The study.
     pub(crate) const fn desk(&self) -> &Desk {
         &self.desk
+    }
+
+    /// Waits until every site that takes part has heard that the study is over.
+    pub(crate) async fn all_told(&self) {
+        let taking_part = |state: &Coordinator| {
+            let roster = state.roster();
+            let here = roster.enlisted().filter(|(site, _)| !roster.has_withdrawn(site));
+            here.map(|(site, _)| site.clone()).collect::<BTreeSet<SiteId>>()
+        };
+        let taking_part = self.desk.read(taking_part);
+        // The sender is ours.
+        let _ = self.told.subscribe().wait_for(|told| told.is_superset(&taking_part)).await;
     }
 
     /// Serves one connection of a greeted site to its end.
@@ -188,7 +202,10 @@ impl Session<'_> {
                 voice.say(&farewell).await?;
                 self.heads_due += 1;
                 let last_heads = self.last_heads(connection, voice, receiver);
-                return tokio::time::timeout(FAREWELL_TIMEOUT, last_heads).await.unwrap_or(Ok(()));
+                if tokio::time::timeout(FAREWELL_TIMEOUT, last_heads).await.unwrap_or(Ok(false))? {
+                    self.sessions.told.send_if_modified(|told| told.insert(self.site.clone()));
+                }
+                return Ok(());
             }
             if !self.told
                 && let Some(exclusion) = self.exclusion()
@@ -223,17 +240,19 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Before a told site hangs up, both sides see each other's audit logs once more. Nothing else counts any more.
+    /// Before a told site hangs up, both sides see each other's audit logs once more. Nothing else counts any more. Whether
+    /// it has heard the farewell: it answers with its last head, or says good-bye.
     async fn last_heads(
         &mut self,
         connection: &Connection,
         voice: &mut Voice,
         receiver: &mut ControlReceiver,
-    ) -> Result<(), SessionError> {
+    ) -> Result<bool, SessionError> {
+        let said_goodbye = |closed: &Closed| closed.code() == Some(CloseCode::DONE);
         loop {
             let message = tokio::select! {
                 message = receive(receiver) => message,
-                _ = connection.closed() => return Ok(()),
+                closed = connection.closed() => return Ok(said_goodbye(&closed)),
             };
             match message {
                 Ok(ToCoordinator::AuditHead(head)) => self.exchange(head, voice).await?,
@@ -241,11 +260,11 @@ impl Session<'_> {
                     voice.audit().keep(receipt).await??;
                     // The site waits for us to hang up: now it has nothing left to say.
                     if self.heads_due == 0 {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
                 Ok(message) => self.write_down(&message, voice).await?,
-                Err(_) => return Ok(()),
+                Err(_) => return Ok(connection.close_reason().as_ref().is_some_and(said_goodbye)),
             }
         }
     }
@@ -477,7 +496,7 @@ impl Session<'_> {
             let grid = Grid::new(fixed_point).map_err(|error| error.to_string())?;
             check_update(&store, &update, wire, coordinates, grid).map_err(|error| error.to_string())
         };
-        let checked = tokio::task::spawn_blocking(check).await.map_err(|error| error.to_string());
+        let checked = aside(check).await.map_err(|error| error.to_string());
         let relative_error = checked
             .and_then(|checked| checked)
             .map_err(|reason| Rejection::Update(bounded_reason(&reason)))?;

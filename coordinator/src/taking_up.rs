@@ -2,6 +2,7 @@
 
 use consilium_protocol::Timestamp;
 use consilium_protocol::coordinator::{Coordinator, Event, Opening};
+use consilium_transport::aside;
 
 use crate::event_log::{EventLog, EventLogError};
 use crate::report::{Report, ReportError};
@@ -66,7 +67,7 @@ pub(crate) async fn report(
     at: Timestamp,
 ) -> Result<Report, ReportOfLogError> {
     let made = state.clone();
-    let mut report = tokio::task::spawn_blocking(move || Report::of(&made, at)).await??;
+    let mut report = aside(move || Report::of(&made, at)).await??;
     let sites: Vec<_> = state.roster().sites().cloned().collect();
     report.set_traffic(&log.accounts(&sites).await?);
     Ok(report)

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use consilium_domain::{Digest, SiteId};
-use consilium_transport::BlobStore;
+use consilium_transport::{BlobStore, aside};
 
 /// Updates a site may have uploaded without replying to an order: one under way and one cut off by a lost
 /// connection, twice over.
@@ -41,7 +41,7 @@ impl Uploads {
         wanted: impl FnOnce() -> bool + Send + 'static,
     ) {
         let (uploads, store) = (self.clone(), store.clone());
-        let sweeping = tokio::task::spawn_blocking(move || {
+        let sweeping = aside(move || {
             let unsettled = uploads.lock();
             let under_way = unsettled.values().any(|digests| digests.contains(&digest));
             if under_way || wanted() { Ok(()) } else { store.remove_blocking(&digest) }

@@ -80,14 +80,14 @@ impl Consortium {
     /// Shows progress until the coordinator closes its output; the path of the report, if there is one.
     ///
     /// A coordinator is patient and waits for sites that may come back. Here none will once every client process has
-    /// ended, so it is not waited for.
+    /// ended, so it is not waited for; unless the study is over, and it only waits to say so.
     async fn follow(
         &self,
         notices: &mut Lines<BufReader<ChildStdout>>,
         clients: &mut JoinSet<(String, std::io::Result<std::process::ExitStatus>)>,
         progress: &Progress,
     ) -> Option<PathBuf> {
-        let mut report = None;
+        let (mut report, mut over) = (None, false);
         loop {
             let deserted = clients.is_empty();
             tokio::select! {
@@ -99,6 +99,7 @@ impl Consortium {
                             at.rounds, at.lanes_complete, at.lanes, at.connected, self.sites.len()
                         );
                         progress.show(at.done, at.total, &detail);
+                        over = ["finished", "halted"].contains(&at.phase.as_str());
                     }
                     Some(Ok(Notice::Warning(text))) => progress.say(&format!("warning: {text}")),
                     Some(Ok(Notice::Report(path))) => report = Some(path),
@@ -109,7 +110,7 @@ impl Consortium {
                     Ok(status) => progress.say(&format!("warning: {name} ended: {status}; {}", self.look_into(&name))),
                     Err(error) => progress.say(&format!("warning: {name} was lost: {error}")),
                 },
-                () = tokio::time::sleep(CLIENTS_END), if deserted => return report,
+                () = tokio::time::sleep(CLIENTS_END), if deserted && !over => return report,
             }
         }
     }

@@ -2,13 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::by_hand::{SITES, notices};
 use crate::every_write::{Blame, Fate, kill_at_each, turn};
 use crate::evidence::{
     assert_nothing_asked_again, assert_nothing_uploaded_twice, finished_trainings, half_trained,
 };
 use crate::killer::is_possible;
-use crate::study::{Run, assert_same, ended};
+use crate::study::{Calm, Run, STRUCK_SITE, assert_same, ended};
 
 /// Fewer durable writes than this, and the test does not see what it is about: four trainings of two epochs, seven
 /// other orders, and a line of the audit log for each of their messages.
@@ -20,36 +19,26 @@ fn a_client_may_be_killed_at_every_durable_write() {
         return;
     }
     let _turn = turn();
-    let (doomed_site, other_site) = (SITES[0], SITES[1]);
-    let calm = Run::new(0);
-    let coordinator = calm.coordinator();
-    ended(coordinator, vec![calm.doomed_client(doomed_site, None), calm.client(other_site)]);
-    let expected = calm.report();
-    assert_same(&expected, &expected);
-    let writes = calm.writes(doomed_site).len();
+    let calm = Calm::watching(STRUCK_SITE);
+    let writes = calm.writes.len();
     assert!(writes >= FEWEST_WRITES, "only {writes} durable writes were seen");
-    assert_eq!(
-        (finished_trainings(&calm.state(doomed_site)).len(), half_trained(&calm.state(doomed_site))),
-        (0, 0)
-    );
+    let left = calm.run.state(STRUCK_SITE);
+    assert_eq!((finished_trainings(&left).len(), half_trained(&left)), (0, 0));
 
     let (gone_on, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
     kill_at_each(writes, |place, point| {
         let run = Run::new(place);
-        let state = run.state(doomed_site);
-        let mut coordinator = run.coordinator();
-        coordinator.wait_until("it listens", |process| !notices(process).is_empty());
-        let other = run.client(other_site);
-        let killed = run.doomed_client(doomed_site, Some(point)).end();
+        let state = run.state(STRUCK_SITE);
+        let (killed, coordinator, other) = run.until_client_is_struck(point);
         if killed.code.is_some() {
             killed.successfully();
             return Fate::NotReached;
         }
-        let _blame = Blame::new(point, &run, doomed_site);
+        let _blame = Blame::new(point, &run, STRUCK_SITE);
         let (finished, half) = (finished_trainings(&state), half_trained(&state));
-        let logs = ended(coordinator, vec![run.client(doomed_site), other]);
+        let logs = ended(coordinator, vec![run.client(STRUCK_SITE), other]);
         let log = &logs[0];
-        assert_same(&run.report(), &expected);
+        assert_same(&run.report(), &calm.report);
         assert_nothing_asked_again(&state);
         assert_nothing_uploaded_twice(&[&killed.stderr, log]);
         for task in &finished {

@@ -3,14 +3,12 @@
 //! The daemon ends and says which file, and what to do. Nothing that was on the disk has changed: once it takes files again
 //! the same command goes on, and the study ends as a calm one.
 
-use std::time::Duration;
-
-use crate::by_hand::{SITES, notices};
+use crate::by_hand::SITES;
 use crate::every_write::{Blame, Fate, refuse_after_each, turn};
 use crate::evidence::assert_nothing_asked_again;
 use crate::killer::is_possible;
 use crate::process::Ended;
-use crate::study::{Run, assert_same, ended};
+use crate::study::{COORDINATOR, Calm, Run, STRUCK_SITE, assert_same, ended};
 
 /// Whether a daemon has ended for its disk; it then says what to do. Or else nothing was left to write.
 fn has_given_up(daemon: &Ended) -> bool {
@@ -40,25 +38,17 @@ fn a_coordinators_disk_may_refuse_at_every_durable_write() {
         return;
     }
     let _turn = turn();
-    let calm = Run::new(0);
-    let clients = SITES.map(|site| calm.client(site));
-    ended(calm.doomed_coordinator(None), clients.into());
-    let (expected, blobs) = (calm.report(), calm.blobs());
-
-    refuse_after_each(&calm.writes("coordinator"), |place, point| {
+    let calm = Calm::watching(COORDINATOR);
+    refuse_after_each(&calm.writes, |place, point| {
         let run = Run::new(place);
-        let mut doomed = run.doomed_coordinator(Some(point));
-        while !doomed.has_ended() && notices(&doomed).is_empty() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let clients = SITES.map(|site| run.client(site));
-        let _blame = Blame::new(point, &run, "coordinator");
-        if !has_given_up(&doomed.end()) {
+        let (struck, clients) = run.until_coordinator_is_struck(point);
+        let _blame = Blame::new(point, &run, COORDINATOR);
+        if !has_given_up(&struck) {
             return Fate::NotReached;
         }
-        ended(run.coordinator(), clients.into());
-        assert_same(&run.report(), &expected);
-        assert_eq!(run.blobs(), blobs);
+        ended(run.coordinator(), clients);
+        assert_same(&run.report(), &calm.report);
+        assert_eq!(run.blobs(), calm.blobs);
         for site in SITES {
             assert_nothing_asked_again(&run.state(site));
         }
@@ -72,25 +62,17 @@ fn a_clients_disk_may_refuse_at_every_durable_write() {
         return;
     }
     let _turn = turn();
-    let (doomed_site, other_site) = (SITES[0], SITES[1]);
-    let calm = Run::new(0);
-    let coordinator = calm.coordinator();
-    ended(coordinator, vec![calm.doomed_client(doomed_site, None), calm.client(other_site)]);
-    let expected = calm.report();
-
-    refuse_after_each(&calm.writes(doomed_site), |place, point| {
+    let calm = Calm::watching(STRUCK_SITE);
+    refuse_after_each(&calm.writes, |place, point| {
         let run = Run::new(place);
-        let mut coordinator = run.coordinator();
-        coordinator.wait_until("it listens", |process| !notices(process).is_empty());
-        let other = run.client(other_site);
-        let doomed = run.doomed_client(doomed_site, Some(point)).end();
-        let _blame = Blame::new(point, &run, doomed_site);
-        if !has_given_up(&doomed) {
+        let (struck, coordinator, other) = run.until_client_is_struck(point);
+        let _blame = Blame::new(point, &run, STRUCK_SITE);
+        if !has_given_up(&struck) {
             return Fate::NotReached;
         }
-        ended(coordinator, vec![run.client(doomed_site), other]);
-        assert_same(&run.report(), &expected);
-        assert_nothing_asked_again(&run.state(doomed_site));
+        ended(coordinator, vec![run.client(STRUCK_SITE), other]);
+        assert_same(&run.report(), &calm.report);
+        assert_nothing_asked_again(&run.state(STRUCK_SITE));
         Fate::Struck
     });
 }

@@ -9,68 +9,21 @@ use std::time::{Duration, Instant};
 use consilium_coordinator::Report;
 use tempfile::TempDir;
 
-use crate::by_hand::{ByHand, SITES};
+use crate::by_hand::{ByHand, SITES, notices, simulate, smallest_study};
 use crate::killer::{self, Point};
-use crate::process::{PROGRAM, Process};
+use crate::process::{Ended, PROGRAM, Process};
 use crate::timeless::timeless;
 
 /// How long a client may go on after the coordinator has ended. It ends sooner, unless it was on its way back when the
 /// coordinator said good-bye.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-const STUDY: &str = r#"
-name = "crashes"
-seed = 7
-arms = ["random"]
-modalities = ["t1gd"]
-
-[evaluation]
-folds = 2
-holdout_fraction = 0.3
-bins = 64
-
-[preprocessing]
-profile = "tumour-crop"
-side = 8
-
-[network]
-depth = 10
-width = 2
-
-[training]
-rounds = 2
-local_epochs = 2
-batch_size = 8
-learning_rate = 1e-3
-policy_learning_rate = 1e-3
-weight_decay = 1e-4
-temperature = 5.0
-norm = "batch"
-
-[federation]
-sites = ["site-1", "site-2"]
-quorum = 2
-enrolment_secs = 120
-deadline_secs = 600
-absence_grace_secs = 60
-duplicates = "ignore"
-wire = "int8"
-
-[federation.fixed_point]
-clip = 64
-fraction_bits = 24
-"#;
-
 /// Patients and the study file, made once for all runs.
 fn simulated() -> &'static Path {
     static MADE: OnceLock<TempDir> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let phantoms = folder.path().join("phantoms");
-        let options = ["phantom", "--sites", "2", "--cases", "6", "--modalities", "t1gd", "--out"];
-        let options = options.iter().map(Into::into).chain([phantoms.into_os_string()]);
-        Process::start(options.collect::<Vec<std::ffi::OsString>>()).end().successfully();
-        fs::write(folder.path().join("study.toml"), STUDY).unwrap();
+        simulate(folder.path(), &smallest_study("crashes", &[]));
         folder
     });
     made.path()
@@ -105,7 +58,7 @@ impl Run {
     /// Starts the coordinator, to be killed at `point`.
     pub(crate) fn doomed_coordinator(&self, point: Option<Point>) -> Process {
         let arguments = self.consortium.coordinator_arguments(self.address);
-        self.doomed("coordinator", point, arguments)
+        self.doomed(COORDINATOR, point, arguments)
     }
 
     pub(crate) fn client(&self, site: &str) -> Process {
@@ -158,6 +111,55 @@ impl Run {
         }
         blobs.sort_unstable();
         blobs
+    }
+}
+
+/// What the coordinator is called among the daemons of a run.
+pub(crate) const COORDINATOR: &str = "coordinator";
+/// The site whose client things happen to, and the other one.
+pub(crate) const STRUCK_SITE: &str = SITES[0];
+pub(crate) const OTHER_SITE: &str = SITES[1];
+
+/// A study to which nothing happened.
+pub(crate) struct Calm {
+    pub(crate) run: Run,
+    pub(crate) report: Report,
+    pub(crate) blobs: Vec<String>,
+    /// The durable writes of the daemon that was watched.
+    pub(crate) writes: Vec<String>,
+}
+
+impl Calm {
+    /// With the daemon `who` watched.
+    pub(crate) fn watching(who: &str) -> Self {
+        let run = Run::new(0);
+        let coordinator = if who == COORDINATOR { run.doomed_coordinator(None) } else { run.coordinator() };
+        let client = |site| if site == who { run.doomed_client(site, None) } else { run.client(site) };
+        ended(coordinator, SITES.map(client).into());
+        let report = run.report();
+        assert_same(&report, &report);
+        Self { blobs: run.blobs(), writes: run.writes(who), report, run }
+    }
+}
+
+impl Run {
+    /// Runs a study until something happens to its coordinator at `point`. Its clients look for it from then on.
+    pub(crate) fn until_coordinator_is_struck(&self, point: Point) -> (Ended, Vec<Process>) {
+        let mut struck = self.doomed_coordinator(Some(point));
+        while !struck.has_ended() && notices(&struck).is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let clients = SITES.map(|site| self.client(site)).into();
+        (struck.end(), clients)
+    }
+
+    /// Runs a study until something happens to the client of [`STRUCK_SITE`] at `point`. The coordinator and the other client
+    /// go on.
+    pub(crate) fn until_client_is_struck(&self, point: Point) -> (Ended, Process, Process) {
+        let mut coordinator = self.coordinator();
+        coordinator.wait_until("it listens", |process| !notices(process).is_empty());
+        let other = self.client(OTHER_SITE);
+        (self.doomed_client(STRUCK_SITE, Some(point)).end(), coordinator, other)
     }
 }
 

@@ -23,6 +23,8 @@ const MOST_SITES: u16 = 4;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Virtual time in which every study must be over.
 const LONGEST: Duration = Duration::from_hours(24);
+/// Virtual time in which clients must have heard that it is.
+const AFTERMATH: Duration = Duration::from_mins(2);
 
 /// How patient a study is with its sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +86,7 @@ pub(crate) fn run(study: Study, sites: Vec<DrySite>, faults: Faults, seed: u64) 
         seed: Seed::from_number(seed),
         tuning: Tuning { idle_timeout: IDLE_TIMEOUT, ..Tuning::default() },
         longest: LONGEST,
+        aftermath: AFTERMATH,
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod calm;
 mod consortium;
+mod farewells;
 #[path = "../simulation/invariants.rs"]
 #[allow(dead_code, reason = "what a log cannot show is checked by the simulation alone")]
 mod invariants;

@@ -9,7 +9,7 @@ use crate::schedule::Schedule;
 /// Schedules a run. `CONSILIUM_NETWORK_SCHEDULES` asks for another number.
 const SCHEDULES: u64 = 2_000;
 /// Real time after which no further schedule is begun: on a busy machine the checks of a change play fewer of them.
-const ENOUGH: Duration = Duration::from_secs(50);
+const ENOUGH: Duration = Duration::from_secs(58);
 
 #[test]
 fn what_must_hold_holds_over_any_network() {
@@ -34,7 +34,8 @@ fn what_must_hold_holds_over_any_network() {
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+        // A schedule waits for SQLite's thread now and then: another one has its processor meanwhile.
+        for _ in 0..2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(work);
         }
     });

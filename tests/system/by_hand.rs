@@ -26,6 +26,69 @@ pub(crate) const SITES: [&str; 2] = ["site-1", "site-2"];
 /// The policy of a hospital that agrees to everything.
 pub(crate) const AGREES: &str = "approval = \"rule\"\n";
 
+/// Two lanes of two rounds, and a network of some kilobytes.
+const SMALLEST_STUDY: &str = r#"
+name = "smallest"
+seed = 7
+arms = ["random"]
+modalities = ["t1gd"]
+
+[evaluation]
+folds = 2
+holdout_fraction = 0.3
+bins = 64
+
+[preprocessing]
+profile = "tumour-crop"
+side = 8
+
+[network]
+depth = 10
+width = 2
+
+[training]
+rounds = 2
+local_epochs = 2
+batch_size = 8
+learning_rate = 1e-3
+policy_learning_rate = 1e-3
+weight_decay = 1e-4
+temperature = 5.0
+norm = "batch"
+
+[federation]
+sites = ["site-1", "site-2"]
+quorum = 2
+enrolment_secs = 120
+deadline_secs = 600
+absence_grace_secs = 60
+duplicates = "ignore"
+wire = "int8"
+
+[federation.fixed_point]
+clip = 64
+fraction_bits = 24
+"#;
+
+/// The smallest study, called `name`, with some of its lines changed.
+pub(crate) fn smallest_study(name: &str, changes: &[(&str, &str)]) -> String {
+    let change = |text: String, (line, other): (&str, &str)| {
+        assert!(text.contains(line), "the smallest study has no `{line}`");
+        text.replace(line, other)
+    };
+    let named = SMALLEST_STUDY.replace("smallest", name);
+    changes.iter().copied().fold(named, change)
+}
+
+/// Makes what a [`ByHand`] starts from: patients for the smallest study, and the file of `study`.
+pub(crate) fn simulate(folder: &Path, study: &str) {
+    let phantoms = folder.join("phantoms");
+    let words = "phantom --sites 2 --cases 6 --modalities t1gd --out";
+    let arguments = words.split(' ').map(OsString::from).chain([phantoms.into_os_string()]);
+    Process::start(arguments).end().successfully();
+    fs::write(folder.join("study.toml"), study).unwrap();
+}
+
 /// A consortium over the patients and the study of a simulation.
 pub(crate) struct ByHand {
     pub(crate) folder: PathBuf,

@@ -140,9 +140,26 @@ impl Process {
                 panic!("ended with {status} before {what}\n{}\n{}", self.stdout(), self.stderr());
             }
             let late = began.elapsed() > PATIENCE;
-            assert!(!late, "waited too long until {what}\n{}\n{}", self.stdout(), self.stderr());
+            assert!(!late, "waited too long until {what}\n{}", self.told());
             sleep(GLANCE);
         }
+    }
+
+    /// What it has written, and what its threads wait for: a lock, the disk, the network.
+    fn told(&self) -> String {
+        format!("{}\n{}\n{}", self.stdout(), self.stderr(), self.threads())
+    }
+
+    /// For every thread its name, its state, and where in the kernel it waits.
+    fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        let thread = |task: fs::DirEntry| {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let stat = read("stat");
+            let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+            format!("thread {} {} {}", read("comm").trim(), state.unwrap_or("-"), read("wchan"))
+        };
+        tasks.map(thread).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether it has ended.
@@ -155,7 +172,7 @@ impl Process {
         let began = Instant::now();
         while !self.has_ended() {
             let late = began.elapsed() > PATIENCE;
-            assert!(!late, "does not end\n{}\n{}", self.stdout(), self.stderr());
+            assert!(!late, "does not end\n{}", self.told());
             sleep(GLANCE);
         }
         let status = self.child.wait().unwrap();

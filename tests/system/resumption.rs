@@ -3,52 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use crate::by_hand::{ByHand, SITES, address};
-use crate::process::Process;
+use crate::by_hand::{ByHand, SITES, address, simulate, smallest_study};
 
-/// Two lanes of one round, and a network of some megabytes. So much weight decay moves every weight, where images of this size
-/// move few: the updates have some megabytes too.
-const STUDY: &str = r#"
-name = "resumption"
-seed = 7
-arms = ["random"]
-modalities = ["t1gd"]
-
-[evaluation]
-folds = 2
-holdout_fraction = 0.3
-bins = 64
-
-[preprocessing]
-profile = "tumour-crop"
-side = 8
-
-[network]
-depth = 10
-width = 32
-
-[training]
-rounds = 1
-local_epochs = 1
-batch_size = 8
-learning_rate = 1e-3
-policy_learning_rate = 1e-3
-weight_decay = 0.5
-temperature = 5.0
-norm = "batch"
-
-[federation]
-sites = ["site-1", "site-2"]
-quorum = 2
-enrolment_secs = 120
-deadline_secs = 600
-absence_grace_secs = 60
-duplicates = "ignore"
-
-[federation.fixed_point]
-clip = 64
-fraction_bits = 24
-"#;
+/// One round, and a network of some megabytes. So much weight decay moves every weight, where images of this size move few:
+/// the updates have some megabytes too.
+const CHANGES: [(&str, &str); 5] = [
+    ("width = 2", "width = 32"),
+    ("rounds = 2", "rounds = 1"),
+    ("local_epochs = 2", "local_epochs = 1"),
+    ("weight_decay = 1e-4", "weight_decay = 0.5"),
+    ("wire = \"int8\"", "wire = \"f32\""),
+];
 
 /// A chunk every third of a second: a transfer takes seconds, which is long enough to be killed in.
 const MBIT_PER_S: f64 = 24.0;
@@ -57,11 +22,7 @@ const MBIT_PER_S: f64 = 24.0;
 fn what_has_arrived_does_not_travel_again() {
     let folder = tempfile::tempdir().unwrap();
     let simulated = folder.path().join("simulated");
-    let phantoms = simulated.join("phantoms");
-    let words = "phantom --sites 2 --cases 6 --modalities t1gd --out";
-    let arguments = words.split(' ').map(Into::into).chain([phantoms.into_os_string()]);
-    Process::start(arguments.collect::<Vec<std::ffi::OsString>>()).end().successfully();
-    fs::write(simulated.join("study.toml"), STUDY).unwrap();
+    simulate(&simulated, &smallest_study("resumption", &CHANGES));
     let mut consortium = ByHand::new(folder.path().join("by-hand"), simulated, &SITES);
     // TCP tells of a dead process at once, where QUIC waits for its idle timeout.
     (consortium.link, consortium.log_level) = ("tcp", Some("info"));

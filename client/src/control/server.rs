@@ -42,19 +42,29 @@ pub(crate) struct Asked {
 
 /// The socket; it is gone when this is dropped.
 pub(crate) struct ControlSocket {
-    path: PathBuf,
-    serving: AbortHandle,
+    _listening: Option<Listening>,
     asked: mpsc::Sender<Asked>,
 }
 
+struct Listening {
+    path: PathBuf,
+    serving: AbortHandle,
+}
+
 impl ControlSocket {
+    /// None at all, where nobody is who could ask: in a simulation.
+    pub(crate) fn for_nobody() -> (Self, mpsc::Receiver<Asked>) {
+        let (asked, requests) = mpsc::channel(1);
+        (Self { _listening: None, asked }, requests)
+    }
+
     /// Another way to ask, for those within this process.
     pub(crate) fn asker(&self) -> mpsc::Sender<Asked> {
         self.asked.clone()
     }
 }
 
-impl Drop for ControlSocket {
+impl Drop for Listening {
     fn drop(&mut self) {
         self.serving.abort();
         // What is left is replaced by the next daemon, and answers nobody until then.
@@ -76,7 +86,8 @@ pub(crate) fn serve(state: &Path) -> Result<(ControlSocket, mpsc::Receiver<Asked
     let owner = std::fs::metadata(&address.path).map_err(failed)?.uid();
     let (asked, requests) = mpsc::channel(MAX_CONNECTIONS);
     let serving = tokio::spawn(accept(listener, owner, asked.clone())).abort_handle();
-    Ok((ControlSocket { path: state.join("control.sock"), serving, asked }, requests))
+    let listening = Some(Listening { path: state.join("control.sock"), serving });
+    Ok((ControlSocket { _listening: listening, asked }, requests))
 }
 
 async fn accept(listener: UnixListener, owner: u32, asked: mpsc::Sender<Asked>) {

@@ -95,16 +95,23 @@ impl Client<'_> {
             ToSite::Rejected { order: Some(order), rejection } if !rejection.blames_the_answer() => {
                 self.house.outbox.settle(*order).await?;
             }
-            ToSite::Finished | ToSite::Halted { .. } | ToSite::Withdrawn => {
-                if let Some(study) = self.offered.as_ref().map(Study::hash) {
-                    self.house.outbox.study_over(study).await?;
-                    if let Err(error) = HalfTrained::of(&self.house.half_trained(), study).study_over() {
-                        tracing::warn!(%error, "trainings of a study that is over stay on the disk");
-                    }
-                }
+            // No study needs the site: the one that it came back to is over.
+            ToSite::Finished | ToSite::Halted { .. } | ToSite::Withdrawn | ToSite::Waiting => {
+                self.study_over().await?;
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// The study that was offered, if one was, needs nothing of what is kept for it any more.
+    async fn study_over(&mut self) -> Result<(), DaemonError> {
+        let Some(study) = self.offered.as_ref().map(Study::hash) else { return Ok(()) };
+        self.house.outbox.study_over(study).await?;
+        if let Err(error) = HalfTrained::of(&self.house.half_trained(), study).study_over() {
+            tracing::warn!(%error, "trainings of a study that is over stay on the disk");
+        }
+        self.models.study_over(self.participant.base(), &self.house.store).await;
         Ok(())
     }
 

@@ -67,6 +67,7 @@ pub(crate) struct Steward {
 pub(crate) struct Doing {
     pub(crate) daemon: bool,
     pub(crate) connected: bool,
+    pub(crate) out_of_reach_since: Option<Timestamp>,
     pub(crate) study: Option<StudyHash>,
     pub(crate) order: Option<String>,
 }

@@ -43,6 +43,9 @@ pub(crate) struct StatusView {
     pub(crate) within_hours: bool,
     /// Whether a connection to the coordinator stands.
     pub(crate) connected: bool,
+    /// Since when the coordinator is looked for and not reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) out_of_reach_since: Option<Timestamp>,
     /// The study it is about, if any.
     pub(crate) study: Option<StudyHash>,
     /// The order that is worked on.
@@ -61,6 +64,7 @@ impl Steward {
             paused_since: self.decisions.paused_since(),
             within_hours: self.is_within_hours(),
             connected: doing.connected,
+            out_of_reach_since: doing.out_of_reach_since.filter(|_| !self.is_paused()),
             study: doing.study,
             order: doing.order.clone(),
         }
@@ -152,8 +156,14 @@ impl fmt::Display for StatusView {
         let paused = self.paused_since.map_or("no".to_owned(), |since| format!("since {}", utc(since)));
         writeln!(f, "paused              {paused}")?;
         writeln!(f, "within its hours    {}", yes(self.within_hours))?;
-        writeln!(f, "connected           {}", yes(self.connected))?;
-        let study = self.study.map_or("none".to_owned(), |study| study.to_string()[..16].to_owned());
+        let out_of_reach = self.out_of_reach_since.map_or(String::new(), |since| {
+            format!(", the coordinator has not been reached since {}; it is tried again", utc(since))
+        });
+        writeln!(f, "connected           {}{out_of_reach}", yes(self.connected))?;
+        let study = self.study.map_or_else(
+            || if self.connected { "none; the next one is waited for" } else { "none" }.to_owned(),
+            |study| study.to_string()[..16].to_owned(),
+        );
         writeln!(f, "study               {study}")?;
         writeln!(f, "working on          {}", self.order.as_deref().unwrap_or("nothing"))
     }

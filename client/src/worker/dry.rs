@@ -12,6 +12,7 @@ use consilium_domain::{BlobRef, ClassCounts, Design, Label, ModalityGroup, SiteI
 use consilium_metrics::ScoreHistogram;
 use consilium_privacy::{Grid, LocalUpdate};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
+use consilium_transport::aside;
 use consilium_weights::Weights;
 use tokio::sync::mpsc;
 
@@ -23,8 +24,8 @@ use crate::dry_training::{DRY_STUDY, DryTraining};
 /// By how much a drawn training changes a weight, at most: of the order of a real one's changes, which decides how well
 /// updates pack.
 const LARGEST_CHANGE: f64 = 1e-3;
-/// Steps that a job seems to have: enough for its progress to show.
-const STEPS: u32 = 32;
+/// Steps that a long order is told in. Of a short one there is nothing to tell: it has one a second.
+const MOST_STEPS: u32 = 32;
 /// How much more probable a drawn score finds methylation in who is methylated.
 const SEPARATION: f64 = 0.2;
 
@@ -46,15 +47,16 @@ impl DryBench {
     ) {
         while let Some(job) = jobs.recv().await {
             let spent = self.planned(&job);
-            self.meter.begin(STEPS as usize);
-            for _ in 0..STEPS {
+            let steps = u32::try_from(spent.as_secs()).unwrap_or(MOST_STEPS).clamp(1, MOST_STEPS);
+            self.meter.begin(steps as usize);
+            for _ in 0..steps {
                 tokio::select! {
-                    () = tokio::time::sleep(spent / STEPS) => self.meter.step(),
+                    () = tokio::time::sleep(spent / steps) => self.meter.step(),
                     () = done.closed() => return,
                 }
             }
             self.training.busy.add(spent);
-            let worked = tokio::task::spawn_blocking(move || {
+            let worked = aside(move || {
                 let result = self.work(job, spent);
                 (self, result)
             });

@@ -106,7 +106,7 @@ impl Contributors {
     }
 
     /// The list of `round` of `lane`, once its model is there.
-    fn of(study: StudyHash, lane: Lane, round: &RoundState) -> Option<Self> {
+    pub(crate) fn of(study: StudyHash, lane: Lane, round: &RoundState) -> Option<Self> {
         let model = round.model?.digest;
         let answers = round.training.answers().iter();
         let contributors = answers.map(|(site, answer)| {

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use consilium_protocol::Timestamp;
-use consilium_protocol::admin::{InHandView, RegisteredSite, SiteView, StudyList, StudySummary, StudyView};
+use consilium_protocol::admin::{
+    InHandView, ModelView, RegisteredSite, SiteView, StudyList, StudySummary, StudyView,
+};
 use time::OffsetDateTime;
 
 /// Warnings that a table of one study shows: all of them are in `--json` and in the report.
@@ -105,12 +107,26 @@ pub(super) fn view(view: &StudyView) -> String {
         let chosen = lane.chosen.map_or("-".to_owned(), |round| round.to_string());
         let holdout = if lane.complete { "scored" } else { "-" };
         let _ = writeln!(text, "{:30}  {rounds:>11}  {chosen:>6}  {holdout}", lane.lane.to_string());
+        text.extend(lane.latest.iter().map(in_model));
     }
     if !view.warnings.is_empty() {
         let _ = writeln!(text, "\nwarnings: {}, the last of them:", view.warnings.len());
         for warning in view.warnings.iter().rev().take(LAST_WARNINGS) {
             let _ = writeln!(text, "  {warning}");
         }
+    }
+    text
+}
+
+/// Who is in a model, in a line; who is not, in another.
+fn in_model(model: &ModelView) -> String {
+    let ModelView { round, model, contributors, missing } = model;
+    let sites: Vec<String> =
+        contributors.iter().map(|told| format!("{} ({} cases)", told.site, told.cases)).collect();
+    let mut text = format!("  model of round {round} {}: {}\n", model.short(), sites.join(", "));
+    if !missing.is_empty() {
+        let missing: Vec<String> = missing.iter().map(|(site, why)| format!("{site} ({why})")).collect();
+        let _ = writeln!(text, "  warning: without {}", missing.join(", "));
     }
     text
 }
@@ -132,8 +148,8 @@ pub(crate) fn time_of(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use consilium_domain::Digest;
-    use consilium_protocol::admin::{SiteStanding, StudyState};
+    use consilium_domain::{Digest, Round};
+    use consilium_protocol::admin::{ContributorView, SiteStanding, StudyState};
 
     use super::*;
 
@@ -163,6 +179,19 @@ mod tests {
         }
         let empty = StudyList { studies: Vec::new(), refused: Default::default() };
         assert!(list(&empty).contains("study submit"));
+    }
+
+    #[test]
+    fn a_model_tells_who_is_in_it_and_who_is_not() {
+        let north = ContributorView { site: "north".parse().unwrap(), cases: 40, update: Digest::of(b"u") };
+        let missing = [("south".parse().unwrap(), "connection gone: timed out".to_owned())].into();
+        let model =
+            ModelView { round: Round(3), model: Digest::of(b"m"), contributors: vec![north], missing };
+        let lines = format!(
+            "  model of round 3 {}: north (40 cases)\n  warning: without south (connection gone: timed out)\n",
+            Digest::of(b"m").short()
+        );
+        assert_eq!(in_model(&model), lines);
     }
 
     #[test]

@@ -7,14 +7,15 @@ use consilium_metrics::auc;
 use consilium_protocol::Progress;
 use consilium_protocol::Timestamp;
 use consilium_protocol::admin::{
-    InHandView, LaneView, PauseView, RoundStage, RoundView, SiteStanding, SiteView, StudyState, StudySummary,
-    StudyView,
+    ContributorView, InHandView, LaneView, ModelView, PauseView, RoundStage, RoundView, SiteStanding,
+    SiteView, StudyState, StudySummary, StudyView,
 };
 use consilium_protocol::coordinator::{
     Coordinator, Gathering, InHand, LaneState, Member, Phase, PooledScores, Presence, RoundState,
 };
 
 use super::carrying::{Entry, Life};
+use crate::contributors::{Contributor, Contributors};
 use crate::notice;
 use crate::report::study_warnings;
 
@@ -106,7 +107,7 @@ pub(crate) fn view(summary: StudySummary, plan: &Study, state: Option<&Coordinat
         summary,
         plan: plan.clone(),
         sites: state.roster().iter().map(|(site, member)| site_view(state, site.clone(), member)).collect(),
-        lanes: state.lanes().iter().map(|lane| lane_view(lane, plan.training.rounds)).collect(),
+        lanes: state.lanes().iter().map(|lane| lane_view(state, lane, plan.training.rounds)).collect(),
         pauses: pauses.collect(),
         expected_end: expected_end(state),
         warnings: study_warnings(state),
@@ -200,7 +201,7 @@ fn answered(state: &Coordinator, site: &SiteId) -> u32 {
     count + fused.count() as u32
 }
 
-fn lane_view(lane: &LaneState, rounds: u16) -> LaneView {
+fn lane_view(state: &Coordinator, lane: &LaneState, rounds: u16) -> LaneView {
     let done = lane.rounds.iter().filter(|round| round.model.is_some()).count();
     LaneView {
         lane: lane.lane,
@@ -209,7 +210,15 @@ fn lane_view(lane: &LaneState, rounds: u16) -> LaneView {
         chosen: lane.chosen,
         complete: lane.is_complete(),
         progress: lane.rounds.iter().map(round_view).collect(),
+        latest: lane.rounds.iter().rev().find_map(|round| model_view(state, lane, round)),
     }
+}
+
+fn model_view(state: &Coordinator, lane: &LaneState, round: &RoundState) -> Option<ModelView> {
+    let Contributors { round, model, contributors, missing, .. } =
+        Contributors::of(state.hash(), lane.lane, round)?;
+    let told = |Contributor { site, cases, update }| ContributorView { site, cases, update };
+    Some(ModelView { round, model, contributors: contributors.into_iter().map(told).collect(), missing })
 }
 
 fn round_view(round: &RoundState) -> RoundView {
@@ -249,10 +258,12 @@ fn training_loss(round: &RoundState) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use consilium_protocol::coordinator::Event;
 
     use super::*;
-    use crate::scene::Scene;
+    use crate::scene::{Scene, site};
 
     #[test]
     fn a_study_shows_its_state_and_who_made_it_so() {
@@ -271,7 +282,8 @@ mod tests {
     #[test]
     fn lanes_and_sites_show_how_far_they_are() {
         let scene = Scene::finished();
-        let lanes: Vec<LaneView> = scene.state.lanes().iter().map(|lane| lane_view(lane, 2)).collect();
+        let lanes: Vec<LaneView> =
+            scene.state.lanes().iter().map(|lane| lane_view(&scene.state, lane, 2)).collect();
         assert_eq!(lanes.len(), 2);
         assert!(lanes.iter().all(|lane| lane.rounds_done == 2 && lane.chosen.is_some() && lane.complete));
         let enrolling = Scene::enrolling().state;
@@ -279,7 +291,7 @@ mod tests {
             assert_eq!(site_view(&enrolling, site.clone(), member).standing, SiteStanding::Awaited);
         }
         let mut running = Scene::running().state;
-        let (a, at) = (crate::scene::site("a"), Timestamp(1_000_000));
+        let (a, at) = (site("a"), Timestamp(1_000_000));
         running.handle(at, Event::SiteGone { site: a.clone(), reason: "timed out".into() }).unwrap();
         let view = site_view(&running, a.clone(), running.roster().member(&a).unwrap());
         assert_eq!((view.standing, view.reason.as_deref()), (SiteStanding::Gone, Some("timed out")));
@@ -313,6 +325,26 @@ mod tests {
         assert!(view.sites.iter().all(|site| site.answered == 11 && site.order.is_none()));
         let old = serde_json::to_value(&view).unwrap();
         assert_eq!(serde_json::from_value::<StudyView>(old).unwrap(), view);
+    }
+
+    #[test]
+    fn the_latest_model_of_a_lane_names_who_is_in_it_and_who_is_not() {
+        let mut scene = Scene::running();
+        let latest = |scene: &Scene| view_of(&scene.state).lanes[0].latest.clone();
+        assert_eq!(latest(&scene), None);
+        let mut updates = BTreeMap::new();
+        for name in ["a", "b"] {
+            scene.answer(name, |outcome| {
+                updates.insert(site(name), outcome.blob().unwrap().digest);
+                outcome
+            });
+        }
+        let model = latest(&scene).expect("both have trained");
+        let round = scene.state.lanes()[0].round(model.round).unwrap();
+        assert_eq!(Some(model.model), round.model.map(|model| model.digest));
+        let told = model.contributors.iter().map(|told| (told.site.clone(), told.update));
+        assert_eq!(told.collect::<BTreeMap<_, _>>(), updates);
+        assert!(model.contributors.iter().all(|told| told.cases > 0) && model.missing.is_empty());
     }
 
     #[test]

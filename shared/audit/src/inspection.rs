@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use consilium_domain::{Digest, Role};
 use consilium_protocol::{AuditHead, Timestamp};
-use consilium_signing::Authorities;
+use consilium_signing::{Authorities, Holder};
 
 use crate::chain::{Chain, ChainError, next_line};
 use crate::export::{Mark, mark};
@@ -15,7 +15,7 @@ use crate::finding::{Finding, Verdict};
 use crate::line::{EMPTY, Entry};
 use crate::log::compare;
 use crate::record::{PeerLog, Record};
-use crate::statement::Statement;
+use crate::statement::{Statement, StatementError};
 
 /// Findings after which a file is not looked at any further: it is not the log any more, whatever it is.
 const MAX_FINDINGS: usize = 100;
@@ -233,7 +233,8 @@ impl Inspection {
             return Some(fault("its certificate is not in the log".to_owned()));
         };
         let statement = Statement { owner, signer: &signed.peer, head: signed.head, at: signed.at };
-        match statement.verify(&signed.signature, chain, authorities) {
+        let vouched = Holder::trusted(chain, authorities).map_err(StatementError::from);
+        match vouched.and_then(|holder| statement.verify(&signed.signature, &holder)) {
             Ok(certificate) if certificate == signed.certificate_sha256 => None,
             Ok(_) => Some(fault("its certificate is not the one that is named".to_owned())),
             Err(error) => Some(fault(error.to_string())),

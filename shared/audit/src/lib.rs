@@ -26,6 +26,7 @@ mod opening;
 mod record;
 mod statement;
 mod torn;
+mod vouched;
 mod witness;
 mod words;
 

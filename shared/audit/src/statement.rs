@@ -2,7 +2,7 @@
 
 use consilium_domain::{Digest, Role};
 use consilium_protocol::{AuditHead, Timestamp};
-use consilium_signing::{Authorities, Holder, SignatureError};
+use consilium_signing::{Holder, SignatureError};
 
 /// Why a head's signature is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,16 +41,10 @@ impl Statement<'_> {
         )
     }
 
-    /// Whether the signer signed this, and an authority vouches for them. SHA-256 of their certificate.
-    pub(crate) fn verify(
-        &self,
-        signature: &[u8],
-        chain: &[Vec<u8>],
-        authorities: &Authorities,
-    ) -> Result<Digest, StatementError> {
-        let holder = Holder::trusted(chain, authorities)?;
+    /// Whether `holder`, for whom an authority vouches, is the signer and signed this. SHA-256 of their certificate.
+    pub(crate) fn verify(&self, signature: &[u8], holder: &Holder) -> Result<Digest, StatementError> {
         if holder.role != *self.signer {
-            return Err(StatementError::OtherSigner(holder.role));
+            return Err(StatementError::OtherSigner(holder.role.clone()));
         }
         holder.verify(self.text(holder.certificate_sha256).as_bytes(), signature)?;
         Ok(holder.certificate_sha256)

@@ -7,21 +7,23 @@ use std::sync::{Arc, Mutex};
 
 use consilium_domain::Role;
 use consilium_protocol::{AuditHead, SignedHead};
-use consilium_signing::{Authorities, CannotSign, Holder, Sign, SignatureError};
+use consilium_signing::{Authorities, CannotSign, Sign, SignatureError};
 
 use crate::log::{AppendError, AuditLog};
 use crate::moment::now;
 use crate::record::{PeerLog, Record};
 use crate::statement::{Statement, StatementError};
+use crate::vouched::Vouched;
 use crate::words::{Base64, Code, Party};
 
 /// One side of a connection's exchange. Every call waits for the disk.
 #[derive(Clone)]
 pub struct Witness {
     log: AuditLog,
-    authorities: Authorities,
     signer: Arc<dyn Sign>,
+    own: Vouched,
     peer: Role,
+    theirs: Vouched,
     /// The head that waits for its receipt.
     stated: Arc<Mutex<Option<AuditHead>>>,
 }
@@ -46,7 +48,8 @@ pub enum WitnessError {
 impl Witness {
     /// The side of whoever holds `signer`, over a connection with `peer`.
     pub fn new(log: AuditLog, authorities: Authorities, signer: Arc<dyn Sign>, peer: Role) -> Self {
-        Self { log, authorities, signer, peer, stated: Arc::default() }
+        let (own, theirs) = (Vouched::by(authorities.clone()), Vouched::by(authorities));
+        Self { log, signer, own, peer, theirs, stated: Arc::default() }
     }
 
     /// Whether our certificate and key can sign heads: asked once, before any is due.
@@ -116,15 +119,14 @@ impl Witness {
             return Err(self.refuse("oversized", "its parts are longer than honest ones"));
         }
         let statement = Statement { owner, signer: &self.peer, head: signed.head, at: signed.at };
-        statement.verify(&signed.signature, &signed.certificates, &self.authorities).map_err(|error| {
-            match error {
-                StatementError::OtherSigner(_) => self.refuse("other-signer", "somebody else signed it"),
-                StatementError::Signature(SignatureError::Signature) => {
-                    self.refuse("bad-signature", "the signature is not of this head")
-                }
-                StatementError::Signature(_) => {
-                    self.refuse("untrusted", "the consortium's authority does not vouch for the signer")
-                }
+        let vouched = self.theirs.holder(&signed.certificates).map_err(StatementError::from);
+        vouched.and_then(|holder| statement.verify(&signed.signature, &holder)).map_err(|error| match error {
+            StatementError::OtherSigner(_) => self.refuse("other-signer", "somebody else signed it"),
+            StatementError::Signature(SignatureError::Signature) => {
+                self.refuse("bad-signature", "the signature is not of this head")
+            }
+            StatementError::Signature(_) => {
+                self.refuse("untrusted", "the consortium's authority does not vouch for the signer")
             }
         })
     }
@@ -147,7 +149,7 @@ impl Witness {
 
     fn sign(&self, owner: &Role, head: AuditHead) -> Result<SignedHead, WitnessError> {
         let certificates = self.signer.certificates();
-        let own = Holder::trusted(&certificates, &self.authorities).map_err(WitnessError::OwnCertificate)?;
+        let own = self.own.holder(&certificates).map_err(WitnessError::OwnCertificate)?;
         let at = now();
         let statement = Statement { owner, signer: self.signer.role(), head, at };
         let signature = self.signer.sign(statement.text(own.certificate_sha256).as_bytes())?;

@@ -9,6 +9,7 @@
 //! coordinator, which judges the client's certificate after the client's handshake has finished: wait for the
 //! first control message, and show [`Connection::closed`] where it does not come.
 
+mod aside;
 mod blobs;
 mod browsers;
 mod closed;
@@ -37,9 +38,10 @@ mod sockets;
 mod tls;
 mod tuning;
 
+pub use aside::aside;
 pub use blobs::{
-    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob, MAX_BLOB_BYTES, Pace,
-    Refusal, ServeError, Source, StoreError, TransferError, Transferred, serve_blobs,
+    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob, MAX_BLOB_BYTES,
+    OpeningHours, Pace, Refusal, ServeError, Source, StoreError, TransferError, Transferred, serve_blobs,
 };
 pub use browsers::{BrowserTls, browser_tls, role_shown};
 pub use closed::{CloseCode, Closed};

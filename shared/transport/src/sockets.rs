@@ -43,6 +43,11 @@ impl Sockets {
         Self(Some(network))
     }
 
+    /// Whether they are those of a network in memory.
+    pub const fn are_in_memory(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A socket of the network in memory, if that is where they come from.
     pub(crate) fn in_memory(&self, wanted: SocketAddr) -> Option<io::Result<Arc<dyn AsyncUdpSocket>>> {
         let network = self.0.clone()?;

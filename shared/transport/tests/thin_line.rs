@@ -17,8 +17,8 @@ use consilium_certs::Authority;
 use consilium_domain::{BlobRef, Digest, RandomStream, Seed, SiteId};
 use consilium_transport::{
     BlobAccess, BlobStore, CHUNK_BYTES, Carriage, Congestion, Connection, ControlReceiver, ControlSender,
-    Dialler, Entrance, Inbox, LinkChoice, LinkMemory, Listener, MemoryNetwork, Pace, ProxyChoice, Sockets,
-    Tuning, serve_blobs,
+    Dialler, Entrance, Inbox, LinkChoice, LinkMemory, Listener, MemoryNetwork, OpeningHours, Pace,
+    ProxyChoice, Sockets, Transferred, Tuning, serve_blobs,
 };
 use consortium::{coordinator, site, store};
 use tokio::sync::mpsc;
@@ -288,4 +288,30 @@ async fn a_site_takes_no_more_of_its_line_than_it_wants_and_still_talks() {
     let least = Duration::from_secs_f64((20.0 - 1.0) * CHUNK_BYTES as f64 / rate as f64);
     assert!(began.elapsed() >= least, "{:?}", began.elapsed());
     assert!(answers.slowest < Duration::from_millis(300), "{answers:?}");
+}
+
+/// A hospital's hours end in the middle of an upload: the chunks on their way arrive, no other begins, and when the hours
+/// begin again it goes on with what is missing, over the same connection.
+#[tokio::test(start_paused = true)]
+async fn an_upload_stands_still_outside_the_hours_and_goes_on_after_them() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let scene = Scene::new(THIN, Congestion::Cubic).await;
+    let began = Instant::now();
+    // Open for two seconds, closed for ten hours.
+    let closed_for = move || {
+        let passed = began.elapsed();
+        (passed > Duration::from_secs(2)).then(|| (10 * HOUR).checked_sub(passed)).flatten()
+    };
+    let carriage = Carriage::default().to(true).within(OpeningHours::new(closed_for));
+    let blob = scene.ours.insert(content(20)).await.unwrap();
+    let (client, store, theirs) = (scene.client.clone(), scene.ours.clone(), carriage.clone());
+    let upload = tokio::spawn(async move { client.upload_by(&theirs, blob, &store).await });
+    sleep(HOUR).await;
+    let moved = carriage.moved();
+    assert!(moved > 0 && moved < blob.bytes, "{moved} of {}", blob.bytes);
+    sleep(8 * HOUR).await;
+    assert_eq!(carriage.moved(), moved, "nothing leaves outside the hours");
+    assert_eq!(upload.await.unwrap().unwrap(), Transferred::Moved);
+    assert_eq!(carriage.moved(), blob.bytes, "every chunk went once");
+    assert!(scene.theirs.contains(&blob.digest).await);
 }

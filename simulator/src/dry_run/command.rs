@@ -17,6 +17,8 @@ use super::{DryOutcome, DryRun, Faults, Kits, Links};
 
 /// Virtual time after which a plan is given up: nobody runs a study for three years.
 const LONGEST: Duration = Duration::from_hours(3 * 365 * 24);
+/// How long clients of a plan may take to hear that its study is over: those that do not are not planned for.
+const AFTERMATH: Duration = Duration::from_mins(2);
 /// Patience of a plan's study with sites that are late or away: on real lines orders take hours.
 const ENROLMENT_SECS: u32 = 7 * 86_400;
 const DEADLINE_SECS: u32 = 86_400;
@@ -68,7 +70,8 @@ pub(crate) fn plan(
     let faults = args.faults.clone().unwrap_or_default();
     let centre = args.links.centre();
     let tuning = Tuning::default();
-    let run = DryRun { study, weights, sites, centre, faults, seed, tuning, longest: LONGEST };
+    let (longest, aftermath) = (LONGEST, AFTERMATH);
+    let run = DryRun { study, weights, sites, centre, faults, seed, tuning, longest, aftermath };
     let played = run.play(&kits, &scratch.path().join("state"))?;
     let outcome = DryOutcome::of(&run, &played);
     let path = out.join("dry-run.json");

@@ -43,8 +43,6 @@ const BEGINNING: Timestamp = Timestamp(1_800_000_000_000);
 /// How long the goodbyes of a stopped coordinator may take, and how often it is looked whether they are over.
 const HELD_LONGEST: Duration = Duration::from_mins(5);
 const HELD_LOOK: Duration = Duration::from_millis(100);
-/// How long clients may take to end after the coordinator has.
-const CLIENTS_END: Duration = Duration::from_mins(2);
 
 /// What is to be played.
 #[derive(Debug, Clone)]
@@ -65,6 +63,8 @@ pub struct DryRun {
     pub tuning: Tuning,
     /// Virtual time after which the run is given up.
     pub longest: Duration,
+    /// How long clients may take to end after the coordinator has.
+    pub aftermath: Duration,
 }
 
 /// What came of it.
@@ -81,7 +81,7 @@ pub struct Played {
 /// What a site did.
 #[derive(Debug)]
 pub struct SitePlayed {
-    /// How its client ended; `None` where it still ran two minutes after the study's end.
+    /// How its client ended; `None` where it still ran after the run's aftermath.
     pub ending: Option<Ending>,
     /// Time it worked.
     pub busy: Duration,
@@ -122,7 +122,8 @@ impl DryRun {
     /// Where a daemon fails, or the study does not end in [`Self::longest`].
     pub fn play(&self, kits: &Kits, folder: &Path) -> anyhow::Result<Played> {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
+            // Nothing comes from the system: without its news a jump in time costs no call.
+            .enable_time()
             .start_paused(true)
             .build()
             .context("the runtime cannot be started")?;
@@ -154,7 +155,7 @@ impl DryRun {
             .await
             .map_err(|_| anyhow::anyhow!("the study has not ended after {:?}", self.longest))??;
         let mut endings: Vec<Option<Ending>> = vec![None; self.sites.len()];
-        let parting = Instant::now() + CLIENTS_END;
+        let parting = Instant::now() + self.aftermath;
         while let Ok(Some(ended)) = timeout_at(parting, clients.join_next()).await {
             let (number, ending) = ended.context("a client ended abnormally")?;
             endings[usize::from(number) - 1] = Some(ending?);

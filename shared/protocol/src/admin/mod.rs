@@ -17,8 +17,9 @@ use crate::Features;
 
 pub use refusal::AdminRefusal;
 pub use view::{
-    InHandView, JoinInvitation, LaneView, PauseView, RegisteredSite, RevokedCertificate, RoundStage,
-    RoundView, SiteStanding, SiteView, StudyDone, StudyList, StudyState, StudySummary, StudyView,
+    ContributorView, InHandView, JoinInvitation, LaneView, ModelView, PauseView, RegisteredSite,
+    RevokedCertificate, RoundStage, RoundView, SiteStanding, SiteView, StudyDone, StudyList, StudyState,
+    StudySummary, StudyView,
 };
 
 /// The version of the conversation in which admins were first heard.

@@ -196,6 +196,33 @@ pub struct LaneView {
     /// The rounds that have begun, in order.
     #[serde(default)]
     pub progress: Vec<RoundView>,
+    /// The latest model that a round has made, and who is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<ModelView>,
+}
+
+/// Who is in the model of a round. What the coordinator has signed of it lies in the study's state folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelView {
+    /// The round that made it.
+    pub round: Round,
+    /// The model.
+    pub model: Digest,
+    /// Whose updates are in it.
+    pub contributors: Vec<ContributorView>,
+    /// Who was expected and is missing, and why.
+    pub missing: BTreeMap<SiteId, String>,
+}
+
+/// One update of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContributorView {
+    /// Whose.
+    pub site: SiteId,
+    /// Its weight: cases it was trained on.
+    pub cases: u32,
+    /// The sealed update.
+    pub update: Digest,
 }
 
 /// What happens in a round.

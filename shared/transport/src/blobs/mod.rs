@@ -12,7 +12,7 @@ mod transfer;
 mod wire;
 
 pub use incoming::IncomingBlob;
-pub use pace::Pace;
+pub use pace::{OpeningHours, Pace};
 pub use partial::Source;
 pub use serve::{BlobAccess, ServeError, serve_blobs};
 pub use store::{BlobStore, StoreError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -16,6 +16,35 @@ const NANOS_PER_SEC: u128 = 1_000_000_000;
 
 /// How long chunks have to wait now for reasons of the hour; none where they may go.
 type ClosedFor = dyn Fn() -> Option<Duration> + Send + Sync;
+
+/// When chunks may begin to travel, apart from any rate.
+#[derive(Clone)]
+pub struct OpeningHours(Arc<ClosedFor>);
+
+impl OpeningHours {
+    /// They are closed while `closed_for` says for how long.
+    pub fn new(closed_for: impl Fn() -> Option<Duration> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(closed_for))
+    }
+
+    /// Waits until they are open.
+    pub(super) async fn opened(&self) {
+        while let Some(pause) = (self.0)() {
+            sleep(nap(pause)).await;
+        }
+    }
+}
+
+impl fmt::Debug for OpeningHours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpeningHours").field("closed_for", &(self.0)()).finish()
+    }
+}
+
+/// How long to wait before the clock is looked at again.
+fn nap(closed_for: Duration) -> Duration {
+    closed_for.clamp(Duration::from_millis(1), LONGEST_NAP)
+}
 
 /// A token bucket over the bytes of chunks, both ways, of all transfers of a client. It holds one chunk: over any time no
 /// more goes than the rate allows, and one chunk.
@@ -51,7 +80,7 @@ impl Pace {
     /// How long to wait before another try; none where the bytes may go now.
     fn try_take(&self, bytes: u64) -> Option<Duration> {
         if let Some(pause) = (self.closed_for)() {
-            return Some(pause.clamp(Duration::from_millis(1), LONGEST_NAP));
+            return Some(nap(pause));
         }
         let rate = u128::from(self.bytes_per_sec?.get());
         let now = Instant::now();

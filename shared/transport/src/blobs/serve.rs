@@ -32,6 +32,10 @@ pub trait BlobAccess: Send + Sync + 'static {
     fn is_well(&self) -> bool {
         true
     }
+    /// What a site sends cannot be kept, for `error` of our own disk. The site tries again, and hears of nothing else.
+    fn cannot_keep(&self, error: StoreError) {
+        tracing::error!(%error, "an upload cannot be kept");
+    }
 }
 
 /// Why blobs cannot be served on a connection: a mistake in the calling program.
@@ -87,6 +91,8 @@ struct Upload {
 /// Why a request got no data: a reply to the site, or a stream that is no more.
 enum Unserved {
     Refused(Refusal),
+    /// Our own disk refuses.
+    Disk(StoreError),
     Stream(StreamError),
 }
 
@@ -140,6 +146,14 @@ impl Desk {
         let (reply, data) = match served {
             Ok(served) => served,
             Err(Unserved::Stream(error)) => return Err(error),
+            Err(Unserved::Disk(error)) => {
+                match request {
+                    Request::Get { .. } => tracing::error!(%error, "a blob cannot be read"),
+                    _ => self.access.cannot_keep(error),
+                }
+                recv.stop();
+                (Reply::Refused(Refusal::Disk), Vec::new())
+            }
             Err(Unserved::Refused(refusal)) => {
                 tracing::debug!(site = %self.site, ?request, %refusal, "refused");
                 // Whatever is still coming is not wanted.
@@ -290,10 +304,11 @@ impl From<StoreError> for Unserved {
             StoreError::Mismatch { .. } => Refusal::DigestMismatch,
             StoreError::TakenOver(_) => Refusal::NotOffered,
             StoreError::NoRoom(_) => Refusal::TooManyUploads,
-            StoreError::Io { .. } | StoreError::Length { .. } | StoreError::Ending => {
+            StoreError::Length { .. } | StoreError::Ending => {
                 tracing::error!(%error, "a request for a blob failed on our side");
                 Refusal::Disk
             }
+            StoreError::Io { .. } => return Self::Disk(error),
         })
     }
 }

@@ -12,6 +12,8 @@ use std::time::SystemTime;
 use consilium_domain::{BlobRef, Digest};
 use tempfile::NamedTempFile;
 
+use crate::aside::aside;
+
 use super::incoming::{IncomingBlob, Partial, Room};
 use super::partial::{CONTENT, Claimed, Place, Source, UnderWay, discard_old, lock};
 use super::{MAX_BLOB_BYTES, chunk_count, chunk_extent};
@@ -157,22 +159,47 @@ impl BlobStore {
         blocking(move || store.under_way.discard(&folder)).await
     }
 
-    /// Deletes every blob that `wanted` does not want. Only for the one daemon that owns the store, as it starts.
+    /// What is here, the oldest first.
     ///
     /// # Errors
-    /// Where a file cannot be listed or deleted.
-    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
+    /// Where a file cannot be listed.
+    pub async fn blobs(&self) -> Result<Vec<BlobRef>, StoreError> {
+        let store = self.clone();
+        blocking(move || {
+            let mut found = Vec::new();
+            for (digest, path) in store.complete()? {
+                let inspected =
+                    fs::metadata(&path).and_then(|inspected| Ok((inspected.modified()?, inspected.len())));
+                let (at, bytes) = inspected.map_err(StoreError::io("inspect", &path))?;
+                found.push((at, BlobRef { digest, bytes }));
+            }
+            found.sort_by_key(|(at, blob)| (*at, blob.digest));
+            Ok(found.into_iter().map(|(_, blob)| blob).collect())
+        })
+        .await
+    }
+
+    /// The files of complete blobs.
+    fn complete(&self) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
+        let mut found = Vec::new();
         for folder in list(&self.dir)? {
             // Folders are two digits; the waiting room and whatever else is here are not.
             let Some(start) = name_of(&folder).filter(|name| name.len() == 2) else { continue };
             for path in list(&folder)? {
                 let digest = name_of(&path).and_then(|end| format!("{start}{end}").parse::<Digest>().ok());
-                if let Some(digest) = digest.filter(|digest| !wanted(digest)) {
-                    self.remove_blocking(&digest)?;
-                }
+                found.extend(digest.map(|digest| (digest, path)));
             }
         }
-        Ok(())
+        Ok(found)
+    }
+
+    /// Deletes every blob that `wanted` does not want. Only for the one daemon that owns the store, as it starts.
+    ///
+    /// # Errors
+    /// Where a file cannot be listed or deleted.
+    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> Result<(), StoreError> {
+        let found = self.complete()?.into_iter().map(|(digest, _)| digest);
+        found.filter(|digest| !wanted(digest)).try_for_each(|digest| self.remove_blocking(&digest))
     }
 
     /// Whether the blob is here, complete and once verified.
@@ -364,7 +391,7 @@ impl BlobStore {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside(work).await {
         Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(StoreError::Ending),
@@ -453,6 +480,7 @@ mod tests {
         let coming = store.begin(BlobRef::of(b"coming")).await.unwrap();
         store.retain(|digest| *digest == kept.digest).unwrap();
         assert!(store.contains(&kept.digest).await && !store.contains(&gone.digest).await);
+        assert_eq!(store.blobs().await.unwrap(), [kept], "what is coming is not here");
         coming.write_chunk(0, b"coming".to_vec()).await.unwrap();
         coming.finish().await.unwrap();
     }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::incoming::IncomingBlob;
-use super::pace::Pace;
+use super::pace::{OpeningHours, Pace};
 use super::partial::Source;
 use super::store::{BlobStore, StoreError};
 use super::wire::{BLOB_TAG, Refusal, Reply, Request, StreamError, missing_in, read_header, write_header};
@@ -37,6 +37,7 @@ pub enum Transferred {
 pub struct Carriage {
     resumes: bool,
     pace: Option<Arc<Pace>>,
+    hours: Option<OpeningHours>,
     moved: Arc<AtomicU64>,
 }
 
@@ -50,7 +51,13 @@ impl Carriage {
     /// speak version 4 of the conversation do. Others are sent all of a blob again. It counts from nothing.
     #[must_use]
     pub fn to(&self, resumes: bool) -> Self {
-        Self { resumes, pace: self.pace.clone(), moved: Arc::default() }
+        Self { resumes, pace: self.pace.clone(), hours: self.hours.clone(), moved: Arc::default() }
+    }
+
+    /// At the same pace, and no chunk begins outside `hours`. It counts from nothing.
+    #[must_use]
+    pub fn within(&self, hours: OpeningHours) -> Self {
+        Self { hours: Some(hours), ..self.to(self.resumes) }
     }
 
     /// Whether an upload that broke off is gone on with.
@@ -69,9 +76,17 @@ impl Carriage {
 
     /// Waits until `bytes` may go over `connection`, or it has ended.
     async fn turn(&self, bytes: usize, connection: &Connection) -> Result<(), TransferError> {
-        let Some(pace) = &self.pace else { return Ok(()) };
+        let turn = async {
+            if let Some(pace) = &self.pace {
+                pace.take(bytes as u64).await;
+            }
+            // Last: they may have ended while others of the same pace had their turn.
+            if let Some(hours) = &self.hours {
+                hours.opened().await;
+            }
+        };
         tokio::select! {
-            () = pace.take(bytes as u64) => Ok(()),
+            () = turn => Ok(()),
             closed = connection.closed() => Err(TransferError::Lost(closed)),
         }
     }

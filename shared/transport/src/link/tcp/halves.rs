@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead as _, AsyncWrite as _};
 use tokio::sync::OwnedSemaphorePermit;
@@ -89,11 +89,7 @@ impl SendHalf {
 impl RecvHalf {
     pub(crate) async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, StreamFailure> {
         let read = self.0.poll(|stream, cx| stream.poll_read(cx, buffer)).await?;
-        match self.0.link.0.fate.reason() {
-            // An end that the other side did not say.
-            Some(closed) if read == 0 && !buffer.is_empty() => Err(StreamFailure::Lost(closed)),
-            _ => Ok(read),
-        }
+        self.unless_lost(read, buffer.len())
     }
 
     pub(crate) async fn read_into(
@@ -101,10 +97,24 @@ impl RecvHalf {
         bytes: &mut Vec<u8>,
         most: usize,
     ) -> Result<bool, StreamFailure> {
-        let mut buffer = [0; READ_BYTES];
-        let read = self.read(&mut buffer[..most.min(READ_BYTES)]).await?;
-        bytes.extend_from_slice(&buffer[..read]);
-        Ok(read > 0)
+        let most = most.min(READ_BYTES);
+        let reading = self.0.poll(|stream, cx| {
+            // Here and not in the future, which would carry it along wherever it goes, over QUIC too.
+            let mut buffer = [0; READ_BYTES];
+            let read = ready!(stream.poll_read(cx, &mut buffer[..most]))?;
+            bytes.extend_from_slice(&buffer[..read]);
+            Poll::Ready(Ok(read))
+        });
+        let read = reading.await?;
+        Ok(self.unless_lost(read, most)? > 0)
+    }
+
+    /// An end that the other side did not say is none.
+    fn unless_lost(&self, read: usize, wanted: usize) -> Result<usize, StreamFailure> {
+        match self.0.link.0.fate.reason() {
+            Some(closed) if read == 0 && wanted > 0 => Err(StreamFailure::Lost(closed)),
+            _ => Ok(read),
+        }
     }
 
     pub(crate) fn stop(&mut self) {
