@@ -18,6 +18,9 @@ pub struct ScoringDetail {
     pub sums: Option<ScoreSums>,
     /// How patients were routed; only of an arm with a policy.
     pub routing: Option<RoutingCounts>,
+    /// Every score of the histogram is told of at least so many patients ([`ScoreHistogram::told_together`]); 0 and 1 say
+    /// that each is counted where it is.
+    pub fewest_per_score: u32,
 }
 
 /// Beside a [`crate::FusionOutcome`].
@@ -31,6 +34,8 @@ pub struct FusionDetail {
     /// nothing is told. Of groups of one modality none are told, for the lanes' own validations say the same.
     #[serde(deserialize_with = "few")]
     pub folds: Vec<Vec<ScoreHistogram>>,
+    /// As [`ScoringDetail::fewest_per_score`], of every histogram of the answer.
+    pub fewest_per_score: u32,
 }
 
 /// Most modality groups of a study: each of eleven modalities, and their seven combinations.
@@ -60,7 +65,7 @@ pub struct ArmComparison {
 impl ScoringDetail {
     /// Whether it tells anything.
     pub const fn is_empty(&self) -> bool {
-        self.sums.is_none() && self.routing.is_none()
+        self.sums.is_none() && self.routing.is_none() && self.fewest_per_score <= 1
     }
 }
 
@@ -68,6 +73,9 @@ impl FusionDetail {
     /// Whether it tells anything.
     pub fn is_empty(&self) -> bool {
         let folds = self.folds.iter().all(Vec::is_empty);
-        self.sums.iter().all(Option::is_none) && self.comparisons.is_empty() && folds
+        self.sums.iter().all(Option::is_none)
+            && self.comparisons.is_empty()
+            && folds
+            && self.fewest_per_score <= 1
     }
 }
