@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::{Asked, ControlError, ControlSocket, serve};
 use crate::dry_training::DryTraining;
 use crate::outbox::{Outbox, OutboxError};
+use crate::own_files::OwnFilesError;
 use crate::renewal::Renewal;
 use crate::session::Client;
 use crate::steward::{Clock, DecisionsError, Request, Steward};
@@ -72,6 +73,9 @@ pub enum DaemonError {
     /// The outbox: what was computed cannot be kept, so it is not sent either.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// What the site keeps between orders: nobody else is at fault, so the order is not given back.
+    #[error(transparent)]
+    OwnFiles(#[from] OwnFilesError),
     /// The worker thread died.
     #[error("the worker ended abnormally; see the log, and start the client again")]
     WorkerDied,

@@ -29,7 +29,9 @@ pub(crate) type ScoredPatients = BTreeMap<String, Scored>;
 #[derive(Debug, thiserror::Error)]
 pub enum PredictionsError {
     /// The disk refuses.
-    #[error("predictions {path} cannot be {action}: {source}; check the disk's space and permissions")]
+    #[error(
+        "predictions {path} cannot be {action}: {source}; check the disk's space and permissions, and start the client again"
+    )]
     Io {
         /// What was tried.
         action: &'static str,
@@ -40,7 +42,7 @@ pub enum PredictionsError {
     },
     /// A file is no table of predictions.
     #[error(
-        "predictions {path} are damaged: {source}; delete the file, and the study goes on without this site's share"
+        "predictions {path} are damaged: {source}; delete the file and start the client again: the study goes on without this site's share"
     )]
     Damaged {
         /// Which file.
@@ -97,9 +99,13 @@ impl Predictions {
     pub(crate) fn keep_fused(&self, arm: Arm, models: &[ChosenModel]) -> Result<(), PredictionsError> {
         let path = self.fused_path(arm);
         let failed = |source| PredictionsError::Io { action: "stored", path: path.clone(), source };
-        let text = serde_json::to_vec(models).expect("models are text and numbers");
-        let draft = path.with_extension("draft");
-        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(failed)
+        // As durable as what was fused: see `keep`.
+        let write = || -> io::Result<()> {
+            let mut draft = Draft::begin(&path)?;
+            serde_json::to_writer(&mut draft, models)?;
+            draft.keep()
+        };
+        write().map_err(failed)
     }
 
     /// By which models `arm` was fused; `None` when it was not.

@@ -14,13 +14,37 @@ use crate::durable::{self, Draft, SealedError};
 
 /// Why rounding errors cannot be kept or found.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ResidualsError {
-    #[error("rounding errors {path} cannot be {action}: {source}; check the disk's space and permissions")]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("rounding errors {path} are damaged; delete the file, and the lane goes on without them")]
-    Damaged { path: PathBuf },
-    #[error("rounding errors {path}: {source}; delete the file, and the lane goes on without them")]
-    Unusable { path: PathBuf, source: ResidualError },
+pub enum ResidualsError {
+    /// The disk refuses.
+    #[error(
+        "rounding errors {path} cannot be {action}: {source}; check the disk's space and permissions, and start the client again"
+    )]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is not what was written.
+    #[error(
+        "rounding errors {path} are damaged; delete the file and start the client again: the lane goes on without them"
+    )]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A file that belongs to another network.
+    #[error(
+        "rounding errors {path}: {source}; delete the file and start the client again: the lane goes on without them"
+    )]
+    Unusable {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        source: ResidualError,
+    },
 }
 
 /// The folder of one study's rounding errors.

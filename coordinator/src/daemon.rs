@@ -98,7 +98,8 @@ pub enum DaemonError {
     Page(RenderError),
     /// The report cannot be written.
     #[error(
-        "the report {path} cannot be written: {source}; nothing is lost: mend it and give the same command again"
+        "the report {path} cannot be written: {source}; nothing is lost: check the disk's space and \
+         permissions and give the same command again"
     )]
     WriteReport {
         /// Where.

@@ -22,7 +22,7 @@ impl fmt::Display for Advice<'_> {
         f.write_str(if self.is_damage() {
             "the file is damaged, and nothing was overwritten: test the disk, and restore the whole state folder from a backup"
         } else {
-            "check the disk's space and permissions, then start again"
+            "check the disk: its space, the permissions, and whether it is mounted read-only; then start again"
         })
     }
 }

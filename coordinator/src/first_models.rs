@@ -24,7 +24,9 @@ pub enum FirstModelsError {
     #[error(transparent)]
     Initial(#[from] InitialError),
     /// The store refuses.
-    #[error("the first models cannot be stored: {0}")]
+    #[error(
+        "the first models cannot be stored: {0}; check the disk's space and permissions, then start again"
+    )]
     Store(#[from] consilium_transport::StoreError),
 }
 

@@ -1,5 +1,6 @@
 //! One study for every durable write of a daemon, several at a time; for some of them where nobody asks for all.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,15 +20,13 @@ pub(crate) enum Fate {
 }
 
 /// `all`: something happens to a daemon after every durable write. `thorough`: it is killed before every one, too; what it leaves on the disk is
-/// what a kill after the write before leaves, only what it has told the others in between is more. Otherwise after one in
-/// [`ONE_IN`].
+/// what a kill after the write before leaves, only what it has told the others in between is more. Otherwise it is killed after
+/// one in [`ONE_IN`], and its disk refuses the first write to each
+/// place.
 const CRASHES: &str = "CONSILIUM_CRASHES";
 
 /// Prime, so that it meets the writes of all kinds, which come in regular order.
 const ONE_IN: usize = 7;
-
-/// As [`ONE_IN`] for disks that refuse: most writes of a kind fail in the same words.
-const ONE_REFUSED_IN: usize = 29;
 
 /// Held by the one test that runs studies now: two would call at each other's addresses and wait for each other's work.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
@@ -44,14 +43,29 @@ pub(crate) fn kill_at_each(writes: usize, study: impl Fn(usize, Point) -> Fate +
         None => (ONE_IN, &[Moment::After]),
     };
     let faults: Vec<Fault> = moments.iter().map(|&moment| Fault::Kill(moment)).collect();
-    strike_at_each(writes, step, &faults, study);
+    strike_at_each((1..=writes).step_by(step), &faults, study);
 }
 
 /// The same with a disk that takes nothing after the write.
-pub(crate) fn refuse_after_each(writes: usize, study: impl Fn(usize, Point) -> Fate + Sync) {
-    let step = if wanted().is_some() { 1 } else { ONE_REFUSED_IN };
+pub(crate) fn refuse_after_each(writes: &[String], study: impl Fn(usize, Point) -> Fate + Sync) {
+    let last_taken: Vec<usize> = match wanted() {
+        Some(_) => (1..=writes.len()).collect(),
+        None => before_each_place(writes),
+    };
     let faults = [Refusal::Full, Refusal::ReadOnly].map(Fault::Refuse);
-    strike_at_each(writes, step, &faults, study);
+    strike_at_each(last_taken.into_iter(), &faults, study);
+}
+
+/// The numbers, from 1, of the writes after which the first one to another place of the state folder follows.
+fn before_each_place(writes: &[String]) -> Vec<usize> {
+    let mut places = BTreeSet::new();
+    let mut is_first = |write: &String| {
+        let place = write.split_once("state/").map_or(write.as_str(), |(_, place)| place);
+        let name = place.split(['/', '.', '-']).next().unwrap_or_default();
+        places.insert(name.to_owned())
+    };
+    let firsts: Vec<bool> = writes.iter().map(&mut is_first).collect();
+    (1..writes.len()).filter(|&number| firsts[number]).collect()
 }
 
 fn wanted() -> Option<String> {
@@ -63,8 +77,11 @@ fn wanted() -> Option<String> {
     Some(wanted)
 }
 
-fn strike_at_each(writes: usize, step: usize, faults: &[Fault], study: impl Fn(usize, Point) -> Fate + Sync) {
-    let writes = (1..=writes).step_by(step);
+fn strike_at_each(
+    writes: impl Iterator<Item = usize>,
+    faults: &[Fault],
+    study: impl Fn(usize, Point) -> Fate + Sync,
+) {
     let points: Vec<Point> =
         writes.flat_map(|write| faults.iter().map(move |&fault| Point { write, fault })).collect();
     let (next, reached, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -19,8 +19,15 @@ fn has_given_up(daemon: &Ended) -> bool {
     }
     assert_eq!(daemon.code, Some(1), "{}", daemon.stderr);
     let last = daemon.stderr.lines().last().unwrap_or_default();
-    let told =
-        ["No space left on device", "Read-only file system", "disk is full", "disk I/O error", "readonly"];
+    let told = [
+        "No space left on device",
+        "Read-only file system",
+        "disk is full",
+        "disk I/O error",
+        "readonly",
+        // What SQLite says of a folder in which it can make no file.
+        "unable to open database file",
+    ];
     assert!(told.iter().any(|words| last.contains(words)), "what is wrong: {last}");
     assert!(last.contains('/'), "where: {last}");
     assert!(last.contains("space"), "what to do: {last}");
@@ -38,7 +45,7 @@ fn a_coordinators_disk_may_refuse_at_every_durable_write() {
     ended(calm.doomed_coordinator(None), clients.into());
     let (expected, blobs) = (calm.report(), calm.blobs());
 
-    refuse_after_each(calm.writes("coordinator").len(), |place, point| {
+    refuse_after_each(&calm.writes("coordinator"), |place, point| {
         let run = Run::new(place);
         let mut doomed = run.doomed_coordinator(Some(point));
         while !doomed.has_ended() && notices(&doomed).is_empty() {
@@ -71,7 +78,7 @@ fn a_clients_disk_may_refuse_at_every_durable_write() {
     ended(coordinator, vec![calm.doomed_client(doomed_site, None), calm.client(other_site)]);
     let expected = calm.report();
 
-    refuse_after_each(calm.writes(doomed_site).len(), |place, point| {
+    refuse_after_each(&calm.writes(doomed_site), |place, point| {
         let run = Run::new(place);
         let mut coordinator = run.coordinator();
         coordinator.wait_until("it listens", |process| !notices(process).is_empty());

@@ -25,7 +25,10 @@ const ROOT: u32 = 0;
 
 /// The socket cannot be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the control socket in {path} cannot be made: {source}; the state folder must be on a local disk")]
+#[error(
+    "the control socket in {path} cannot be made: {source}; the state folder must be on a local \
+     disk with space, and writable"
+)]
 pub struct ControlError {
     path: PathBuf,
     source: io::Error,

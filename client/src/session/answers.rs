@@ -15,6 +15,7 @@ impl Client<'_> {
     pub(super) async fn finished(&mut self, done: Done) -> Result<(), DaemonError> {
         let policy = self.house.steward.policy();
         let input = match done {
+            Done::OwnFilesFailed(error) => return Err(error.into()),
             Done::Fingerprinted(result) => {
                 self.gate.fingerprinted(result.as_ref().map_or(0, Vec::len));
                 Input::Fingerprinted(result)

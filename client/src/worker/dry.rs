@@ -97,8 +97,7 @@ impl DryBench {
                 Done::Prepared(Ok(cohort))
             }
             Job::Execute { order, model, packs, .. } => {
-                let result = self.execute(&order, model.as_deref(), packs, spent);
-                Done::Executed { order: order.id, result: result.map_err(|error| error.to_string()) }
+                Done::executed(&order, self.execute(&order, model.as_deref(), packs, spent))
             }
         }
     }

@@ -23,11 +23,13 @@ use consilium_weights::{Weights, WeightsError};
 use tokio::sync::mpsc;
 
 use crate::dry_training::DryTraining;
+use crate::own_files::OwnFilesError;
 use crate::predictions::{Predictions, PredictionsError};
 use crate::residuals::ResidualsError;
 use crate::study_data::{Intake, StudyData};
 use dry::DryBench;
 pub(crate) use meter::Meter;
+use preparing::PrepareError;
 use training::TrainingWork;
 use valve::Valve;
 
@@ -43,6 +45,8 @@ pub(crate) enum Job {
 
 /// What came of it.
 pub(crate) enum Done {
+    /// What the site keeps for its own work cannot be kept or found. The order is as good as before: the client ends.
+    OwnFilesFailed(OwnFilesError),
     Fingerprinted(Result<Vec<Fingerprint>, String>),
     Prepared(Result<CohortSummary, String>),
     /// A training's result carries the sealed update.
@@ -50,6 +54,19 @@ pub(crate) enum Done {
         order: OrderId,
         result: Result<(Outcome, Option<Vec<u8>>), String>,
     },
+}
+
+impl Done {
+    /// What came of `order`.
+    fn executed(order: &WorkOrder, result: Result<(Outcome, Option<Vec<u8>>), WorkError>) -> Self {
+        if let Err(error) = &result {
+            tracing::error!(order = %order.task, ?error, "work failed");
+        }
+        match result {
+            Err(WorkError::OwnFiles(error)) => Self::OwnFilesFailed(error),
+            result => Self::Executed { order: order.id, result: result.map_err(|error| error.to_string()) },
+        }
+    }
 }
 
 /// Why work could not be done. Told to the coordinator, so it names no patient and no file of the hospital's data.
@@ -69,10 +86,9 @@ pub(crate) enum WorkError {
     Update(#[from] UpdateError),
     #[error(transparent)]
     Grid(#[from] GridError),
-    #[error("predictions cannot be kept or found; see the site's log")]
-    Predictions(#[from] PredictionsError),
-    #[error("the rounding errors of the update before cannot be used; see the site's log")]
-    Residuals(#[from] ResidualsError),
+    /// Never told: the client ends for it.
+    #[error(transparent)]
+    OwnFiles(OwnFilesError),
     #[error(transparent)]
     Residual(#[from] ResidualError),
     #[error("a histogram cannot be filled: {0}")]
@@ -93,6 +109,18 @@ impl From<ModelError> for WorkError {
             ModelError::Input { .. } => Self::Input(error),
             other => Self::Model(other),
         }
+    }
+}
+
+impl From<PredictionsError> for WorkError {
+    fn from(error: PredictionsError) -> Self {
+        Self::OwnFiles(error.into())
+    }
+}
+
+impl From<ResidualsError> for WorkError {
+    fn from(error: ResidualsError) -> Self {
+        Self::OwnFiles(error.into())
     }
 }
 
@@ -205,15 +233,12 @@ impl Bench {
             Job::Fingerprint(study) => {
                 Done::Fingerprinted(self.fingerprint(&study).map_err(|error| error.to_string()))
             }
-            Job::Prepare { study, exclude } => {
-                Done::Prepared(self.prepare(*study, &exclude).map_err(|error| error.to_string()))
-            }
+            Job::Prepare { study, exclude } => match self.prepare(*study, &exclude) {
+                Err(PrepareError::Predictions(error)) => Done::OwnFilesFailed(error.into()),
+                result => Done::Prepared(result.map_err(|error| error.to_string())),
+            },
             Job::Execute { order, model, base, packs } => {
-                let result = self.execute(&order, model, base, packs).map_err(|error| {
-                    tracing::error!(order = %order.task, ?error, "work failed");
-                    error.to_string()
-                });
-                Done::Executed { order: order.id, result }
+                Done::executed(&order, self.execute(&order, model, base, packs))
             }
         }
     }

@@ -66,7 +66,9 @@ pub enum RegistryError {
         source: sqlx::Error,
     },
     /// It cannot be created.
-    #[error("the registry {path} cannot be created: {source}")]
+    #[error(
+        "the registry {path} cannot be created: {source}; check the disk's space and permissions, then start again"
+    )]
     Create {
         /// The file.
         path: PathBuf,
