@@ -75,10 +75,12 @@ async function byCertificate(certPath, keyPath, siteCertPath, siteKeyPath) {
     await page.goto(url);
     await seesTheStudies(page);
     check(found.length === 0, found.join("\n"));
-    for (const stranger of [await visitor(), await with_(siteCertPath, siteKeyPath)]) {
-        const answer = await (await stranger.newPage()).goto(url);
-        check(answer.status() === 401, `a stranger was answered ${answer.status()}`);
-    }
+    const site = await (await with_(siteCertPath, siteKeyPath)).newPage();
+    const answer = await site.goto(url);
+    check(answer.status() === 401, `a site was answered ${answer.status()}`);
+    const nobody = await (await visitor()).newPage();
+    const refused = await nobody.goto(url).then(() => false, () => true);
+    check(refused, "a browser without a certificate was answered");
 }
 
 let code = 0;

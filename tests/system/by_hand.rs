@@ -23,8 +23,8 @@ const CACHE_GIB: u32 = 1;
 /// The sites of most of these studies.
 pub(crate) const SITES: [&str; 2] = ["site-1", "site-2"];
 
-/// The policy of a hospital that agrees to everything.
-pub(crate) const AGREES: &str = "approval = \"rule\"\n";
+/// The policy of a hospital that agrees to everything, and tells every score where it is, as those of a simulation do.
+pub(crate) const AGREES: &str = "approval = \"rule\"\n[histograms]\nfewest_per_score = 1\n";
 
 /// A consortium over the patients and the study of a simulation.
 pub(crate) struct ByHand {

@@ -106,7 +106,14 @@ fn what_sites_told_is_in_the_report() {
     assert!((combined.estimate + 1.0 / 9.0).abs() < 1e-12 && comparison.p_value.is_some(), "{combined:?}");
     assert!(comparison.without.is_empty());
     let page = report.to_html();
-    assert!(page.contains("Routing of spottune, t1gd fold 0") && page.contains("The policy has collapsed"));
+    assert!(
+        page.contains("Routing of spottune, t1gd fold 0")
+            && page.contains("Routing over rounds of spottune, t1gd fold 0")
+    );
+    for words in ["methylated: 100 % on average at first", "a: 100 % on average at first"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("The policy has collapsed"));
 }
 
 #[test]

@@ -115,7 +115,7 @@ proptest! {
         let told: Vec<ScoreHistogram> = (0..SITES).map(|site| of_site(site).told_together(least)).collect();
         let sites: Vec<SiteScores<'_>> = told.iter().map(|told| SiteScores { told, grouped: true }).collect();
         let ends = ScoreEnds::of(&sites).unwrap().unwrap();
-        let edge = BinEdge::new(edge.into(), 16).unwrap();
+        let edge = BinEdge::new(edge, 16).unwrap();
         let exact = Confusion::at(&counted(rows.iter().copied(), 16), edge).unwrap();
         let [best, worst] = [&ends.best, &ends.worst].map(|end| Confusion::at(end, edge).unwrap());
         prop_assert!(worst.true_positives <= exact.true_positives && exact.true_positives <= best.true_positives);
