@@ -27,8 +27,10 @@ pub struct ScoringDetail {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FusionDetail {
     /// Of the hold-out's patients, one entry a modality group, in the study's order.
+    #[serde(deserialize_with = "at_most::<_, MOST_GROUPS, _>")]
     pub sums: Vec<Option<ScoreSums>>,
     /// Comparisons with the arms that this site had fused before. Of two arms only the later answer holds one.
+    #[serde(deserialize_with = "at_most::<_, { Arm::ALL.len() }, _>")]
     pub comparisons: Vec<ArmComparison>,
     /// The out-of-fold scores by fold, one entry a modality group, each with one entry a fold or none; no entry at all where
     /// nothing is told. Of groups of one modality none are told, for the lanes' own validations say the same.
@@ -42,6 +44,15 @@ pub struct FusionDetail {
 const MOST_GROUPS: usize = 18;
 /// Most folds of a study.
 const MOST_FOLDS: usize = 20;
+
+/// A list that lies in another or holds others: what a sender claims of it must cost no memory.
+fn at_most<'de, T, const MOST: usize, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Bounded::<T, MOST>::deserialize(deserializer)?.0)
+}
 
 /// Lists within a list: what a sender claims of each must cost no memory.
 fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<ScoreHistogram>>, D::Error> {
@@ -59,6 +70,7 @@ pub struct ArmComparison {
     /// The other arm. Differences are this arm's area minus the other's.
     pub with: Arm,
     /// One entry a modality group, in the study's order.
+    #[serde(deserialize_with = "at_most::<_, MOST_GROUPS, _>")]
     pub groups: Vec<Option<SiteDifference>>,
 }
 
