@@ -15,7 +15,7 @@ use consilium_data::Layout;
 use consilium_data::check::{
     CheckOptions, Listing, Progress, Verdict, check, render_json, render_text, write_page,
 };
-use consilium_domain::Modality;
+use consilium_domain::{Design, Modality};
 use consilium_process::describe;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -37,6 +37,9 @@ pub(crate) struct CheckArgs {
     /// The share of each class that the study sets aside.
     #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
     holdout: f64,
+    /// Who the study sets aside: k-fold, leave-one-site-out or temporal (docs/designs.md).
+    #[arg(long, default_value = "k-fold")]
+    design: Design,
     /// Look at these modalities only, such as t1gd,flair.
     #[arg(long, value_delimiter = ',')]
     modalities: Vec<Modality>,
@@ -66,7 +69,7 @@ pub(crate) fn check_process(args: &CheckArgs) -> ExitCode {
 }
 
 fn check_data(args: &CheckArgs) -> anyhow::Result<Verdict> {
-    let mut options = CheckOptions::new(args.folds, args.holdout)?;
+    let mut options = CheckOptions::new(args.folds, args.holdout)?.with_design(args.design);
     options.modalities.clone_from(&args.modalities);
     options.headers_only = args.headers_only;
     let bar = progress_bar()?;

@@ -158,7 +158,12 @@ impl Scene {
             }
             Task::ScoreBaseline { .. } => {
                 let scores = GroupScores { validation: scores(2 * EACH), holdout: scores(EACH) };
-                let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+                let detail = FusionDetail {
+                    sums: vec![None],
+                    comparisons: Vec::new(),
+                    folds: Vec::new(),
+                    fewest_per_score: 1,
+                };
                 Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 1.0 })
             }
         };

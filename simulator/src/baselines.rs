@@ -1,27 +1,40 @@
-//! What federating bought: the same study with each site alone, and with all patients in one place.
+//! What federating bought: the same study with each site alone, and with all patients in one place. Which of them are
+//! trained is [`Choice`]'s to say.
 
-use std::collections::BTreeMap;
+mod choice;
+
 use std::path::Path;
 
 use consilium_client::{Gain, GainError, compare_states};
 use consilium_data::Layout;
 use consilium_domain::{Federation, Study};
 
+pub(crate) use choice::{Baseline, Choice, chosen};
+
 use crate::consortium::Consortium;
 use crate::report::{Baselines, holdout};
 use crate::sites::Site;
 
-/// Trains every site alone (all sites evaluate), then all patients pooled. Folds and hold-outs stay the same.
-pub(crate) async fn run(federated: &Consortium) -> anyhow::Result<Baselines> {
-    let (mut local_only, mut gains) = (BTreeMap::new(), BTreeMap::new());
-    for site in &federated.sites {
-        let alone = alone(federated, site);
-        let report = alone.run(&format!("{} alone", site.id)).await?;
-        local_only.insert(site.id.clone(), holdout(&report));
-        gains.insert(site.id.clone(), gain(&federated.state_of(&site.id), &alone.state_of(&site.id))?);
+/// Trains every site alone (all sites evaluate), and all patients pooled, as far as either was chosen. Folds and hold-outs
+/// stay the same. `None` where neither was.
+pub(crate) async fn run(federated: &Consortium, choice: &Choice) -> anyhow::Result<Option<Baselines>> {
+    if !choice.trains() {
+        return Ok(None);
     }
-    let pooled = pooled(federated).run("all patients pooled").await?;
-    Ok(Baselines { local_only, pooled: holdout(&pooled), gains })
+    let mut baselines = Baselines::default();
+    if choice.has(Baseline::LocalOnly) {
+        for site in &federated.sites {
+            let alone = alone(federated, site);
+            let report = alone.run(&format!("{} alone", site.id)).await?;
+            baselines.local_only.insert(site.id.clone(), holdout(&report));
+            let gained = gain(&federated.state_of(&site.id), &alone.state_of(&site.id))?;
+            baselines.gains.insert(site.id.clone(), gained);
+        }
+    }
+    if choice.has(Baseline::Pooled) {
+        baselines.pooled = holdout(&pooled(federated).run("all patients pooled").await?);
+    }
+    Ok(Some(baselines))
 }
 
 /// What a site gained, as it would see it itself; nothing where its hold-out has no patient of a class.
@@ -45,7 +58,7 @@ fn pooled(federated: &Consortium) -> Consortium {
     let folders = federated.sites.iter().flat_map(|site| site.folders.clone()).collect();
     let federation = Federation { sites: vec![id.clone()], quorum: 1, ..federated.study.federation.clone() };
     let name = format!("{}-pooled", federated.study.name);
-    // Where baselines were asked for, all folders are in one layout.
+    // Where the pooled baseline was chosen, all folders are in one layout.
     let layout = federated.sites.first().map_or(Layout::UpennGbm, |site| site.layout);
     variant(federated, name, federation, vec![Site { id, folders, layout }])
 }

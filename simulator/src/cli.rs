@@ -9,6 +9,7 @@ use consilium_data::Layout;
 use consilium_domain::{Arm, ClassBalance, Design, Modality, Precision, Wire};
 use consilium_process::describe;
 
+use crate::baselines::Baseline;
 use crate::dry_run::DryArgs;
 use crate::preset::Preset;
 use crate::{phantom, simulate};
@@ -79,7 +80,7 @@ pub(crate) struct SimulateArgs {
     /// Who is left out: k-fold, leave-one-site-out (as many folds as sites) or temporal (docs/designs.md).
     #[arg(long)]
     pub(crate) design: Option<Design>,
-    /// Fit no logistic regression on age and sex at the end.
+    /// Fit no logistic regression on age and sex at the end, which the presets demo and small do.
     #[arg(long)]
     pub(crate) no_clinical_baseline: bool,
     /// Rounds of every lane.
@@ -125,9 +126,10 @@ pub(crate) struct SimulateArgs {
     /// Folder for everything the run writes; must not hold a run yet. By default the next free consilium-out/run-N.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Also train every site alone and all patients pooled, to see what federating bought.
-    #[arg(long)]
-    pub(crate) baselines: bool,
+    /// What the models are compared with: every site trained alone, all patients pooled, the regression on age and sex, the
+    /// majority class. Without names all that apply.
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0..=1, value_name = "LIST")]
+    pub(crate) baselines: Option<Vec<Baseline>>,
     #[command(flatten)]
     pub(crate) dry: DryArgs,
 }

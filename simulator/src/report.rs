@@ -27,7 +27,7 @@ pub struct Simulation {
     pub ideal_auc: Option<f64>,
     /// The same on these very patients.
     pub ideal_auc_on_these_patients: Option<f64>,
-    /// Training without federation, if it was asked for.
+    /// Training without federation, as far as it was asked for.
     pub baselines: Option<Baselines>,
     /// Wall-clock seconds of everything.
     pub seconds: f64,
@@ -48,8 +48,9 @@ pub enum PretrainedWeights {
 /// Figures on the hold-out, by arm and modality group.
 pub(crate) type ByArmAndGroup = BTreeMap<Arm, BTreeMap<String, Scorecard>>;
 
-/// The same arms, folds and hold-out without federation. All are scored on the hold-out of all sites.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The same arms, folds and hold-out without federation. All are scored on the hold-out of all sites. What was not
+/// chosen is empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Baselines {
     /// Each site trained on its own patients.
     pub local_only: BTreeMap<SiteId, ByArmAndGroup>,

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use consilium_coordinator::report::{page_beside, write_page};
 use consilium_coordinator::weights::{WeightsStore, given_weights};
 use consilium_domain::network::TensorSpec;
-use consilium_domain::{ClinicalBaseline, Design, Duplicates, Study};
+use consilium_domain::{Design, Duplicates, Study};
 use consilium_model::ComputeDevice;
 use consilium_process::shutdown_signal;
 use consilium_weights::Weights;
 
+use crate::baselines::{Baseline, Choice};
 use crate::cli::SimulateArgs;
 use crate::consortium::Consortium;
 use crate::report::{PretrainedWeights, Simulation, SimulationReport};
@@ -22,7 +23,7 @@ use crate::{baselines, dry_run, sites, stand_in};
 /// Runs the simulation; Ctrl-C stops it with every process it started.
 pub(crate) fn main(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     if args.dry.dry_train {
-        let study = study(&args)?;
+        let (study, _) = study(&args)?;
         let out = create_out(args.out.as_deref())?;
         return dry_run::plan(&args.dry, study, args.cases, &out);
     }
@@ -42,11 +43,11 @@ pub(crate) fn main(args: SimulateArgs) -> anyhow::Result<ExitCode> {
 
 async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
-    let study = study(&args)?;
+    let (study, choice) = study(&args)?;
     study.check()?;
     let device: ComputeDevice = args.device.parse()?;
     // Everything that can be refused is refused before anything is written.
-    let folders = sites::named_folders(&args)?;
+    let folders = sites::named_folders(&args, choice.has(Baseline::Pooled))?;
     let given = pretrained_file(&args, &study)?;
     let out = create_out(args.out.as_deref())?;
     println!("everything this run writes is in {}", out.display());
@@ -73,8 +74,8 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     };
     let federated = consortium.run("federated training").await?;
     let finished = federated.outcome.status == "finished";
-    let baselines = match args.baselines && finished {
-        true => Some(baselines::run(&consortium).await?),
+    let baselines = match finished {
+        true => baselines::run(&consortium, &choice).await?,
         false => None,
     };
     let simulation = Simulation {
@@ -95,8 +96,8 @@ async fn simulate(args: SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-/// The preset with the options' changes.
-fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
+/// The preset with the options' changes, and what its models are compared with.
+fn study(args: &SimulateArgs) -> anyhow::Result<(Study, Choice)> {
     if args.seed > i64::MAX as u64 {
         bail!("--seed must be at most {}: study files cannot hold more", i64::MAX);
     }
@@ -117,13 +118,8 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
         if design == Design::LeaveOneSiteOut {
             study.evaluation.folds = u8::try_from(study.federation.sites.len()).unwrap_or(u8::MAX);
         }
-        if args.baselines && design != Design::KFold {
-            bail!("--baselines trains each site alone, which has no meaning with --design {}", design.name());
-        }
     }
-    if args.no_clinical_baseline {
-        study.evaluation.baseline = ClinicalBaseline::None;
-    }
+    let choice = baselines::chosen(args, &mut study)?;
     study.training.rounds = args.rounds.unwrap_or(study.training.rounds);
     study.training.local_epochs = args.local_epochs.unwrap_or(study.training.local_epochs);
     study.training.precision = args.precision.unwrap_or(study.training.precision);
@@ -133,7 +129,7 @@ fn study(args: &SimulateArgs) -> anyhow::Result<Study> {
     if args.keep_duplicates {
         study.federation.duplicates = Duplicates::Ignore;
     }
-    Ok(study)
+    Ok((study, choice))
 }
 
 /// The file that `--weights` means, once it is known to fit. `None` where no arm needs it, or where a stand-in can

@@ -35,7 +35,7 @@ pub(crate) fn names(args: &SimulateArgs) -> Vec<SiteId> {
 /// The folders given with `--site-data`, once each is known to be in its layout. Only names are looked at.
 ///
 /// A client would find out too, but the others would wait for it until the end of the enrolment.
-pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<(PathBuf, Layout)>> {
+pub(crate) fn named_folders(args: &SimulateArgs, pooled: bool) -> anyhow::Result<Vec<(PathBuf, Layout)>> {
     let layouts = layouts(args)?;
     let mut folders = Vec::new();
     for (folder, layout) in args.site_data.iter().zip(layouts) {
@@ -47,10 +47,10 @@ pub(crate) fn named_folders(args: &SimulateArgs) -> anyhow::Result<Vec<(PathBuf,
         Cohort::open(layout, std::slice::from_ref(&found))?;
         folders.push((found, layout));
     }
-    if let (true, Some(&(_, layout))) = (args.baselines, folders.first()) {
-        // The baselines pool all folders at one site, which may not hold a patient twice.
-        let pooled: Vec<PathBuf> = folders.iter().map(|(folder, _)| folder.clone()).collect();
-        Cohort::open(layout, &pooled)?;
+    if let (true, Some(&(_, layout))) = (pooled, folders.first()) {
+        // The pooled baseline has all folders at one site, which may not hold a patient twice.
+        let together: Vec<PathBuf> = folders.iter().map(|(folder, _)| folder.clone()).collect();
+        Cohort::open(layout, &together)?;
     }
     Ok(folders)
 }
@@ -65,9 +65,6 @@ fn layouts(args: &SimulateArgs) -> anyhow::Result<Vec<Layout>> {
                 "--layout is given {} times for {folders} folders: give it once, or for each",
                 several.len()
             )
-        }
-        several if args.baselines && several.iter().any(|layout| *layout != several[0]) => {
-            bail!("--baselines pools all patients at one site: the folders must be in one layout")
         }
         several => Ok(several.to_vec()),
     }

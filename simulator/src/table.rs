@@ -45,6 +45,9 @@ fn write_baselines(report: &SimulationReport, f: &mut fmt::Formatter<'_>) -> fmt
 
 /// What each site gained on its own hold-out.
 fn write_gains(gains: &BTreeMap<SiteId, Vec<Gain>>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if gains.is_empty() {
+        return Ok(());
+    }
     writeln!(f, "\nWhat each site gained by joining (AUC on its own hold-out, federated against alone)")?;
     for (site, gains) in gains {
         for gain in gains {

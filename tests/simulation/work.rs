@@ -87,7 +87,12 @@ pub(crate) fn outcome(
             in_detail(scored(study, site, task, cohort.counts(lane.modality).holdout))
         }
         Task::Fuse { .. } => {
-            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+            let detail = FusionDetail {
+                sums: vec![None],
+                comparisons: Vec::new(),
+                folds: Vec::new(),
+                fewest_per_score: 1,
+            };
             Outcome::FusedInDetail(fused(study, site, cohort, task), detail)
         }
         Task::FitBaseline { coefficients, .. } => {
@@ -98,7 +103,12 @@ pub(crate) fn outcome(
         }
         Task::ScoreBaseline { .. } => {
             let FusionOutcome { mut groups, seconds } = fused(study, site, cohort, task);
-            let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+            let detail = FusionDetail {
+                sums: vec![None],
+                comparisons: Vec::new(),
+                folds: Vec::new(),
+                fewest_per_score: 1,
+            };
             let scores = groups.pop().expect("one modality, so one group");
             Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds })
         }
@@ -125,7 +135,7 @@ fn in_detail(scoring: ScoringOutcome) -> Outcome {
     for (count, positive) in [(totals.positives, true), (totals.negatives, false)] {
         (0..count).for_each(|_| sums.record(0.5, positive).expect("a probability"));
     }
-    Outcome::ScoredInDetail(scoring, ScoringDetail { sums: Some(sums), routing: None })
+    Outcome::ScoredInDetail(scoring, ScoringDetail { sums: Some(sums), routing: None, fewest_per_score: 1 })
 }
 
 fn trained(

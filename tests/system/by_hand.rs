@@ -23,8 +23,8 @@ const CACHE_GIB: u32 = 1;
 /// The sites of most of these studies.
 pub(crate) const SITES: [&str; 2] = ["site-1", "site-2"];
 
-/// The policy of a hospital that agrees to everything.
-pub(crate) const AGREES: &str = "approval = \"rule\"\n";
+/// The policy of a hospital that agrees to everything, and tells every score where it is, as those of a simulation do.
+pub(crate) const AGREES: &str = "approval = \"rule\"\n[histograms]\nfewest_per_score = 1\n";
 
 /// Two lanes of two rounds, and a network of some kilobytes.
 const SMALLEST_STUDY: &str = r#"

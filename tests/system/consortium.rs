@@ -16,7 +16,6 @@ use consilium_protocol::admin::{StudyDone, StudyList, StudyState, StudySummary, 
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
-use crate::by_hand::AGREES;
 use crate::process::{Ended, Process};
 
 /// The hospitals.
@@ -142,7 +141,7 @@ impl Consortium {
             policy: Some("policy.toml".into()),
             transfers: TransfersFile::default(),
         };
-        fs::write(self.path("policy.toml"), AGREES).unwrap();
+        fs::write(self.path("policy.toml"), "approval = \"rule\"\n").unwrap();
         let config = self.path(&format!("{site}.toml"));
         fs::write(&config, toml::to_string(&file).unwrap()).unwrap();
         let mut arguments = vec![OsString::from("client-process"), "--config".into(), config.into()];

@@ -18,9 +18,8 @@ use crate::timeless::timeless;
 
 const OPTIONS: &str =
     "--arms random --modalities t1gd --sites 2 --cases 12 --folds 2 --rounds 2 --local-epochs 10";
-/// Nine to eleven in the morning, in UTC.
-const POLICY: &str =
-    "approval = \"rule\"\n[hours]\nfrom = \"09:00\"\nto = \"11:00\"\nutc_offset = \"+00:00\"\n";
+/// Nine to eleven in the morning, in UTC; scores are told as a simulation's are.
+const POLICY: &str = "approval = \"rule\"\n[histograms]\nfewest_per_score = 1\n[hours]\nfrom = \"09:00\"\nto = \"11:00\"\nutc_offset = \"+00:00\"\n";
 /// Ten in the morning and noon of one day.
 const WITHIN: Timestamp = Timestamp(1_790_000_000_000 - 1_790_000_000_000 % 86_400_000 + 10 * 3_600_000);
 const AFTER: Timestamp = Timestamp(WITHIN.0 + 2 * 3_600_000);

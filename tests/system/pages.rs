@@ -1,7 +1,7 @@
 //! A study followed in a real browser on the coordinator's live page, from before its submission to its report, while a site
 //! disappears and comes back; and a hospital's own page.
 //!
-//! What is to be seen is checked by `tests/pages/follow.mjs`. Where there is no Chromium, Node or playwright-core, this says
+//! What is to be seen is checked by `tests/pages/follow.mjs`, who is let in by `tests/pages/enter.mjs`. Where there is no Chromium, Node or playwright-core, this says
 //! so and passes, unless `CONSILIUM_BROWSER_TEST` is set, as the checks of a change do.
 
 use std::env;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use consilium_coordinator::Notice;
 use consilium_protocol::admin::StudyState;
 
-use crate::consortium::{Consortium, study};
+use crate::consortium::{Consortium, Serving, study};
 use crate::process::Process;
 
 /// Rounds that take some seconds: long enough for the browser to see them under way.
@@ -52,15 +52,19 @@ fn page_of(process: &mut Process) -> String {
     url.unwrap()
 }
 
+/// The browser; without one it says what is missing, and that is all there is to a test, unless a browser must be there.
+fn browser_or_skip() -> Option<PathBuf> {
+    browser()
+        .inspect_err(|missing| {
+            assert!(env::var_os("CONSILIUM_BROWSER_TEST").is_none(), "{missing}");
+            println!("skipped: {missing}");
+        })
+        .ok()
+}
+
 #[test]
 fn a_study_is_followed_in_a_browser_from_its_submission_to_its_report() {
-    let browser = match browser() {
-        Ok(browser) => browser,
-        Err(missing) => {
-            assert!(env::var_os("CONSILIUM_BROWSER_TEST").is_none(), "{missing}");
-            return println!("skipped: {missing}");
-        }
-    };
+    let Some(browser) = browser_or_skip() else { return };
     let consortium = Consortium::new().with_patients();
     let mut serving = consortium.serve_with(None, &["--web", "127.0.0.1:0"]);
     let at = serving.address;
@@ -175,4 +179,37 @@ fn one_study_has_its_page_and_a_listener_holds_up_no_end() {
     assert_eq!(&heard, b"HTTP/1.1 200 OK");
     running.signal("TERM");
     assert_eq!(running.end().code, Some(4));
+}
+
+/// Enters the page that `serving` has, as `keys` say.
+fn enter(browser: &Path, serving: &mut Serving, keys: &[&str]) {
+    // What is listened to is every address of this machine; a browser needs one.
+    let url = page_of(&mut serving.process).replace("0.0.0.0", "127.0.0.1");
+    let [script, screenshots] = ["enter.mjs", "screenshots"].map(|name| scripts().join(name));
+    let [script, screenshots, browser] = [&script, &screenshots, browser].map(|path| path.to_str().unwrap());
+    Process::start_program("node", [&[script, browser, &url, screenshots][..], keys].concat())
+        .end()
+        .successfully();
+}
+
+#[test]
+fn a_browser_enters_with_the_token_and_not_without() {
+    let Some(browser) = browser_or_skip() else { return };
+    let consortium = Consortium::new();
+    let state = consortium.path("state");
+    let made = Process::coordinator(["web-token", "--state", state.to_str().unwrap()]).end().successfully();
+    let token = made.stdout.split_whitespace().find(|word| word.starts_with("consilium-web-1:")).unwrap();
+    let mut serving = consortium.serve_with(None, &["--web", "0.0.0.0:0", "--web-login", "token"]);
+    enter(&browser, &mut serving, &["token", token]);
+}
+
+#[test]
+fn a_browser_enters_with_an_observers_certificate_and_not_with_a_sites() {
+    let Some(browser) = browser_or_skip() else { return };
+    let consortium = Consortium::new();
+    let files =
+        ["olga", "north"].map(|name| ["cert.pem", "key.pem"].map(|file| consortium.kit(name).join(file)));
+    let files: Vec<&str> = files.iter().flatten().map(|path| path.to_str().unwrap()).collect();
+    let mut serving = consortium.serve_with(None, &["--web", "0.0.0.0:0", "--web-login", "certificate"]);
+    enter(&browser, &mut serving, &[&["certificate"], &files[..]].concat());
 }

@@ -79,6 +79,9 @@ fn studies_come_from_another_machine_and_run_one_after_another() {
     let report: Report = serde_json::from_str(&asked.stdout).unwrap();
     assert_eq!(report.outcome.status, "finished");
     assert!(report.sites.iter().all(|site| site.bytes_sent > 0 && site.bytes_received > 0));
+    // Nobody's policy says otherwise: no score is told of fewer than three patients, and bounds are those of groups.
+    assert!(report.sites.iter().all(|site| site.fewest_per_score == Some(3)));
+    assert!(report.arms[0].groups[0].statistics.ends.is_some());
     serving.process.wait_until("both reports are written", |_| {
         [&first, &second].iter().all(|study| consortium.study_folder(study).join("report.json").exists())
     });

@@ -72,7 +72,7 @@ fn scored_in_detail() -> ToCoordinator {
     let (mut sums, mut routing) = (ScoreSums::new(), RoutingCounts::new(2, 4).unwrap());
     sums.record(0.5, true).unwrap();
     routing.record(&[1.0, 0.25], true).unwrap();
-    let detail = ScoringDetail { sums: Some(sums), routing: Some(routing) };
+    let detail = ScoringDetail { sums: Some(sums), routing: Some(routing), fewest_per_score: 1 };
     answer(Outcome::ScoredInDetail(ScoringOutcome { scores, loss_sum: 1.5, seconds: 0.5 }, detail))
 }
 
@@ -81,7 +81,12 @@ fn fused_in_detail() -> ToCoordinator {
     let told = json!({ "difference": 0.25, "variance": 0.5, "classes": classes });
     let difference: SiteDifference = serde_json::from_value(told).unwrap();
     let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference), None] };
-    let detail = FusionDetail { sums: vec![None], comparisons: vec![comparison], folds: Vec::new() };
+    let detail = FusionDetail {
+        sums: vec![None],
+        comparisons: vec![comparison],
+        folds: Vec::new(),
+        fewest_per_score: 3,
+    };
     answer(Outcome::FusedInDetail(fusion(), detail))
 }
 
@@ -94,7 +99,8 @@ fn regressed() -> ToCoordinator {
 
 fn baseline_scored() -> ToCoordinator {
     let scores = fusion().groups.pop().unwrap();
-    let detail = FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() };
+    let detail =
+        FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new(), fewest_per_score: 3 };
     answer(Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: 0.25 }))
 }
 

@@ -86,7 +86,8 @@ impl PolicyFile {
     /// A policy without limits that agrees to everything by itself: for simulations, where no hospital is asked.
     pub fn of_simulation() -> Self {
         let data = DataLimits { most_duplicates_share: 1.0, ..DataLimits::default() };
-        Self { approval: Approval::Rule, data, ..Self::default() }
+        let histograms = HistogramLimits { fewest_per_score: 1, ..HistogramLimits::default() };
+        Self { approval: Approval::Rule, data, histograms, ..Self::default() }
     }
 
     /// Checks the values.
@@ -107,6 +108,11 @@ impl PolicyFile {
         }
         if !(0.0..=1.0).contains(&self.data.most_duplicates_share) {
             problems.push("data.most_duplicates_share: must be 0 to 1".into());
+        }
+        if self.histograms.fewest_per_score == 0 {
+            problems.push(
+                "histograms.fewest_per_score: must be at least 1, which tells every score where it is".into(),
+            );
         }
         let hours = match self.hours.as_ref().map(Hours::check).transpose() {
             Ok(hours) => hours,

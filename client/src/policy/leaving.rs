@@ -2,7 +2,9 @@
 
 use consilium_domain::{ClassCounts, CohortSummary, Study};
 use consilium_metrics::{LogisticSums, ScoreHistogram, ScoreSums, SiteDifference, SmallCountRule, Totals};
-use consilium_protocol::{BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail};
+use consilium_protocol::{
+    BaselineOutcome, FusionDetail, FusionOutcome, GroupScores, Outcome, ScoringDetail, ScoringOutcome,
+};
 
 use super::{HistogramLimits, SitePolicy};
 
@@ -92,19 +94,22 @@ impl SitePolicy {
         [&scores.validation, &scores.holdout].into_iter().find_map(|scores| self.objection_to_scores(scores))
     }
 
-    /// `outcome` without the sums that stay here. What is left of it may still be objected to.
+    /// `outcome` without the sums that stay here, and its scores told of as many patients as the policy asks for. What is left
+    /// of it may still be objected to.
     #[must_use]
     pub fn withhold(&self, outcome: Outcome) -> Outcome {
         match outcome {
+            Outcome::Scored(scoring) => Outcome::Scored(self.grouped(scoring)),
             Outcome::ScoredInDetail(scoring, detail) => {
-                let detail = self.of_scoring(detail);
+                let (scoring, detail) = (self.grouped(scoring), self.of_scoring(detail));
                 if detail.is_empty() {
                     return Outcome::Scored(scoring);
                 }
                 Outcome::ScoredInDetail(scoring, detail)
             }
+            Outcome::Fused(fusion) => Outcome::Fused(self.grouped_fusion(fusion)),
             Outcome::FusedInDetail(fusion, detail) => {
-                let detail = self.of_fusion(detail);
+                let (fusion, detail) = (self.grouped_fusion(fusion), self.of_fusion(detail));
                 if detail.is_empty() {
                     Outcome::Fused(fusion)
                 } else {
@@ -112,16 +117,35 @@ impl SitePolicy {
                 }
             }
             Outcome::BaselineScored(scored) => {
-                let detail = self.of_fusion(scored.detail);
-                Outcome::BaselineScored(BaselineOutcome { detail, ..scored })
+                let (scores, detail) = (self.grouped_scores(&scored.scores), self.of_fusion(scored.detail));
+                Outcome::BaselineScored(BaselineOutcome { scores, detail, ..scored })
             }
-            plain => plain,
+            other @ (Outcome::Trained(_) | Outcome::Regressed(_)) => other,
         }
     }
 
+    fn grouped(&self, scoring: ScoringOutcome) -> ScoringOutcome {
+        ScoringOutcome { scores: self.told_together(&scoring.scores), ..scoring }
+    }
+
+    fn grouped_fusion(&self, fusion: FusionOutcome) -> FusionOutcome {
+        let groups = fusion.groups.iter().map(|scores| self.grouped_scores(scores)).collect();
+        FusionOutcome { groups, ..fusion }
+    }
+
+    fn grouped_scores(&self, scores: &GroupScores) -> GroupScores {
+        let GroupScores { validation, holdout } = scores;
+        GroupScores { validation: self.told_together(validation), holdout: self.told_together(holdout) }
+    }
+
+    fn told_together(&self, scores: &ScoreHistogram) -> ScoreHistogram {
+        scores.told_together(self.histograms.fewest_per_score)
+    }
+
     fn of_scoring(&self, detail: ScoringDetail) -> ScoringDetail {
-        let ScoringDetail { sums, routing } = detail;
+        let ScoringDetail { sums, routing, .. } = detail;
         ScoringDetail {
+            fewest_per_score: self.histograms.fewest_per_score,
             sums: self.of_sums(sums),
             routing: routing.filter(|counts| self.details.routing && self.are_enough(counts.class_counts())),
         }
@@ -139,12 +163,13 @@ impl SitePolicy {
         // One fold that stays here would follow from the others and their sum: all of a group leave or none.
         let mut folds = detail.folds;
         for group in &mut folds {
+            group.iter_mut().for_each(|scores| *scores = self.told_together(scores));
             let stays = group.iter().any(|scores| self.objection_to_scores(scores).is_some());
             if stays || !self.details.fold_scores {
                 group.clear();
             }
         }
-        FusionDetail { sums, comparisons, folds }
+        FusionDetail { sums, comparisons, folds, fewest_per_score: self.histograms.fewest_per_score }
     }
 
     fn of_sums(&self, sums: Option<ScoreSums>) -> Option<ScoreSums> {
@@ -176,6 +201,12 @@ impl SitePolicy {
         if anybody && few {
             return Some(format!(
                 "the histogram is of fewer than {fewest} patients of a class, which this site's policy asks for"
+            ));
+        }
+        let fewest = self.histograms.fewest_per_score;
+        if !scores.tells_at_least(fewest) {
+            return Some(format!(
+                "the histogram tells scores of fewer than {fewest} patients, which this site's policy asks for"
             ));
         }
         // The rule's text names its limit, not the count.

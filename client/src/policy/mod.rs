@@ -98,7 +98,7 @@ impl Default for DataLimits {
 }
 
 /// On score histograms, nearly all that is told of predictions.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HistogramLimits {
     /// Most bins.
@@ -108,6 +108,16 @@ pub struct HistogramLimits {
     pub fewest_of_each_class: u32,
     /// Fewest patients of a class in a bin that holds any; a histogram with fewer in one is not sent.
     pub fewest_in_a_bin: u32,
+    /// Fewest patients, of either class, of whom one score is told: neighbouring bins are told together until there are so
+    /// many (docs/adr/0030-scores-of-groups.md). 1 tells each where it is.
+    pub fewest_per_score: u32,
+}
+
+impl Default for HistogramLimits {
+    /// Scores of three patients at least, the threshold at which DataSHIELD tells cells of tables unless told otherwise.
+    fn default() -> Self {
+        Self { most_bins: None, fewest_of_each_class: 0, fewest_in_a_bin: 0, fewest_per_score: 3 }
+    }
 }
 
 /// Sums beyond the histograms: each leaves only where this allows it and its patients are enough for a histogram.

@@ -50,7 +50,7 @@ fn the_shipped_sample_is_a_policy_with_every_key_and_asks_on_the_sample_study() 
     let keys = |table: &toml::Table| {
         table.values().filter_map(toml::Value::as_table).map(toml::Table::len).sum::<usize>()
     };
-    assert_eq!((complete.len(), keys(&complete)), (7, 25), "the sample must show every key");
+    assert_eq!((complete.len(), keys(&complete)), (7, 26), "the sample must show every key");
     assert_eq!(file.check().unwrap().judge(&study()), Ruling::Ask);
 }
 
@@ -140,6 +140,54 @@ fn an_order_that_the_study_does_not_hold_is_objected_to() {
     assert!(objection("[study]\nmost_rounds = 3", &order(LANE, 4)).is_some());
 }
 
+/// Every score is told where it is.
+const EACH_ALONE: &str = "[histograms]\nfewest_per_score = 1";
+
+#[test]
+fn no_score_is_told_of_fewer_patients_than_the_policy_asks_for() {
+    let scores = ScoreHistogram::from_counts(vec![1, 0, 0, 2], vec![0, 1, 2, 0]).unwrap();
+    let scoring = ScoringOutcome { scores: scores.clone(), loss_sum: 1.0, seconds: 1.0 };
+    let fewest = |outcome: &Outcome| match outcome {
+        Outcome::ScoredInDetail(_, detail) => detail.fewest_per_score,
+        _ => 0,
+    };
+    let outcome = Outcome::ScoredInDetail(scoring.clone(), ScoringDetail::default());
+    let usual = SitePolicy::default();
+    let told = usual.withhold(outcome.clone());
+    let Outcome::ScoredInDetail(grouped, _) = &told else { panic!("that it is grouped is told") };
+    assert!(grouped.scores.tells_at_least(3) && grouped.scores.totals() == scores.totals());
+    assert_eq!((fewest(&told), usual.objection_to_outcome(&told)), (3, None));
+    assert_eq!(usual.withhold(told.clone()), told);
+    assert!(usual.objection_to_outcome(&outcome).is_some_and(|reason| reason.contains("fewer than 3")));
+    // An older coordinator is told the same scores, without the word.
+    assert_eq!(usual.withhold(Outcome::Scored(scoring.clone())), told.clone().without_detail());
+    assert_eq!(policy(EACH_ALONE).withhold(outcome), Outcome::Scored(scoring));
+    let two = ScoringOutcome { scores: histogram(1, 1), loss_sum: 1.0, seconds: 1.0 };
+    let two = usual.withhold(Outcome::Scored(two));
+    assert!(usual.objection_to_outcome(&two).is_some(), "of two patients nothing is told");
+    let zero: PolicyFile = toml::from_str("[histograms]\nfewest_per_score = 0").unwrap();
+    assert!(zero.check().unwrap_err()[0].contains("fewest_per_score"));
+}
+
+#[test]
+fn fused_scores_are_told_of_groups_too() {
+    let alone = ScoreHistogram::from_counts(vec![1, 1, 1, 1], vec![1, 0, 1, 2]).unwrap();
+    let group = GroupScores { validation: alone.clone(), holdout: alone.clone() };
+    let fusion = FusionOutcome { groups: vec![group.clone()], seconds: 1.0 };
+    let detail =
+        FusionDetail { sums: vec![None], folds: vec![vec![alone.clone()]], ..FusionDetail::default() };
+    let usual = SitePolicy::default();
+    let Outcome::FusedInDetail(told, beside) = usual.withhold(Outcome::FusedInDetail(fusion, detail)) else {
+        panic!("that it is grouped is told")
+    };
+    let all = [&told.groups[0].validation, &told.groups[0].holdout, &beside.folds[0][0]];
+    assert!(all.iter().all(|told| told.tells_at_least(3)) && beside.fewest_per_score == 3);
+    let detail = FusionDetail { sums: vec![None], ..FusionDetail::default() };
+    let scored = Outcome::BaselineScored(BaselineOutcome { scores: group, detail, seconds: 1.0 });
+    let Outcome::BaselineScored(told) = usual.withhold(scored) else { panic!("the same answer") };
+    assert!(told.scores.holdout.tells_at_least(3) && told.detail.fewest_per_score == 3);
+}
+
 fn histogram(positives: u32, negatives: u32) -> ScoreHistogram {
     ScoreHistogram::from_counts(vec![positives, 0], vec![0, negatives]).unwrap()
 }
@@ -188,7 +236,8 @@ fn detailed(positives: u32) -> [Outcome; 2] {
     let mut routing = RoutingCounts::new(2, 1).unwrap();
     (0..positives).for_each(|_| routing.record(&[1.0, 0.0], true).unwrap());
     let scoring = ScoringOutcome { scores: histogram(positives, 9), loss_sum: 1.0, seconds: 1.0 };
-    let detail = ScoringDetail { sums: Some(sums(positives, 9)), routing: Some(routing) };
+    let detail =
+        ScoringDetail { sums: Some(sums(positives, 9)), routing: Some(routing), fewest_per_score: 1 };
     let pair = |first, second, positive| PairedScore { first, second, positive };
     let rows: Vec<PairedScore> = (0..positives)
         .map(|k| pair(0.5 + 0.01 * k as f32, 0.6, true))
@@ -202,6 +251,7 @@ fn detailed(positives: u32) -> [Outcome; 2] {
         sums: vec![Some(sums(positives, 9))],
         comparisons: vec![comparison],
         folds: Vec::new(),
+        fewest_per_score: 1,
     };
     [
         Outcome::ScoredInDetail(scoring, detail),
@@ -211,8 +261,9 @@ fn detailed(positives: u32) -> [Outcome; 2] {
 
 #[test]
 fn sums_beyond_the_histograms_leave_as_the_policy_says() {
-    let all = policy("");
-    let none = policy("[details]\nscore_sums = false\nrouting = false\ncomparisons = false");
+    let all = policy(EACH_ALONE);
+    let none =
+        policy(&format!("{EACH_ALONE}\n[details]\nscore_sums = false\nrouting = false\ncomparisons = false"));
     for outcome in detailed(5) {
         assert_eq!(
             (all.withhold(outcome.clone()), all.objection_to_outcome(&outcome)),
@@ -224,14 +275,14 @@ fn sums_beyond_the_histograms_leave_as_the_policy_says() {
         assert!(none.objection_to_outcome(&outcome).is_some_and(|reason| reason.contains("more than")));
     }
     let silent = policy("[details]\nrouting = false").withhold(detailed(5)[0].clone());
-    let Outcome::ScoredInDetail(_, ScoringDetail { sums: Some(_), routing: None }) = silent else {
+    let Outcome::ScoredInDetail(_, ScoringDetail { sums: Some(_), routing: None, .. }) = silent else {
         panic!("{silent:?}")
     };
 }
 
 #[test]
 fn sums_over_few_patients_stay() {
-    let strict = policy("[histograms]\nfewest_of_each_class = 4");
+    let strict = policy(&format!("{EACH_ALONE}\nfewest_of_each_class = 4"));
     for outcome in detailed(3) {
         assert_eq!(strict.withhold(outcome.clone()), outcome.without_detail());
     }
@@ -391,9 +442,14 @@ fn sums_stay_where_one_fold_is_too_small_though_training_is_not() {
 #[test]
 fn scores_of_the_baseline_leave_as_those_of_an_arm_do() {
     let group = GroupScores { validation: histogram(5, 5), holdout: histogram(2, 5) };
-    let detail = FusionDetail { sums: vec![Some(sums(2, 5))], comparisons: Vec::new(), folds: Vec::new() };
+    let detail = FusionDetail {
+        sums: vec![Some(sums(2, 5))],
+        comparisons: Vec::new(),
+        folds: Vec::new(),
+        fewest_per_score: 1,
+    };
     let scored = Outcome::BaselineScored(BaselineOutcome { scores: group, detail, seconds: 1.0 });
-    assert_eq!(policy("").withhold(scored.clone()), scored);
+    assert_eq!(policy(EACH_ALONE).withhold(scored.clone()), scored);
     let keeps = policy("[details]\nscore_sums = false").withhold(scored.clone());
     assert!(matches!(&keeps, Outcome::BaselineScored(told) if told.detail.sums == [None]));
     let strict = policy("[histograms]\nfewest_of_each_class = 3");
@@ -407,11 +463,12 @@ fn scores_by_fold_leave_for_a_whole_group_or_not_at_all() {
     let group = GroupScores { validation: histogram(9, 12), holdout: histogram(5, 5) };
     let outcome = FusionOutcome { groups: vec![group.clone(), group], seconds: 1.0 };
     let folds = vec![scores(&[(4, 6), (5, 6)]), scores(&[(8, 6), (1, 6)])];
-    let detail = FusionDetail { sums: vec![None, None], comparisons: Vec::new(), folds };
+    let detail = FusionDetail { sums: vec![None, None], comparisons: Vec::new(), folds, fewest_per_score: 1 };
     let told = Outcome::FusedInDetail(outcome.clone(), detail.clone());
-    assert_eq!(policy("").withhold(told.clone()), told);
-    let strict = policy("[histograms]\nfewest_of_each_class = 4").withhold(told.clone());
+    assert_eq!(policy(EACH_ALONE).withhold(told.clone()), told);
+    let strict = policy(&format!("{EACH_ALONE}\nfewest_of_each_class = 4")).withhold(told.clone());
     let Outcome::FusedInDetail(_, kept) = &strict else { panic!("the first group's folds are large enough") };
     assert_eq!(kept.folds, [detail.folds[0].clone(), Vec::new()]);
-    assert_eq!(policy("[details]\nfold_scores = false").withhold(told), Outcome::Fused(outcome));
+    let keeps = policy(&format!("{EACH_ALONE}\n[details]\nfold_scores = false"));
+    assert_eq!(keeps.withhold(told), Outcome::Fused(outcome));
 }

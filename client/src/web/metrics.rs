@@ -6,21 +6,12 @@ use consilium_audit::Tally;
 use consilium_data::check::Severity;
 use consilium_process::Memory;
 use consilium_web::metrics::Kind::{Counter, Gauge};
-use consilium_web::metrics::{Exposition, Family, Kind};
+use consilium_web::metrics::{Exposition, Family, family};
 
 use super::Shown;
 
 /// Every decision on a study.
 const DECISIONS: [&str; 4] = ["approved", "declined", "left", "pending"];
-
-const fn family(
-    name: &'static str,
-    kind: Kind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Family {
-    Family { name, kind, help, labels }
-}
 
 const BUILD: Family =
     family("consilium_client_build_info", Gauge, &["version"], "1, with the release as a label.");

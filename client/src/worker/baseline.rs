@@ -68,7 +68,7 @@ pub(super) fn score(prepared: &Prepared, coefficients: &[Coefficients]) -> Resul
         validation: counted(&validation, study.evaluation.bins)?,
         holdout: counted(&holdout, study.evaluation.bins)?,
     };
-    let detail = FusionDetail { sums: vec![Some(sums)], comparisons, folds: Vec::new() };
+    let detail = FusionDetail { sums: vec![Some(sums)], comparisons, folds: Vec::new(), fewest_per_score: 1 };
     Ok(Outcome::BaselineScored(BaselineOutcome { scores, detail, seconds: began.elapsed().as_secs_f64() }))
 }
 

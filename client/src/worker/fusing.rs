@@ -35,7 +35,7 @@ pub(super) fn fuse(
     predictions.keep_fused(arm, models)?;
     let seconds = began.elapsed().as_secs_f64();
     let folds = by_fold(study, predictions, models)?;
-    let detail = FusionDetail { sums, comparisons, folds };
+    let detail = FusionDetail { sums, comparisons, folds, fewest_per_score: 1 };
     Ok((Outcome::FusedInDetail(FusionOutcome { groups, seconds }, detail), None))
 }
 

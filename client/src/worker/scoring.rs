@@ -37,7 +37,11 @@ impl Bench {
         let mut scores = histogram(study.evaluation.bins)?;
         let mut scored = ScoredPatients::new();
         let mut loss_sum = 0.0;
-        let mut detail = ScoringDetail { sums: Some(ScoreSums::new()), routing: self.routing(study, lane)? };
+        let mut detail = ScoringDetail {
+            sums: Some(ScoreSums::new()),
+            routing: self.routing(study, lane)?,
+            fewest_per_score: 1,
+        };
         for (input, answer) in inputs.inputs.inputs.iter().zip(&answers) {
             record(&mut scores, answer.probability, input.label)?;
             loss_sum += cross_entropy(answer.logit, input.label);

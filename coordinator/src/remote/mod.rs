@@ -22,7 +22,7 @@ use consilium_transport::{
 
 pub(crate) use study_command::StudyCommand;
 pub(crate) use study_command::report;
-pub(crate) use table::{in_hand, time_of};
+pub(crate) use table::{in_hand, time_of, work_left};
 pub(crate) use watch::WatchArgs;
 
 /// What this program calls itself.

@@ -82,8 +82,8 @@ pub(super) fn view(view: &StudyView) -> String {
     }
     let _ = writeln!(
         text,
-        "\n{:24}  {:10}  {:>8}  {:>7}  {:16}  works on, or why not",
-        "site", "standing", "patients", "answers", "last heard (UTC)"
+        "\n{:24}  {:10}  {:>8}  {:>7}  {:16}  {:13}  works on, or why not",
+        "site", "standing", "patients", "answers", "last heard (UTC)", "work left"
     );
     for site in &view.sites {
         let patients = site.cohort.as_ref().map_or("-".to_owned(), |cohort| {
@@ -95,8 +95,10 @@ pub(super) fn view(view: &StudyView) -> String {
         let heard = site.last_heard.map_or("-".to_owned(), time_of);
         let in_hand = || site.in_hand.as_ref().map(in_hand);
         let why = site.reason.clone().or_else(in_hand).or_else(|| site.order.clone()).unwrap_or_default();
+        let left = work_left(site.work_left_secs);
         let SiteView { site, standing, answered, .. } = site;
-        let line = format!("{site:24}  {standing:10}  {patients:>8}  {answered:>7}  {heard:16}  {why}");
+        let line =
+            format!("{site:24}  {standing:10}  {patients:>8}  {answered:>7}  {heard:16}  {left:13}  {why}");
         let _ = writeln!(text, "{}", line.trim_end());
     }
     if !view.lanes.is_empty() {
@@ -133,9 +135,22 @@ fn in_model(model: &ModelView) -> String {
 
 /// What a site has said of its work.
 pub(crate) fn in_hand(order: &InHandView) -> String {
-    let InHandView { task, steps, of, at } = order;
+    let InHandView { task, steps, of, at, left_secs } = order;
     let of = if *of > 0 { format!(" of {of}") } else { String::new() };
-    format!("{task}, step {steps}{of} at {}", time_of(*at))
+    let left = left_secs.map_or(String::new(), |secs| format!(", {} to go then", work_left(Some(secs))));
+    format!("{task}, step {steps}{of} at {}{left}", time_of(*at))
+}
+
+/// Seconds of work as people say them: no finer than what a rule of three is good for.
+pub(crate) fn work_left(secs: Option<u64>) -> String {
+    match secs {
+        None => "unknown".to_owned(),
+        Some(0) => "none".to_owned(),
+        Some(1..60) => "under 1 min".to_owned(),
+        Some(secs @ 60..7_200) => format!("about {} min", secs.div_ceil(60)),
+        Some(secs @ 7_200..172_800) => format!("about {} h", secs.div_ceil(3_600)),
+        Some(secs) => format!("about {} days", secs.div_ceil(86_400)),
+    }
 }
 
 /// A time in UTC, to the minute, as `2026-11-23 17:08`.
@@ -206,13 +221,16 @@ mod tests {
             in_hand: None,
             order: None,
             answered: 0,
+            work_left_secs: None,
         };
-        let in_hand = InHandView { task: "training of a lane".into(), steps: 3, of: 40, at: Timestamp(0) };
+        let (task, at) = ("training of a lane".into(), Timestamp(0));
+        let in_hand = InHandView { task, steps: 3, of: 40, at, left_secs: Some(90) };
         let at_work = SiteView {
             site: "south".parse().unwrap(),
             standing: SiteStanding::Connected,
             reason: None,
             in_hand: Some(in_hand),
+            work_left_secs: Some(3_000),
             ..site.clone()
         };
         let plan = crate::read_study(&path).unwrap();
@@ -227,8 +245,26 @@ mod tests {
         };
         let text = super::view(&view);
         let at_work = "training of a lane, step 3 of 40 at";
-        for words in ["north", "gone", "timed out", "1970-01-01 00:00", "training went on without", at_work] {
+        let left = ["about 2 min to go then", "about 50 min ", "unknown"];
+        let expected =
+            ["north", "gone", "timed out", "1970-01-01 00:00", "training went on without", at_work];
+        for words in expected.into_iter().chain(left) {
             assert!(text.contains(words), "`{words}` is missing from\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_the_unit_that_it_is_good_for() {
+        for (secs, words) in [
+            (None, "unknown"),
+            (Some(0), "none"),
+            (Some(59), "under 1 min"),
+            (Some(61), "about 2 min"),
+            (Some(7_199), "about 120 min"),
+            (Some(7_201), "about 3 h"),
+            (Some(200_000), "about 3 days"),
+        ] {
+            assert_eq!(work_left(secs), words);
         }
     }
 }

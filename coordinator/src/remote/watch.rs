@@ -167,8 +167,9 @@ fn changes(before: Option<&StudyView>, view: &StudyView) -> Vec<String> {
         let reason = summary.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
         let end =
             view.expected_end.map_or(String::new(), |end| format!(", to end {} UTC", table::time_of(end)));
+        let longest = longest(view);
         lines.push(format!(
-            "{}{reason}: {} of {} steps, {} of {} sites connected{end}",
+            "{}{reason}: {} of {} steps, {} of {} sites connected{end}{longest}",
             summary.state, summary.steps_done, summary.steps, summary.connected, summary.invited
         ));
     }
@@ -182,6 +183,14 @@ fn changes(before: Option<&StudyView>, view: &StudyView) -> Vec<String> {
     let told = before.map_or(0, |before| before.warnings.len());
     lines.extend(view.warnings.iter().skip(told).map(|warning| format!("warning: {warning}")));
     lines
+}
+
+/// The site with the most work left, among those of which it is known.
+fn longest(view: &StudyView) -> String {
+    let left = view.sites.iter().filter_map(|site| Some((site.work_left_secs?, &site.site)));
+    left.filter(|(secs, _)| *secs > 0).max().map_or(String::new(), |(secs, site)| {
+        format!(", most work left at {site}: {}", table::work_left(Some(secs)))
+    })
 }
 
 #[cfg(test)]

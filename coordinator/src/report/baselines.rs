@@ -12,7 +12,7 @@ use consilium_metrics::{
 use consilium_protocol::coordinator::{BaselineState, Coordinator};
 use serde::{Deserialize, Serialize};
 
-use super::scores::{pool, scores, threshold};
+use super::scores::{ends, pool, scores, threshold};
 use super::{ComparisonMethod, ReportError, Scores, SiteComparison};
 
 /// The baselines of a study.
@@ -192,7 +192,7 @@ fn clinical(state: &Coordinator, baseline: &BaselineState) -> Result<ClinicalRep
         None => None,
     };
     let pooled = |pick: fn(&consilium_protocol::GroupScores) -> &consilium_metrics::ScoreHistogram| {
-        scoring.map_or(Ok(None), |scoring| scores(scoring, |told| pick(&told.scores), edge))
+        scoring.map_or(Ok(None), |scoring| scores(state, scoring, |told| pick(&told.scores), edge))
     };
     let histograms: Vec<_> = scoring
         .into_iter()
@@ -203,6 +203,12 @@ fn clinical(state: &Coordinator, baseline: &BaselineState) -> Result<ClinicalRep
         Some(scoring) => pool(scoring, |told| &told.scores.holdout)?,
         None => None,
     };
+    let mut squared = held_out.as_ref().and_then(brier).map(|brier| brier.score);
+    if let Some(ends) =
+        scoring.map(|scoring| ends(state, scoring, |told| &told.scores.holdout)).transpose()?.flatten()
+    {
+        squared.iter_mut().for_each(|bracket| ends.widen_brier(bracket));
+    }
     let seed = state.study().seed().derive("report/baseline/within-sites");
     let permutations = AppraisalSettings::default().permutations;
     Ok(ClinicalReport {
@@ -217,7 +223,7 @@ fn clinical(state: &Coordinator, baseline: &BaselineState) -> Result<ClinicalRep
         threshold: edge.map(BinEdge::threshold),
         validation: pooled(|scores| &scores.validation)?,
         holdout: pooled(|scores| &scores.holdout)?,
-        brier: held_out.as_ref().and_then(brier).map(|brier| brier.score),
+        brier: squared,
         within_sites: permutation_test_within_sites(&histograms, permutations, seed),
         comparisons: comparisons(state, baseline),
     })
@@ -316,8 +322,12 @@ mod tests {
         while scene.step_with(|outcome| match outcome {
             Outcome::BaselineScored(scored) => {
                 let comparison = ArmComparison { with: Arm::Random, groups: vec![Some(difference)] };
-                let detail =
-                    FusionDetail { sums: vec![None], comparisons: vec![comparison], folds: Vec::new() };
+                let detail = FusionDetail {
+                    sums: vec![None],
+                    comparisons: vec![comparison],
+                    folds: Vec::new(),
+                    fewest_per_score: 1,
+                };
                 Outcome::BaselineScored(BaselineOutcome { detail, ..scored })
             }
             other => other,

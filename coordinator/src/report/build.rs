@@ -123,6 +123,7 @@ fn site_report(state: &Coordinator, site: &SiteId) -> SiteReport {
         duplicates: state.exclusion(site).map(|exclusion| exclusion.cases.len() as u32),
         withdrawn: member.and_then(|member| Some(member.withdrawal.as_ref()?.reason.clone())),
         software: member.map(|member| member.programs.clone()).unwrap_or_default(),
+        fewest_per_score: state.fewest_per_score(site),
         bytes_sent: 0,
         bytes_received: 0,
         busy_seconds: busy,
@@ -149,11 +150,11 @@ fn lane_report(state: &Coordinator, lane: &LaneState) -> Result<LaneReport, Repo
     let selection = state.study().evaluation.selection;
     let chosen = lane.chosen.and_then(|round| lane.round(round));
     let (validation, threshold) = match chosen.and_then(|round| round.validation.as_ref()) {
-        Some(gathering) => at_own_threshold(gathering)?,
+        Some(gathering) => at_own_threshold(state, gathering)?,
         None => (None, None),
     };
     let holdout = match &lane.holdout {
-        Some(gathering) => scores(gathering, |outcome| &outcome.scores, threshold)?,
+        Some(gathering) => scores(state, gathering, |outcome| &outcome.scores, threshold)?,
         None => None,
     };
     Ok(LaneReport {
@@ -176,7 +177,7 @@ fn round_report(
     let selection = state.study().evaluation.selection;
     let after = |at: Timestamp| at.secs_since(state.opened());
     let validation = match &round.validation {
-        Some(gathering) => at_own_threshold(gathering)?.0,
+        Some(gathering) => at_own_threshold(state, gathering)?.0,
         None => None,
     };
     let validated = round.validation.as_ref().and_then(Gathering::closing);
@@ -228,10 +229,11 @@ fn contributors(state: &Coordinator, round: &RoundState) -> Vec<ContributorRepor
 
 /// Scores of a validation at the threshold that maximises Youden's J on itself, and that threshold.
 fn at_own_threshold(
+    state: &Coordinator,
     gathering: &Gathering<ScoringOutcome>,
 ) -> Result<(Option<Scores>, Option<BinEdge>), ReportError> {
     let threshold = threshold(gathering, |outcome| &outcome.scores)?;
-    Ok((scores(gathering, |outcome| &outcome.scores, threshold)?, threshold))
+    Ok((scores(state, gathering, |outcome| &outcome.scores, threshold)?, threshold))
 }
 
 fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<GroupReport>, ReportError> {
@@ -239,8 +241,8 @@ fn groups(state: &Coordinator, arm: Arm, lanes: &[LaneReport]) -> Result<Vec<Gro
     let mut reports = Vec::new();
     for (index, group) in ModalityGroup::of_study(&state.study().modalities).into_iter().enumerate() {
         let threshold = threshold(fusion, |outcome| &outcome.groups[index].validation)?;
-        let validation = scores(fusion, |outcome| &outcome.groups[index].validation, threshold)?;
-        let holdout = scores(fusion, |outcome| &outcome.groups[index].holdout, threshold)?;
+        let validation = scores(state, fusion, |outcome| &outcome.groups[index].validation, threshold)?;
+        let holdout = scores(state, fusion, |outcome| &outcome.groups[index].holdout, threshold)?;
         let statistics = GroupStatistics::of(state, arm, index, fusion)?;
         if let (Some(validation), Some(holdout), Some(statistics)) = (validation, holdout, statistics) {
             reports.push(GroupReport {

@@ -44,13 +44,19 @@ fn told(outcome: Outcome, arm: Arm) -> Outcome {
         Outcome::Scored(scoring) => {
             let totals = scoring.scores.totals();
             let routing = (arm == Arm::Spottune).then(|| all_tuned(totals));
-            Outcome::ScoredInDetail(scoring, ScoringDetail { sums: Some(sums(totals)), routing })
+            Outcome::ScoredInDetail(
+                scoring,
+                ScoringDetail { sums: Some(sums(totals)), routing, fewest_per_score: 1 },
+            )
         }
         Outcome::Fused(fusion) => {
             let sums = fusion.groups.iter().map(|group| Some(sums(group.holdout.totals()))).collect();
             let with = ArmComparison { with: Arm::Random, groups: vec![Some(difference())] };
             let comparisons = if arm == Arm::Spottune { vec![with] } else { Vec::new() };
-            Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds: Vec::new() })
+            Outcome::FusedInDetail(
+                fusion,
+                FusionDetail { sums, comparisons, folds: Vec::new(), fewest_per_score: 1 },
+            )
         }
         trained => trained,
     }
@@ -100,7 +106,14 @@ fn what_sites_told_is_in_the_report() {
     assert!((combined.estimate + 1.0 / 9.0).abs() < 1e-12 && comparison.p_value.is_some(), "{combined:?}");
     assert!(comparison.without.is_empty());
     let page = report.to_html();
-    assert!(page.contains("Routing of spottune, t1gd fold 0") && page.contains("The policy has collapsed"));
+    assert!(
+        page.contains("Routing of spottune, t1gd fold 0")
+            && page.contains("Routing over rounds of spottune, t1gd fold 0")
+    );
+    for words in ["methylated: 100 % on average at first", "a: 100 % on average at first"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("The policy has collapsed"));
 }
 
 #[test]
@@ -153,5 +166,78 @@ fn details_that_contradict_the_histogram_are_refused() {
             refused += 1;
         }
         assert!(refused > 0, "lie {number} was never told");
+    }
+}
+
+/// `site` tells every score of at least three patients.
+pub(super) fn finished_with_a_grouping_site(name: &str) -> Scene {
+    let mut scene = Scene::enrolling_in(two_arms());
+    loop {
+        let arm = next_arm(&scene).unwrap_or(Arm::Random);
+        let next =
+            ["a", "b"].into_iter().find(|site_name| scene.state.next_order(&site(site_name)).is_some());
+        let groups = next == Some(name);
+        let grouped = |outcome| match told(outcome, arm) {
+            Outcome::ScoredInDetail(scoring, detail) if groups => {
+                let scores = scoring.scores.told_together(3);
+                let detail = ScoringDetail { fewest_per_score: 3, ..detail };
+                Outcome::ScoredInDetail(consilium_protocol::ScoringOutcome { scores, ..scoring }, detail)
+            }
+            Outcome::FusedInDetail(mut fusion, detail) if groups => {
+                for group in &mut fusion.groups {
+                    group.validation = group.validation.told_together(3);
+                    group.holdout = group.holdout.told_together(3);
+                }
+                Outcome::FusedInDetail(fusion, FusionDetail { fewest_per_score: 3, ..detail })
+            }
+            other => other,
+        };
+        if !scene.step_with(grouped) {
+            return scene;
+        }
+    }
+}
+
+#[test]
+fn who_tells_scores_by_groups_is_named_and_bounds_hold_for_it() {
+    let plain = Report::of(&finished().state, Timestamp(100_000)).unwrap();
+    let scene = finished_with_a_grouping_site("b");
+    let report = Report::of(&scene.state, Timestamp(100_000)).unwrap();
+    let fewest: Vec<_> = report.sites.iter().map(|site| site.fewest_per_score).collect();
+    assert_eq!(fewest, [None, Some(3)]);
+    assert!(plain.sites.iter().all(|site| site.fewest_per_score.is_none()));
+    let group = |report: &Report| report.arms[0].groups[0].clone();
+    assert_eq!(group(&plain).statistics.ends, None);
+    let (before, after) =
+        (group(&plain).holdout.pooled.auc.unwrap(), group(&report).holdout.pooled.auc.unwrap());
+    assert!(after.quantisation_bound >= before.quantisation_bound);
+    assert!((after.value - before.value).abs() <= after.quantisation_bound + 1e-12);
+    let ends = group(&report).statistics.ends.unwrap();
+    let sensitivity = |card: &consilium_metrics::Scorecard| card.sensitivity.unwrap().value;
+    assert!(sensitivity(&ends.worst) <= sensitivity(&ends.best));
+    let bracket = group(&report).holdout.pooled.average_precision.unwrap();
+    assert!(bracket.lower <= group(&plain).holdout.pooled.average_precision.unwrap().value);
+    let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!(again, report);
+    assert!(report.to_html().contains("told scores by groups of patients"));
+}
+
+#[test]
+fn a_site_that_claims_groups_and_tells_single_patients_is_refused() {
+    let log = finished().events;
+    for (position, (at, event)) in log.iter().enumerate() {
+        let Event::OrderAnswered { site, order, outcome } = event else { continue };
+        let outcome = match outcome.clone() {
+            Outcome::ScoredInDetail(scoring, detail) => {
+                Outcome::ScoredInDetail(scoring, ScoringDetail { fewest_per_score: 1_000, ..detail })
+            }
+            Outcome::FusedInDetail(fusion, detail) => {
+                Outcome::FusedInDetail(fusion, FusionDetail { fewest_per_score: 1_000, ..detail })
+            }
+            _ => continue,
+        };
+        let before = Coordinator::replay(log[..position].to_vec()).unwrap();
+        let told = Event::OrderAnswered { site: site.clone(), order: *order, outcome };
+        assert!(matches!(before.admit(*at, &told), Err(Rejection::Answer(_))), "{position}");
     }
 }

@@ -42,7 +42,7 @@ pub use health::{FoldSpread, LabelShare, LabelShift, RoutingReport};
 pub(crate) use page::{Curve, curves};
 pub use published::Published;
 pub use render::{RenderError, page_beside, read, write_page};
-pub use statistics::{AcrossSites, ExactScores, GroupStatistics, SiteInPopulation};
+pub use statistics::{AcrossSites, ExactScores, FigureEnds, GroupStatistics, SiteInPopulation};
 pub use tables::{CsvError, write_csv};
 pub use tensorboard::{TensorboardError, write_tensorboard};
 
@@ -126,6 +126,10 @@ pub struct SiteReport {
     /// Name and version of the programs it came with, in the order of their coming. Empty in reports of before.
     #[serde(default)]
     pub software: Vec<String>,
+    /// Fewest patients of whom it told a score: it told neighbours together. `None` where it told each where it is, or did not
+    /// say.
+    #[serde(default)]
+    pub fewest_per_score: Option<u32>,
     /// UDP payload bytes from the coordinator to the site.
     pub bytes_sent: u64,
     /// UDP payload bytes from the site to the coordinator.

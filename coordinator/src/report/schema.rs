@@ -113,7 +113,9 @@ fn reports_are_what_the_schema_says() {
     measured.evaluation.baseline = ClinicalBaseline::AgeSex;
     measured.evaluation.design = Design::LeaveOneSiteOut;
     let finished = [several, measured].map(Scene::finished_with);
-    for scene in [Scene::enrolling(), Scene::running(), Scene::finished()].into_iter().chain(finished) {
+    let grouping = super::details::finished_with_a_grouping_site("b");
+    let scenes = [Scene::enrolling(), Scene::running(), Scene::finished(), grouping];
+    for scene in scenes.into_iter().chain(finished) {
         let found = check(&written(&scene));
         assert!(
             found.is_empty(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use consilium_domain::SiteId;
-use consilium_metrics::{BinEdge, MergeError, ScoreHistogram, Scorecard, youden};
-use consilium_protocol::coordinator::Gathering;
+use consilium_metrics::{BinEdge, MergeError, ScoreEnds, ScoreHistogram, Scorecard, SiteScores, youden};
+use consilium_protocol::coordinator::{Coordinator, Gathering};
 
 use super::{ReportError, Scores};
 
@@ -16,8 +16,10 @@ pub(super) fn threshold<T>(
     Ok(pool(gathering, pick)?.as_ref().and_then(youden))
 }
 
-/// The figures of all sites together and of each. `None` when nobody answered.
+/// The figures of all sites together and of each, with bounds that hold where sites tell scores by groups of patients. `None`
+/// when nobody answered.
 pub(super) fn scores<T>(
+    state: &Coordinator,
     gathering: &Gathering<T>,
     pick: impl Fn(&T) -> &ScoreHistogram,
     threshold: Option<BinEdge>,
@@ -27,7 +29,24 @@ pub(super) fn scores<T>(
     for (site, answer) in gathering.answers() {
         sites.insert(site.clone(), Scorecard::of(pick(&answer.value), threshold)?);
     }
-    Ok(Some(Scores { pooled: Scorecard::of(&pooled, threshold)?, sites, missing: missing(gathering) }))
+    let mut card = Scorecard::of(&pooled, threshold)?;
+    if let Some(ends) = ends(state, gathering, &pick)? {
+        ends.widen(&pooled, &mut card);
+    }
+    Ok(Some(Scores { pooled: card, sites, missing: missing(gathering) }))
+}
+
+/// Between what the scores may lie that were told by groups of patients; `None` where no site groups.
+pub(super) fn ends<T>(
+    state: &Coordinator,
+    gathering: &Gathering<T>,
+    pick: impl Fn(&T) -> &ScoreHistogram,
+) -> Result<Option<ScoreEnds>, MergeError> {
+    let told = gathering.answers().iter().map(|(site, answer)| SiteScores {
+        told: pick(&answer.value),
+        grouped: state.fewest_per_score(site).is_some(),
+    });
+    ScoreEnds::of(&told.collect::<Vec<_>>())
 }
 
 /// Who was asked and did not answer, and why.

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 
 use consilium_domain::{Arm, Seed, SiteId};
 use consilium_metrics::{
-    Appraisal, AppraisalSettings, BinEdge, ChanceTest, Interval, LeftOut, RandomEffects, ScoreHistogram,
-    ScoreSums, SiteArea, TauRule, ThresholdRule, meta_analyse_areas, permutation_test_within_sites,
+    Appraisal, AppraisalSettings, BinEdge, ChanceTest, GridMismatch, Interval, LeftOut, RandomEffects,
+    ScoreEnds, ScoreHistogram, ScoreSums, Scorecard, SiteArea, TauRule, ThresholdRule, meta_analyse_areas,
+    permutation_test_within_sites,
 };
 use consilium_protocol::FusionOutcome;
 use consilium_protocol::coordinator::{Coordinator, Gathering};
 use serde::{Deserialize, Serialize};
 
 use super::ReportError;
-use super::scores::pool;
+use super::scores::{ends, pool};
 
 /// Thresholds are chosen by each of these on the pooled validation.
 const RULES: [ThresholdRule; 3] = [ThresholdRule::Youden, ThresholdRule::PaperM, ThresholdRule::Half];
@@ -29,6 +30,19 @@ pub struct GroupStatistics {
     pub across_sites: Option<AcrossSites>,
     /// Figures that need sums beyond histograms; none where no site told them.
     pub exact: Option<ExactScores>,
+    /// The pooled figures if all whose score was told with others' lay as well, or as badly, as they can; none where every
+    /// score was told where it is.
+    #[serde(default)]
+    pub ends: Option<FigureEnds>,
+}
+
+/// What the scores' own figures lie between, where sites told scores by groups of patients.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FigureEnds {
+    /// Every figure at its worst. Sites' own order of patients is not used here: the area's bound is tighter.
+    pub worst: Scorecard,
+    /// Every figure at its best.
+    pub best: Scorecard,
 }
 
 /// Each site's area, and all of them combined by random effects on the logit scale.
@@ -90,6 +104,7 @@ impl GroupStatistics {
         };
         let thresholds: Vec<(ThresholdRule, BinEdge)> =
             RULES.into_iter().filter_map(|rule| Some((rule, rule.choose(&validation)?))).collect();
+        let ends = ends(state, fusion, |outcome| &outcome.groups[index].holdout)?;
         let seed = state.study().seed().derive(&format!("report/{arm}/{index}"));
         let settings = AppraisalSettings::default();
         let sites: BTreeMap<&SiteId, &ScoreHistogram> = fusion
@@ -97,11 +112,20 @@ impl GroupStatistics {
             .iter()
             .map(|(site, answer)| (site, &answer.value.groups[index].holdout))
             .collect();
+        let mut pooled = Appraisal::of(&holdout, &thresholds, settings, seed)?;
+        if let Some(ends) = &ends {
+            pooled.brier.iter_mut().for_each(|brier| ends.widen_brier(&mut brier.score));
+            // It knows of bins alone.
+            pooled.recalibration.iter_mut().for_each(|figures| figures.slope_bound = None);
+        }
+        let youden =
+            thresholds.iter().find(|(rule, _)| *rule == ThresholdRule::Youden).map(|&(_, edge)| edge);
         Ok(Some(Self {
+            ends: ends.map(|ends| FigureEnds::of(&ends, youden)).transpose()?,
+            pooled,
             within_sites: within_sites(&sites, settings.permutations, seed.derive("within-sites")),
             across_sites: AcrossSites::of(&sites),
             exact: ExactScores::of(state, arm, index),
-            pooled: Appraisal::of(&holdout, &thresholds, settings, seed)?,
         }))
     }
 
@@ -118,6 +142,15 @@ fn within_sites(
 ) -> Option<ChanceTest> {
     let histograms: Vec<&ScoreHistogram> = sites.values().copied().collect();
     permutation_test_within_sites(&histograms, permutations, seed)
+}
+
+impl FigureEnds {
+    fn of(ends: &ScoreEnds, threshold: Option<BinEdge>) -> Result<Self, GridMismatch> {
+        Ok(Self {
+            worst: Scorecard::of(&ends.worst, threshold)?,
+            best: Scorecard::of(&ends.best, threshold)?,
+        })
+    }
 }
 
 impl AcrossSites {

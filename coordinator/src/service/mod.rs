@@ -21,6 +21,7 @@ mod shelf;
 pub(crate) mod sites;
 mod submitting;
 mod under_way;
+mod work_left;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -15,6 +15,7 @@ use consilium_protocol::coordinator::{
 };
 
 use super::carrying::{Entry, Life};
+use super::work_left::SiteWork;
 use crate::contributors::{Contributor, Contributors};
 use crate::notice;
 use crate::report::study_warnings;
@@ -155,7 +156,17 @@ fn expected_end(state: &Coordinator) -> Option<Timestamp> {
 fn awaited(site: SiteId) -> SiteView {
     let standing = SiteStanding::Awaited;
     let (last_heard, cohort) = (None, None);
-    SiteView { site, standing, reason: None, last_heard, cohort, in_hand: None, order: None, answered: 0 }
+    SiteView {
+        site,
+        standing,
+        reason: None,
+        last_heard,
+        cohort,
+        in_hand: None,
+        order: None,
+        answered: 0,
+        work_left_secs: None,
+    }
 }
 
 fn site_view(state: &Coordinator, site: SiteId, member: &Member) -> SiteView {
@@ -169,11 +180,17 @@ fn site_view(state: &Coordinator, site: SiteId, member: &Member) -> SiteView {
             (Presence::Connected, Some(_)) => (SiteStanding::Connected, None),
         }
     };
+    let work = SiteWork::of(state, &site, member);
     let in_hand = member.in_hand.and_then(|in_hand| {
-        let InHand { order, progress: Progress { steps, of, .. }, at } = in_hand;
-        Some(InHandView { task: state.task(&order)?.to_string(), steps, of, at })
+        let InHand { order, progress, at } = in_hand;
+        let (task, Progress { steps, of, .. }) = (state.task(&order)?, progress);
+        let left_secs = work.left_of(task, progress).map(|seconds| seconds.round() as u64);
+        Some(InHandView { task: task.to_string(), steps, of, at, left_secs })
     });
     let works = standing == SiteStanding::Connected;
+    let under_way = standing != SiteStanding::Withdrawn && matches!(state.phase(), Phase::Running { .. });
+    let half_done = member.in_hand.map(|in_hand| (in_hand.order, in_hand.progress));
+    let work_left_secs = if under_way { work.left(state, half_done) } else { None };
     SiteView {
         standing,
         reason,
@@ -182,6 +199,7 @@ fn site_view(state: &Coordinator, site: SiteId, member: &Member) -> SiteView {
         in_hand,
         order: state.next_order(&site).filter(|_| works).map(|order| order.task.to_string()),
         answered: answered(state, &site),
+        work_left_secs,
         site,
     }
 }

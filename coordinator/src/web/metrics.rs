@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use consilium_process::Memory;
 use consilium_protocol::admin::{RoundView, SiteStanding, StudyState, StudyView};
 use consilium_web::metrics::Kind::{Counter, Gauge};
-use consilium_web::metrics::{Exposition, Family, Kind};
+use consilium_web::metrics::{Exposition, Family, family};
 
 use super::{Shown, Traffics};
 
@@ -28,15 +28,6 @@ const STANDINGS: [SiteStanding; 5] = [
     SiteStanding::Gone,
     SiteStanding::Withdrawn,
 ];
-
-const fn family(
-    name: &'static str,
-    kind: Kind,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Family {
-    Family { name, kind, help, labels }
-}
 
 const BUILD: Family =
     family("consilium_coordinator_build_info", Gauge, &["version"], "1, with the release as a label.");
@@ -75,6 +66,12 @@ const ANSWERS: Family = family(
     Counter,
     &["study", "site"],
     "Orders that a site has answered.",
+);
+const WORK_LEFT: Family = family(
+    "consilium_coordinator_site_work_left_seconds",
+    Gauge,
+    &["study", "site"],
+    "Seconds of a site's own work that are left at its measured speed.",
 );
 const MISSING: Family = family(
     "consilium_coordinator_answers_missing_total",
@@ -162,7 +159,7 @@ fn lanes(told: &mut Exposition, views: &[StudyView]) {
 }
 
 fn sites(told: &mut Exposition, shown: &Shown, traffics: &Traffics) {
-    let (mut standings, mut answers) = (Vec::new(), Vec::new());
+    let (mut standings, mut answers, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for view in &shown.views {
         let study = view.summary.hash.short();
         for standing in STANDINGS {
@@ -172,9 +169,12 @@ fn sites(told: &mut Exposition, shown: &Shown, traffics: &Traffics) {
         let each = view.sites.iter();
         answers
             .extend(each.map(|site| (vec![study.clone(), site.site.to_string()], f64::from(site.answered))));
+        let each = view.sites.iter().filter_map(|site| Some((site, site.work_left_secs?)));
+        left.extend(each.map(|(site, secs)| (vec![study.clone(), site.site.to_string()], secs as f64)));
     }
     told.values(&SITES, standings);
     told.values(&ANSWERS, answers);
+    told.values(&WORK_LEFT, left);
     let bytes = traffics.iter().flat_map(|(study, site, traffic)| {
         [("sent", traffic.bytes_sent), ("received", traffic.bytes_received)]
             .map(|(way, bytes)| (vec![study.short(), site.to_string(), way.to_owned()], bytes as f64))

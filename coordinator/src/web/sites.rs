@@ -7,7 +7,7 @@ use consilium_web::{grid, sentence};
 
 use super::Shown;
 use super::page::{state_word, words};
-use crate::remote::{in_hand, time_of};
+use crate::remote::{in_hand, time_of, work_left};
 
 /// A table of each study, and one of all hospitals.
 pub(super) fn content(shown: &Shown) -> Vec<Element> {
@@ -42,13 +42,22 @@ fn of_study(view: &StudyView, registered: &[RegisteredSite]) -> Element {
             state_word(&site.standing.to_string()),
             words(works_on(site)),
             words(site.answered),
+            words(work_left(site.work_left_secs)),
             words(moment(site.last_heard)),
             words(program.and_then(|known| known.software.as_deref()).unwrap_or("-")),
             words(site.reason.as_deref().unwrap_or("-")),
         ]
     };
-    let columns =
-        ["site", "state", "works on, or is given next", "orders answered", "last heard", "program", "why"];
+    let columns = [
+        "site",
+        "state",
+        "works on, or is given next",
+        "orders answered",
+        "work left",
+        "last heard",
+        "program",
+        "why",
+    ];
     let name = format!("sites-{}", view.summary.hash.short());
     let caption = format!("Sites of {}", view.summary.name);
     grid(&name, &caption, &columns, view.sites.iter().map(row).collect(), "No site is invited.")

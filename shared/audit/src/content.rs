@@ -115,7 +115,8 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`; and
+        /// `scores-of-groups` where scores were told by groups of patients.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
     },
@@ -133,7 +134,8 @@ pub enum Content {
         positives: u64,
         /// Patients without.
         negatives: u64,
-        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`.
+        /// Sums told beyond the histogram: `score-sums`, `routing-counts`, `arm-comparisons`, `scores-by-fold`; and
+        /// `scores-of-groups` where scores were told by groups of patients.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         beyond: Vec<Code>,
     },

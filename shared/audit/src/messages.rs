@@ -130,19 +130,21 @@ fn answer(order: OrderId, work: Option<Work>, outcome: &Outcome) -> Content {
             saturated: training.saturated,
         },
         Outcome::Scored(scoring) => scores(order, work, scoring, Vec::new()),
-        Outcome::ScoredInDetail(scoring, ScoringDetail { sums, routing }) => {
+        Outcome::ScoredInDetail(scoring, ScoringDetail { sums, routing, fewest_per_score }) => {
             let beyond = [
                 sums.is_some().then_some(Code::new("score-sums")),
                 routing.is_some().then_some(Code::new("routing-counts")),
+                (*fewest_per_score > 1).then_some(Code::new("scores-of-groups")),
             ];
             scores(order, work, scoring, beyond.into_iter().flatten().collect())
         }
         Outcome::Fused(fusion) => fused_scores(order, work, &fusion.groups, Vec::new()),
-        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds }) => {
+        Outcome::FusedInDetail(fusion, FusionDetail { sums, comparisons, folds, fewest_per_score }) => {
             let beyond = [
                 sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
                 (!comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
                 folds.iter().any(|folds| !folds.is_empty()).then_some(Code::new("scores-by-fold")),
+                (*fewest_per_score > 1).then_some(Code::new("scores-of-groups")),
             ];
             fused_scores(order, work, &fusion.groups, beyond.into_iter().flatten().collect())
         }
@@ -162,6 +164,7 @@ fn answer(order: OrderId, work: Option<Work>, outcome: &Outcome) -> Content {
             let beyond = [
                 detail.sums.iter().any(Option::is_some).then_some(Code::new("score-sums")),
                 (!detail.comparisons.is_empty()).then_some(Code::new("arm-comparisons")),
+                (detail.fewest_per_score > 1).then_some(Code::new("scores-of-groups")),
             ];
             let beyond = beyond.into_iter().flatten().collect();
             fused_scores(order, work, std::slice::from_ref(scores), beyond)

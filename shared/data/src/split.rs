@@ -108,7 +108,14 @@ impl Split {
     /// Sets the latest scans of each folder aside, `round(holdout_fraction * n)` of them; those of one day go
     /// together, so that nobody who was scanned on the day of a training patient is held out. The others are dealt
     /// over the folds.
-    fn by_date(cohort: &Cohort, evaluation: &Evaluation, seed: &Seed) -> Result<Self, DesignError> {
+    ///
+    /// # Errors
+    /// [`DesignError::NoDates`] where a case has no day.
+    pub(crate) fn by_date(
+        cohort: &Cohort,
+        evaluation: &Evaluation,
+        seed: &Seed,
+    ) -> Result<Self, DesignError> {
         let undated = cohort.cases.iter().filter(|case| case.clinical.scanned.is_none()).count();
         if undated > 0 {
             return Err(DesignError::NoDates { undated, cases: cohort.cases.len() });

@@ -18,6 +18,7 @@ mod calibration;
 mod chance;
 mod curves;
 mod distribution;
+mod grouped;
 mod histogram;
 mod interval;
 mod logistic;
@@ -45,6 +46,7 @@ pub use chance::{
 pub use curves::{
     PartialArea, PrecisionRecallPoint, RocPoint, partial_area, precision_recall_curve, roc_curve,
 };
+pub use grouped::{ScoreEnds, SiteScores};
 pub use histogram::{CoarsenError, HistogramError, MergeError, RecordError, ScoreHistogram, Totals};
 pub use interval::{Estimate, Interval};
 pub use logistic::{

@@ -18,25 +18,41 @@ pub struct ScoringDetail {
     pub sums: Option<ScoreSums>,
     /// How patients were routed; only of an arm with a policy.
     pub routing: Option<RoutingCounts>,
+    /// Every score of the histogram is told of at least so many patients ([`ScoreHistogram::told_together`]); 0 and 1 say
+    /// that each is counted where it is.
+    pub fewest_per_score: u32,
 }
 
 /// Beside a [`crate::FusionOutcome`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FusionDetail {
     /// Of the hold-out's patients, one entry a modality group, in the study's order.
+    #[serde(deserialize_with = "at_most::<_, MOST_GROUPS, _>")]
     pub sums: Vec<Option<ScoreSums>>,
     /// Comparisons with the arms that this site had fused before. Of two arms only the later answer holds one.
+    #[serde(deserialize_with = "at_most::<_, { Arm::ALL.len() }, _>")]
     pub comparisons: Vec<ArmComparison>,
     /// The out-of-fold scores by fold, one entry a modality group, each with one entry a fold or none; no entry at all where
     /// nothing is told. Of groups of one modality none are told, for the lanes' own validations say the same.
     #[serde(deserialize_with = "few")]
     pub folds: Vec<Vec<ScoreHistogram>>,
+    /// As [`ScoringDetail::fewest_per_score`], of every histogram of the answer.
+    pub fewest_per_score: u32,
 }
 
 /// Most modality groups of a study: each of eleven modalities, and their seven combinations.
 const MOST_GROUPS: usize = 18;
 /// Most folds of a study.
 const MOST_FOLDS: usize = 20;
+
+/// A list that lies in another or holds others: what a sender claims of it must cost no memory.
+fn at_most<'de, T, const MOST: usize, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Bounded::<T, MOST>::deserialize(deserializer)?.0)
+}
 
 /// Lists within a list: what a sender claims of each must cost no memory.
 fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<ScoreHistogram>>, D::Error> {
@@ -54,13 +70,14 @@ pub struct ArmComparison {
     /// The other arm. Differences are this arm's area minus the other's.
     pub with: Arm,
     /// One entry a modality group, in the study's order.
+    #[serde(deserialize_with = "at_most::<_, MOST_GROUPS, _>")]
     pub groups: Vec<Option<SiteDifference>>,
 }
 
 impl ScoringDetail {
     /// Whether it tells anything.
     pub const fn is_empty(&self) -> bool {
-        self.sums.is_none() && self.routing.is_none()
+        self.sums.is_none() && self.routing.is_none() && self.fewest_per_score <= 1
     }
 }
 
@@ -68,6 +85,9 @@ impl FusionDetail {
     /// Whether it tells anything.
     pub fn is_empty(&self) -> bool {
         let folds = self.folds.iter().all(Vec::is_empty);
-        self.sums.iter().all(Option::is_none) && self.comparisons.is_empty() && folds
+        self.sums.iter().all(Option::is_none)
+            && self.comparisons.is_empty()
+            && folds
+            && self.fewest_per_score <= 1
     }
 }

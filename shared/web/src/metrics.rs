@@ -30,6 +30,16 @@ pub struct Family {
     pub labels: &'static [&'static str],
 }
 
+/// A family, in the order in which a daemon's list of them reads best.
+pub const fn family(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Family {
+    Family { name, kind, help, labels }
+}
+
 /// The text that a scrape gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exposition {

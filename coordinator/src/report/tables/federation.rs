@@ -51,6 +51,7 @@ pub(super) fn sites(report: &Report) -> Table {
             Cell::text(standing),
             Cell::text(site.software.join(", ")),
             Cell::Count(site.duplicates.map(Into::into)),
+            Cell::Count(site.fewest_per_score.map(Into::into)),
             Cell::count(part.contributions),
             Cell::count(part.missed),
             Cell::Number((part.contributions > 0).then(|| part.norms / part.contributions as f64), 4),
@@ -65,13 +66,15 @@ pub(super) fn sites(report: &Report) -> Table {
     Table {
         name: "sites",
         caption:
-            "Sites: participation over all rounds, bytes over the network, and seconds each says it worked."
+            "Sites: participation over all rounds, bytes over the network, and seconds each says it worked. Where a number \
+             of patients of a score stands, the site told neighbouring scores together, each of at least so many."
                 .into(),
         columns: vec![
             text("site", "site"),
             text("standing", "standing"),
             text("software", "program"),
             number("duplicates", "duplicates left out"),
+            number("fewest_per_score", "patients of a score"),
             number("contributions", "contributions"),
             number("missed", "rounds missed"),
             number("mean_norm", "mean norm of updates"),

@@ -62,6 +62,7 @@ pub(super) fn tables(report: &Report) -> Vec<Table> {
         baselines::against_baseline(report),
         baselines::fits(report),
         results::operating_points(report),
+        results::ends(report),
         results::calibration(report),
         results::comparisons(report),
         results::across_sites(report),

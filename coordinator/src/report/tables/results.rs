@@ -1,9 +1,11 @@
 //! How good the models are.
 
-use consilium_metrics::{AucEstimate, Bracket, OperatingPoint, RandomEffects, ThresholdRule};
+use consilium_metrics::{
+    AucEstimate, Bracket, Estimate, OperatingPoint, RandomEffects, Scorecard, ThresholdRule,
+};
 
 use super::{Cell, Table, estimate, number, text};
-use crate::report::{ArmReport, GroupReport, Report};
+use crate::report::{ArmReport, FigureEnds, GroupReport, Report};
 
 fn groups(report: &Report) -> impl Iterator<Item = (&ArmReport, &GroupReport)> {
     report.arms.iter().flat_map(|arm| arm.groups.iter().map(move |group| (arm, group)))
@@ -136,6 +138,50 @@ pub(super) fn operating_points(report: &Report) -> Table {
             estimate("balanced_accuracy", "balanced accuracy"),
             estimate("f1", "F1"),
             number("matthews", "MCC"),
+        ],
+        rows: rows.collect(),
+    }
+}
+
+/// What the pooled figures lie between where sites told scores by groups of patients.
+pub(super) fn ends(report: &Report) -> Table {
+    let between =
+        |card: &Scorecard, worst: &Scorecard, best: &Scorecard, of: fn(&Scorecard) -> Option<Estimate>| {
+            let value = |card| of(card).map(|estimate| estimate.value);
+            let ends = value(card).zip(value(worst).zip(value(best)));
+            Cell::Estimate(ends.map(|(value, (worst, best))| [value, worst, best]))
+        };
+    let rows = groups(report).filter_map(|(arm, group)| {
+        let (card, FigureEnds { worst, best }) = (&group.holdout.pooled, group.statistics.ends?);
+        let of = |figure| between(card, &worst, &best, figure);
+        let area = card.auc.map(|auc| {
+            let bound = auc.quantisation_bound;
+            [auc.value, (auc.value - bound).max(0.0), (auc.value + bound).min(1.0)]
+        });
+        Some(vec![
+            Cell::text(arm.arm),
+            Cell::text(&group.group.name),
+            Cell::Estimate(area),
+            of(|card| card.sensitivity),
+            of(|card| card.specificity),
+            of(|card| card.positive_predictive_value),
+            of(|card| card.negative_predictive_value),
+        ])
+    });
+    Table {
+        name: "score-ends",
+        caption: "What the pooled hold-out's figures lie between for the scores themselves, where sites told scores by groups of \
+                  patients: if all in a group lay as badly, or as well, as they can. These are no confidence intervals: \
+                  they are certain, say nothing of other patients, and a site's own area is off by its ties alone."
+            .into(),
+        columns: vec![
+            text("arm", "arm"),
+            text("group", "modalities"),
+            estimate("auc", "AUC"),
+            estimate("sensitivity", "sensitivity"),
+            estimate("specificity", "specificity"),
+            estimate("ppv", "PPV"),
+            estimate("npv", "NPV"),
         ],
         rows: rows.collect(),
     }

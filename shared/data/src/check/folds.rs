@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use consilium_domain::{ClassCounts, Label, Modality, ModalityCounts, Seed};
+use consilium_domain::{ClassCounts, Design, Evaluation, Label, Modality, ModalityCounts, Seed};
 
 use super::options::CheckOptions;
 use super::problem::{Place, Problem, ProblemKind};
@@ -80,7 +80,7 @@ pub struct FoldSizes {
     pub modalities: BTreeMap<Modality, Sizes>,
 }
 
-/// Deals the usable cases as a study would. None where there are none.
+/// Deals the usable cases as a study would. None where there are none, or where the design cannot deal them.
 pub(super) fn deal(cases: &[CheckedCase], options: &CheckOptions) -> Option<FoldSizes> {
     let cohort = Cohort {
         cases: cases.iter().filter(|case| case.is_usable()).map(usable_part).collect(),
@@ -94,17 +94,28 @@ pub(super) fn deal(cases: &[CheckedCase], options: &CheckOptions) -> Option<Fold
         .filter(|modality| cohort.cases.iter().any(|case| case.images.contains_key(modality)))
         .collect();
     let counts = |number: u64, modality: Option<Modality>| {
-        let split = Split::deal(&cohort, options.evaluation(), &Seed::from_number(number));
+        let split = split(&cohort, options.evaluation(), &Seed::from_number(number))?;
         let has = |case: &Case| modality.is_none_or(|modality| case.images.contains_key(&modality));
-        count(&cohort, &split, options.evaluation().folds, has)
+        Some(count(&cohort, &split, options.evaluation().folds, has))
     };
     let over_seeds = |modality: Option<Modality>| {
-        let mut sizes = Sizes::of(&counts(0, modality));
-        (1..SEEDS).for_each(|number| sizes.widen(&counts(number, modality)));
-        sizes
+        let mut sizes = Sizes::of(&counts(0, modality)?);
+        for number in 1..SEEDS {
+            sizes.widen(&counts(number, modality)?);
+        }
+        Some(sizes)
     };
-    let modalities = present.into_iter().map(|modality| (modality, over_seeds(Some(modality)))).collect();
-    Some(FoldSizes { all: over_seeds(None), modalities })
+    let of_modality = |modality| Some((modality, over_seeds(Some(modality))?));
+    let modalities = present.into_iter().map(of_modality).collect::<Option<_>>()?;
+    Some(FoldSizes { all: over_seeds(None)?, modalities })
+}
+
+/// As the design deals: where sites are left out, a site's own fold is all that it does not set aside.
+fn split(cohort: &Cohort, evaluation: &Evaluation, seed: &Seed) -> Option<Split> {
+    match evaluation.design {
+        Design::KFold | Design::LeaveOneSiteOut => Some(Split::deal(cohort, evaluation, seed)),
+        Design::Temporal => Split::by_date(cohort, evaluation, seed).ok(),
+    }
 }
 
 fn usable_part(case: &CheckedCase) -> Case {
@@ -135,6 +146,10 @@ pub(super) fn judge(
     options: &CheckOptions,
 ) -> Vec<Problem> {
     let Some(sizes) = sizes else {
+        if cases.iter().any(CheckedCase::is_usable) {
+            // What the design lacks is told with the dates.
+            return Vec::new();
+        }
         let remedy = "mend the errors above, or check the folder and the layout";
         return vec![Problem::new(ProblemKind::NothingUsable, Place::Site, "not one case is usable", remedy)];
     };
@@ -159,16 +174,33 @@ pub(super) fn judge(
         }
         problems.extend(thin);
     }
+    problems.extend(Label::ALL.into_iter().filter_map(|label| unjudged(&sizes.all, label)));
     problems.extend(absent(sizes, cases, options));
     problems
 }
 
-/// Why some fold has no case of the class, whatever the seed: too few are left after the hold-out.
-fn lacking(sizes: &Sizes, label: Label, options: &CheckOptions, of: &str) -> Option<String> {
-    let (class, of_class): (&str, fn(ClassCounts) -> u32) = match label {
+/// A class of which the site has cases and would set none aside.
+fn unjudged(sizes: &Sizes, label: Label) -> Option<Problem> {
+    let (class, of_class) = class(label);
+    let lacks = of_class(sizes.total) > 0 && of_class(sizes.holdout.least) == 0;
+    lacks.then(|| {
+        let reason = format!("of {} {class} cases none would be set aside", of_class(sizes.total));
+        let remedy =
+            "agree on a larger hold-out; without both classes this site's hold-out has no area of its own";
+        Problem::new(ProblemKind::HoldoutLacksClass, Place::Site, reason, remedy)
+    })
+}
+
+fn class(label: Label) -> (&'static str, fn(ClassCounts) -> u32) {
+    match label {
         Label::Methylated => ("methylated", |counts| counts.methylated),
         Label::Unmethylated => ("unmethylated", |counts| counts.unmethylated),
-    };
+    }
+}
+
+/// Why some fold has no case of the class, whatever the seed: too few are left after the hold-out.
+fn lacking(sizes: &Sizes, label: Label, options: &CheckOptions, of: &str) -> Option<String> {
+    let (class, of_class) = class(label);
     let (total, aside) = (of_class(sizes.total), of_class(sizes.holdout.least));
     let folds = options.evaluation().folds;
     let never_filled = sizes.folds.iter().any(|fold| of_class(fold.most) == 0);

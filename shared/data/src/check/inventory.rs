@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use consilium_domain::{ClassCounts, Modality};
 
+use super::dates::ScanDates;
 use super::headers::Inspected;
 use super::report::CheckedCase;
 use crate::{Cohort, Exclusion, VolumeHeader};
@@ -50,6 +51,8 @@ pub struct Inventory {
     pub excluded: BTreeMap<Exclusion, u32>,
     /// Every modality that was looked at.
     pub modalities: BTreeMap<Modality, ModalityInventory>,
+    /// When the usable cases were scanned, as far as the layout says.
+    pub dates: ScanDates,
     /// The most frequent first.
     pub grids: Vec<GridCount>,
 }
@@ -69,6 +72,7 @@ impl Inventory {
             without_modality,
             excluded: cohort.exclusions(),
             modalities: modalities.iter().map(|&modality| (modality, ModalityInventory::default())).collect(),
+            dates: ScanDates::of(cases),
             grids: grids(files.iter().filter_map(|file| file.header.as_ref())),
             ..Self::default()
         };

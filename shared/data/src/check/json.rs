@@ -43,6 +43,7 @@ struct InventoryPart<'a> {
     without_modality: usize,
     excluded: BTreeMap<&'static str, u32>,
     modalities: BTreeMap<Modality, ModalityPart>,
+    scan_dates: DatesPart,
     grids: Vec<GridPart<'a>>,
 }
 
@@ -50,6 +51,13 @@ struct InventoryPart<'a> {
 struct ModalityPart {
     found: ClassCounts,
     usable: ClassCounts,
+}
+
+#[derive(Serialize)]
+struct DatesPart {
+    dated: usize,
+    first_year: Option<u16>,
+    last_year: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +70,7 @@ struct GridPart<'a> {
 
 #[derive(Serialize)]
 struct FoldsPart {
+    design: &'static str,
     count: u8,
     holdout_fraction: f64,
     all: Option<SizesPart>,
@@ -135,6 +144,11 @@ fn inventory(inventory: &Inventory) -> InventoryPart<'_> {
         without_modality: inventory.without_modality,
         excluded: inventory.excluded.iter().map(|(reason, &count)| (reason.reason(), count)).collect(),
         modalities: inventory.modalities.iter().map(modality).collect(),
+        scan_dates: DatesPart {
+            dated: inventory.dates.dated,
+            first_year: inventory.dates.years.map(|(first, _)| first),
+            last_year: inventory.dates.years.map(|(_, last)| last),
+        },
         grids: inventory.grids.iter().map(grid).collect(),
     }
 }
@@ -154,6 +168,7 @@ fn folds(report: &Report) -> FoldsPart {
         folds.modalities.iter().map(|(&modality, found)| (modality, sizes(found))).collect()
     };
     FoldsPart {
+        design: evaluation.design.name(),
         count: evaluation.folds,
         holdout_fraction: evaluation.holdout_fraction,
         all: report.folds.as_ref().map(|folds| sizes(&folds.all)),

@@ -6,6 +6,7 @@
 //! Deliberately absent: any change to the site's files, and any way to send a report. It names patients and
 //! files; the places where it does so are the three above and nowhere else.
 
+mod dates;
 mod duplicates;
 mod files;
 mod folds;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 
 use consilium_domain::Modality;
 
+pub use dates::ScanDates;
 pub use folds::{CountRange, FoldSizes, Sizes};
 pub use inventory::{GridCount, Inventory, ModalityInventory};
 pub use json::{JSON_SCHEMA, JSON_VERSION, render_json};
@@ -110,6 +112,7 @@ fn check_cohort(
     let cases = usable_cases(&cohort.cases, &problems);
     let folds = folds::deal(&cases, options);
     problems.extend(folds::judge(folds.as_ref(), &cases, options));
+    problems.extend(dates::judge(&cases, options));
     problems.sort_by(|a, b| (a.kind, &a.place).cmp(&(b.kind, &b.place)));
     let wanted: Vec<Modality> =
         Modality::ALL.into_iter().filter(|&modality| options.wants(modality)).collect();

@@ -57,6 +57,16 @@ impl CheckOptions {
         Ok(Self { evaluation, modalities: Vec::new(), headers_only: false })
     }
 
+    /// The same for a study of that design. Where it leaves sites out, all that a site does not set aside is one fold.
+    #[must_use]
+    pub fn with_design(mut self, design: Design) -> Self {
+        self.evaluation.design = design;
+        if design == Design::LeaveOneSiteOut {
+            self.evaluation.folds = 1;
+        }
+        self
+    }
+
     /// How the study divides its cohort.
     pub const fn evaluation(&self) -> &Evaluation {
         &self.evaluation

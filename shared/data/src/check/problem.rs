@@ -153,6 +153,8 @@ kinds! {
     NothingUsable: Error, "nothing-usable", "no usable case";
     /// A fold would lack a class.
     TooFewCases: Error, "too-few-cases", "fewer cases of a class than folds";
+    /// The design needs days, and a case has none.
+    NoDate: Error, "no-date", "scan without the day that the design needs";
     /// A file named in a manifest is absent.
     FileMissing: Error, "file-missing", "a file named in the table is missing";
     /// The scans of one patient contradict each other.
@@ -215,6 +217,8 @@ kinds! {
     NotAFile: Warning, "not-a-file", "named like an image but not a file";
     /// A modality that the study may want is thin.
     ModalityTooFew: Warning, "modality-too-few", "modality with fewer cases of a class than folds";
+    /// The hold-out cannot judge a class that it lacks.
+    HoldoutLacksClass: Warning, "holdout-lacks-class", "nobody of a class would be set aside";
     /// A modality that was asked for is absent.
     ModalityAbsent: Warning, "modality-absent", "modality without a usable case";
     /// The profile schmitz2024 does not fit.
@@ -226,7 +230,7 @@ kinds! {
 impl ProblemKind {
     /// Whether the whole site cannot take part while the problem lasts.
     pub const fn stops_site(self) -> bool {
-        matches!(self, Self::CannotOpen | Self::NothingUsable | Self::TooFewCases)
+        matches!(self, Self::CannotOpen | Self::NothingUsable | Self::TooFewCases | Self::NoDate)
     }
 
     /// Whether the client leaves such a file or case out of a study by itself. Errors for which this is false

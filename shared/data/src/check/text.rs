@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use consilium_domain::ClassCounts;
+use consilium_domain::{ClassCounts, Design};
 
 use super::folds::{CountRange, FoldSizes, Sizes};
 use super::problem::{Place, Problem, ProblemKind, Severity};
@@ -81,6 +81,12 @@ fn inventory(text: &mut String, report: &Report) {
     for (name, counts) in [("cases", inventory.cases), ("usable after the check", inventory.usable)] {
         rows.push(vec![name.to_owned(), counts.total().to_string(), classes(counts)]);
     }
+    let dates = inventory.dates;
+    if dates.dated > 0 || report.options.evaluation().design == Design::Temporal {
+        let years =
+            dates.years.map_or("no day is known".to_owned(), |(first, last)| format!("{first} to {last}"));
+        rows.push(vec!["of these with a scan date".to_owned(), dates.dated.to_string(), years]);
+    }
     table(text, &rows, 2);
 
     let mut rows = vec![row([
@@ -126,8 +132,11 @@ fn times<T: ToString>(sizes: &[T; 3]) -> String {
 fn fold_table(text: &mut String, folds: &FoldSizes, report: &Report) {
     let evaluation = report.options.evaluation();
     let share = 100.0 * evaluation.holdout_fraction;
-    let title =
-        format!("Folds of the usable cases, methylated/unmethylated ({share:.0} % of each class set aside)");
+    let aside = match evaluation.design {
+        Design::KFold | Design::LeaveOneSiteOut => format!("{share:.0} % of each class"),
+        Design::Temporal => format!("the latest {share:.0} % of scans"),
+    };
+    let title = format!("Folds of the usable cases, methylated/unmethylated ({aside} set aside)");
     heading(text, &title);
     let mut rows = vec![row(["", "cases", "hold-out"])];
     rows[0].extend((1..=evaluation.folds).map(|fold| format!("fold {fold}")));

@@ -86,6 +86,11 @@ impl ScanDate {
         let (months, days) = (1..=12u8, 1..=31u8);
         (months.contains(&month) && days.contains(&day)).then_some(Self { year, month, day })
     }
+
+    /// Its year, the coarsest that is of use.
+    pub(crate) const fn year(self) -> u16 {
+        self.year
+    }
 }
 
 macro_rules! private {

@@ -4,6 +4,7 @@
 
 mod coarser;
 mod sent;
+mod told_together;
 
 use std::fmt;
 

@@ -165,6 +165,9 @@ pub struct SiteView {
     /// How many orders it has answered.
     #[serde(default)]
     pub answered: u32,
+    /// Seconds of its own work that are left, at the speed measured so far; `None` before there is one.
+    #[serde(default)]
+    pub work_left_secs: Option<u64>,
 }
 
 /// An order that a site is working on.
@@ -178,6 +181,9 @@ pub struct InHandView {
     pub of: u32,
     /// When it said so.
     pub at: Timestamp,
+    /// Seconds that the order took yet when it said so, at the mean of such orders before; `None` without any.
+    #[serde(default)]
+    pub left_secs: Option<u64>,
 }
 
 /// How far a lane is.

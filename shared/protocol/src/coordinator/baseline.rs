@@ -16,7 +16,7 @@ use consilium_domain::{ClassCounts, ClinicalBaseline, Coefficients, SiteId, Task
 use consilium_metrics::{LogisticFit, LogisticSums, NewtonFit, Progress};
 
 use super::admission::is_size;
-use super::details::at_most;
+use super::details::{at_most, check_grouping};
 use super::settling::close;
 use super::{Coordinator, Effect, Gathering};
 use crate::{BaselineOutcome, Outcome, Rejection};
@@ -250,6 +250,7 @@ impl Coordinator {
                 state.fitting.iter_mut().for_each(|fitting| fitting.answer(site.clone(), at, sums.clone()));
             }
             Outcome::BaselineScored(scored) => {
+                self.details.keep_grouping(&site, scored.detail.fewest_per_score);
                 state.scoring.iter_mut().for_each(|scoring| scoring.answer(site.clone(), at, scored.clone()));
             }
             _ => {}
@@ -295,6 +296,7 @@ impl Coordinator {
         {
             return Err(refused("the sums or the time are not what can be beside these histograms".into()));
         }
+        check_grouping([&told.scores.validation, &told.scores.holdout], told.detail.fewest_per_score)?;
         self.check_comparisons(None, &told.detail.comparisons, |_| holdout)
     }
 

@@ -19,10 +19,13 @@ pub(super) struct Details {
     validations: BTreeMap<(Lane, Round), BySite<ScoringDetail>>,
     holdouts: BTreeMap<Lane, BySite<ScoringDetail>>,
     fusions: BTreeMap<Arm, BySite<FusionDetail>>,
+    /// The most that a site ever said; who never said more than 1 is not in it.
+    fewest_per_score: BySite<u32>,
 }
 
 impl Details {
     pub(super) fn keep_scoring(&mut self, task: &Task, site: SiteId, detail: ScoringDetail) {
+        self.keep_grouping(&site, detail.fewest_per_score);
         match task {
             Task::Validate { lane, round, .. } => {
                 self.validations.entry((*lane, *round)).or_default().insert(site, detail);
@@ -35,7 +38,15 @@ impl Details {
         }
     }
 
+    pub(super) fn keep_grouping(&mut self, site: &SiteId, fewest: u32) {
+        if fewest > 1 {
+            let known = self.fewest_per_score.entry(site.clone()).or_default();
+            *known = fewest.max(*known);
+        }
+    }
+
     pub(super) fn keep_fusion(&mut self, arm: Arm, site: SiteId, detail: FusionDetail) {
+        self.keep_grouping(&site, detail.fewest_per_score);
         self.fusions.entry(arm).or_default().insert(site, detail);
     }
 }
@@ -60,12 +71,19 @@ impl Coordinator {
         self.details.fusions.get(&arm).into_iter().flatten()
     }
 
+    /// Fewest patients of which `site` tells a score; `None` where it counts each where it is, or has not said. A site whose
+    /// policy changed while the study ran is taken for the most it ever said: bounds then are too wide, and hold.
+    pub fn fewest_per_score(&self, site: &SiteId) -> Option<u32> {
+        self.details.fewest_per_score.get(site).copied()
+    }
+
     pub(super) fn check_scoring_detail(
         &self,
         arm: Arm,
         scoring: &ScoringOutcome,
         detail: &ScoringDetail,
     ) -> Result<(), Rejection> {
+        check_grouping([&scoring.scores], detail.fewest_per_score)?;
         let totals = scoring.scores.totals();
         if detail.sums.is_some_and(|sums| sums.class_counts() != totals) {
             return Err(refused("the sums are of other patients than the histogram"));
@@ -94,18 +112,23 @@ impl Coordinator {
         if detail.sums.len() != groups || !detail.sums.iter().enumerate().all(summed) {
             return Err(refused("the sums are of other patients than the histograms"));
         }
-        self.check_folds(fusion, &detail.folds)?;
+        let told = fusion.groups.iter().flat_map(|group| [&group.validation, &group.holdout]);
+        check_grouping(told.chain(detail.folds.iter().flatten()), detail.fewest_per_score)?;
+        self.check_folds(fusion, detail)?;
         self.check_comparisons(Some(arm), &detail.comparisons, holdout)
     }
 
-    /// The folds of a group are of the same patients as its out-of-fold scores, each in one of them.
-    fn check_folds(&self, fusion: &FusionOutcome, told: &[Vec<ScoreHistogram>]) -> Result<(), Rejection> {
+    /// The folds of a group are of the same patients as its out-of-fold scores, each in one of them. Where scores are told by
+    /// groups of patients, those of a fold are others than those of all, and the classes alone must add up.
+    fn check_folds(&self, fusion: &FusionOutcome, detail: &FusionDetail) -> Result<(), Rejection> {
+        let (told, grouped) = (&detail.folds, detail.fewest_per_score > 1);
         let folds = usize::from(self.study.evaluation.folds);
         let sound = |(group, histograms): (&GroupScores, &Vec<ScoreHistogram>)| {
             let Some((first, others)) = histograms.split_first() else { return true };
             let mut sum = first.clone();
             let fit = others.iter().all(|other| sum.merge(other).is_ok());
-            fit && histograms.len() == folds && sum == group.validation
+            let same = sum == group.validation || grouped && sum.totals() == group.validation.totals();
+            fit && histograms.len() == folds && same
         };
         let fits = told.is_empty() || told.len() == fusion.groups.len();
         if fits && fusion.groups.iter().zip(told).all(sound) {
@@ -143,6 +166,17 @@ impl Coordinator {
 /// Fewer than in the histogram are fine: only patients that both arms scored are compared.
 pub(super) fn at_most(found: Totals, most: Totals) -> bool {
     found.positives <= most.positives && found.negatives <= most.negatives
+}
+
+/// What a site says of its histograms is so.
+pub(super) fn check_grouping<'a>(
+    told: impl IntoIterator<Item = &'a ScoreHistogram>,
+    fewest: u32,
+) -> Result<(), Rejection> {
+    if told.into_iter().all(|histogram| histogram.tells_at_least(fewest)) {
+        return Ok(());
+    }
+    Err(refused("a score is told of fewer patients than the answer says"))
 }
 
 fn refused(why: &str) -> Rejection {

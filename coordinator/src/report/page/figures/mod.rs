@@ -8,6 +8,7 @@ mod plot;
 mod precision_recall;
 mod roc;
 mod routing;
+mod routing_over_rounds;
 mod training;
 
 use consilium_domain::{Arm, Modality, ModalityGroup};
@@ -89,9 +90,10 @@ pub(crate) fn curves(study: &str, arm: Arm, modality: Modality, lanes: &[Curve])
     figure.element()
 }
 
-/// What the policies chose: one heat map a lane.
+/// What the policies chose: two heat maps a lane, the one with numbers and the one of classes and sites over the rounds.
 pub(super) fn routing(report: &Report) -> Vec<Figure> {
-    routing::figures(report)
+    let [numbers, rounds] = [routing::figures(report), routing_over_rounds::figures(report)];
+    numbers.into_iter().zip(rounds).flat_map(|(numbers, rounds)| [numbers, rounds]).collect()
 }
 
 /// When which site contributed.

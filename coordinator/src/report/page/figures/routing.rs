@@ -62,12 +62,16 @@ fn of_the_chosen(round: u16, routing: &RoutingReport) -> Vec<(String, Option<Vec
     rows
 }
 
-/// White is never, dark blue always; the number stands in it, in percent.
-fn cell(x: f64, y: f64, share: f64) -> [Element; 2] {
+/// From white, never, to dark blue, always.
+pub(super) fn shade(share: f64) -> String {
     let mix = |from: f64, to: f64| (from + (to - from) * share).round() as u8;
-    let colour = format!("#{:02x}{:02x}{:02x}", mix(255.0, 11.0), mix(255.0, 79.0), mix(255.0, 138.0));
+    format!("#{:02x}{:02x}{:02x}", mix(255.0, 11.0), mix(255.0, 79.0), mix(255.0, 138.0))
+}
+
+/// A shaded square; the number stands in it, in percent.
+fn cell(x: f64, y: f64, share: f64) -> [Element; 2] {
     let square = tag("rect").with("x", round(x)).with("y", round(y)).with("width", CELL).with("height", ROW);
-    let square = square.with("fill", colour).with("stroke", "#8a8a8a");
+    let square = square.with("fill", shade(share)).with("stroke", "#8a8a8a");
     let number = label([x + 0.5 * CELL, y + 14.0], "middle", &format!("{:.0}", 100.0 * share));
     // The middle of the scale is light enough for dark letters up to about 55 %.
     let number = number.with("style", if share > 0.55 { "fill:#ffffff" } else { "fill:#1a1a1a" });

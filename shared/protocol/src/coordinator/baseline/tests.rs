@@ -120,7 +120,12 @@ impl World {
             ),
             Task::ScoreBaseline { .. } => Outcome::BaselineScored(BaselineOutcome {
                 scores: self.group(index),
-                detail: FusionDetail { sums: vec![None], comparisons: Vec::new(), folds: Vec::new() },
+                detail: FusionDetail {
+                    sums: vec![None],
+                    comparisons: Vec::new(),
+                    folds: Vec::new(),
+                    fewest_per_score: 1,
+                },
                 seconds: 1.0,
             }),
         }
