@@ -131,7 +131,7 @@ impl Fetching<'_> {
         if let Some(recipe) = recipe
             && let Some(delta) = recipe.missing(self.store).await
         {
-            let fetched = self.fetch(delta, arrived).await;
+            let fetched = self.fetch(delta, "a delta is here", arrived).await;
             match fetched {
                 Ok(()) => match recipe.make(self.store).await {
                     Ok(()) => return Ok(()),
@@ -141,20 +141,21 @@ impl Fetching<'_> {
                 Err(error) => tracing::warn!(%error, "the whole model is fetched"),
             }
         }
-        self.fetch(blob, arrived).await
+        self.fetch(blob, "a model is here", arrived).await
     }
 
-    async fn fetch(&self, blob: BlobRef, arrived: &mut Vec<BlobRef>) -> Result<(), TransferError> {
+    async fn fetch(
+        &self,
+        blob: BlobRef,
+        here: &str,
+        arrived: &mut Vec<BlobRef>,
+    ) -> Result<(), TransferError> {
         // What has come stays here, whatever the coordinator can do.
         let mut tries = Tries::of(blob, self.site, self.carriage, true);
         let carriage = tries.carriage.clone();
         let once = || self.connection.fetch_by(&carriage, blob, self.store);
         if tries.until_settled(once, || self.connection.closed()).await? == Transferred::Moved {
-            tracing::info!(
-                bytes = blob.bytes,
-                moved = carriage.moved(),
-                "a model, or a part of one, is here"
-            );
+            tracing::info!(bytes = blob.bytes, moved = carriage.moved(), "{here}");
             arrived.push(blob);
         }
         Ok(())

@@ -13,7 +13,9 @@ use consilium_domain::{
 };
 use consilium_metrics::ScoreHistogram;
 use consilium_privacy::{Grid, LocalUpdate};
-use consilium_protocol::{FusionOutcome, GroupScores, Outcome, Rejection, ScoringOutcome, TrainingOutcome};
+use consilium_protocol::{
+    FusionOutcome, GroupScores, ModelDelta, Outcome, Rejection, ScoringOutcome, SignedHead, TrainingOutcome,
+};
 use consilium_transport::{BlobStore, Connection, ControlReceiver, ControlSender, Identity, Tuning, connect};
 use serde::ser::SerializeTuple as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -73,6 +75,18 @@ pub(crate) enum Heard {
         of: Digest,
         exclude: Vec<u32>,
     },
+    // What version 4 has brought: a later site agrees to speak that.
+    Withdrawn,
+    Waiting,
+    Renewed {
+        chain: String,
+    },
+    RenewalRefused {
+        reason: String,
+    },
+    AuditHead(SignedHead),
+    Countersigned(SignedHead),
+    Delta(ModelDelta),
 }
 
 /// Where a site of version 3 could stand.
@@ -123,6 +137,8 @@ impl ForeignSite {
                     let outcome = self.work(&study, &order.task, &store).await;
                     self.sender.send(&Said::Answer { order: order.id, outcome }).await.unwrap();
                 }
+                // The order that follows can be carried out without.
+                Heard::Delta(_) if version >= 4 => {}
                 Heard::Finished => return (version, features),
                 other => panic!("{other:?}"),
             }
