@@ -68,6 +68,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut sites = names.iter().map(start).collect::<Result<Vec<_>>>()?;
     wait_for_models(&stage, &names, &mut coordinator)?;
     let first_model = began.elapsed().as_secs_f64();
+    // All are looked at: what has ended tells nothing of its memory any more.
+    while coordinator.has_ended()?.is_none() {
+        ensure!(began.elapsed() < PATIENCE, "the rounds do not end: {}", coordinator.log());
+        sites.iter_mut().try_for_each(|site| site.has_ended().map(drop))?;
+        std::thread::sleep(GLANCE);
+    }
     coordinator.finish(PATIENCE)?;
     for site in &mut sites {
         site.finish(PATIENCE)?;
