@@ -1,5 +1,7 @@
 //! Models that are made here: of the model before, and of what the round changed.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
@@ -7,7 +9,7 @@ use consilium_domain::{BlobRef, Study, Wire};
 use consilium_privacy::{DeltaError, Grid, apply_delta};
 use consilium_protocol::ModelDelta;
 use consilium_transport::{BlobStore, StoreError, aside};
-use consilium_weights::{Weights, WeightsError};
+use consilium_weights::{ReadWeightsError, Weights, WeightsError};
 use tokio::task::JoinError;
 
 /// How a model is made. What is made is the coordinator's model to the bit, or none.
@@ -17,6 +19,8 @@ pub(crate) struct Recipe {
     manifest: Arc<[TensorSpec]>,
     wire: Wire,
     grid: Grid,
+    /// The model before, where it is at hand.
+    before: Option<Arc<Weights>>,
 }
 
 /// Why no model was made. The model itself can still be fetched.
@@ -25,21 +29,23 @@ pub(crate) enum RecipeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the model before cannot be used: {0}")]
-    Before(#[from] WeightsError),
+    Before(#[from] ReadWeightsError),
     #[error("what the round changed cannot be used: {0}")]
     Delta(#[from] DeltaError),
-    #[error("another model came of it: {made} in place of {wanted}", made = .made.digest, wanted = .wanted.digest)]
-    Other { made: BlobRef, wanted: BlobRef },
+    #[error("another model came of it: {0}")]
+    Other(WeightsError),
+    #[error("the model cannot be kept: {0}")]
+    Write(io::Error),
     #[error("the program is ending")]
     Ending(#[from] JoinError),
 }
 
 impl Recipe {
-    /// As `offer` says, in `study`; none where the study's arithmetic is impossible.
-    pub(crate) fn new(offer: ModelDelta, study: &Study) -> Option<Self> {
+    /// As `offer` says, in `study`, of the model `before` that may be at hand; none where the study's arithmetic is impossible.
+    pub(crate) fn new(offer: ModelDelta, study: &Study, before: Option<Arc<Weights>>) -> Option<Self> {
         let grid = Grid::new(study.federation.fixed_point).ok()?;
         let manifest = study.trainable_tensors(offer.lane.arm).into();
-        Some(Self { offer, manifest, wire: study.federation.wire, grid })
+        Some(Self { offer, manifest, wire: study.federation.wire, grid, before })
     }
 
     /// What has to be fetched, where the rest is in `store`, and the model itself is not.
@@ -49,26 +55,30 @@ impl Recipe {
     }
 
     /// Makes the model of what is in `store`, puts it there, and forgets the delta.
-    pub(crate) async fn make(&self, store: &BlobStore) -> Result<(), RecipeError> {
-        let ModelDelta { from, to, delta, .. } = self.offer;
-        let (before, change) = (store.read(&from).await?, store.read(&delta).await);
-        store.remove(&delta.digest).await?;
-        let (recipe, change) = (self.clone(), change?);
-        let made = aside(move || recipe.apply(before, &change)).await??;
-        let made_ref = BlobRef::of(&made);
-        if made_ref != to {
-            return Err(RecipeError::Other { made: made_ref, wanted: to });
-        }
-        store.insert(made).await?;
-        Ok(())
+    pub(crate) async fn make(self, store: &BlobStore) -> Result<Weights, RecipeError> {
+        let (delta, here) = (self.offer.delta.digest, store.clone());
+        let made = aside(move || self.make_in(&here)).await?;
+        store.remove(&delta).await?;
+        made
     }
 
-    fn apply(&self, before: Vec<u8>, change: &[u8]) -> Result<Vec<u8>, RecipeError> {
-        let weights = Weights::from_safetensors(&before, self.manifest.clone())?;
-        drop(before);
-        let mut values = weights.into_values();
-        apply_delta(change, self.wire, self.grid, &mut values)?;
-        Ok(Weights::new(self.manifest.clone(), values)?.to_safetensors())
+    /// Neither file's hash is taken: only the model that was wanted comes of the two that were meant.
+    fn make_in(self, store: &BlobStore) -> Result<Weights, RecipeError> {
+        let ModelDelta { from, to, delta, .. } = self.offer;
+        let mut values = match self.before.map(Arc::try_unwrap) {
+            Some(Ok(before)) => before.into_values(),
+            Some(Err(in_use)) => in_use.values().to_vec(),
+            None => {
+                let before = File::from(store.reader(&from)?);
+                Weights::read(before, from.bytes, self.manifest.clone())?.into_values()
+            }
+        };
+        apply_delta(File::from(store.reader(&delta)?), self.wire, self.grid, &mut values)?;
+        let made = Weights::new(self.manifest.clone(), values).map_err(RecipeError::Other)?;
+        let mut file = store.appender(to)?;
+        made.write(&mut file).map_err(RecipeError::Write)?;
+        file.finish()?;
+        Ok(made)
     }
 }
 
@@ -105,7 +115,7 @@ mod tests {
             to: BlobRef::of(&model),
             delta: store.insert(delta).await.unwrap(),
         };
-        (store, Recipe { offer, manifest, wire: Wire::Bf16, grid }, model)
+        (store, Recipe { offer, manifest, wire: Wire::Bf16, grid, before: None }, model)
     }
 
     #[tokio::test]
@@ -113,10 +123,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, recipe, model) = scene(dir.path(), None).await;
         assert_eq!(recipe.missing(&store).await, Some(recipe.offer.delta));
-        recipe.make(&store).await.unwrap();
+        let made = recipe.clone().make(&store).await.unwrap();
+        assert_eq!(made.to_safetensors(), model);
         assert_eq!(store.read(&recipe.offer.to).await.unwrap(), model);
         assert!(!store.contains(&recipe.offer.delta.digest).await);
         assert_eq!(recipe.missing(&store).await, None, "the model is here");
+    }
+
+    #[tokio::test]
+    async fn a_model_at_hand_need_not_be_read_and_must_be_the_right_one() {
+        for (value, is_right) in [(1.0, true), (1.5, false)] {
+            for in_use in [false, true] {
+                let dir = tempfile::tempdir().unwrap();
+                let (store, recipe, model) = scene(dir.path(), None).await;
+                store.remove(&recipe.offer.from.digest).await.unwrap();
+                let before = Weights::new(recipe.manifest.clone(), vec![value, -2.0, 0.5]).unwrap();
+                let before = Arc::new(before);
+                let other = in_use.then(|| before.clone());
+                let made = Recipe { before: Some(before), ..recipe }.make(&store).await;
+                assert_eq!(made.is_ok_and(|made| made.to_safetensors() == model), is_right);
+                drop(other);
+            }
+        }
     }
 
     #[tokio::test]
@@ -131,7 +159,8 @@ mod tests {
     async fn another_model_than_was_promised_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (store, recipe, _) = scene(dir.path(), Some([9.0; 3])).await;
-        assert!(matches!(recipe.make(&store).await, Err(RecipeError::Other { .. })));
+        let refused = recipe.clone().make(&store).await;
+        assert!(matches!(refused, Err(RecipeError::Store(StoreError::Mismatch { .. }))), "{refused:?}");
         assert!(!store.contains(&recipe.offer.to.digest).await);
         assert!(!store.contains(&recipe.offer.delta.digest).await);
     }

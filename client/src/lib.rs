@@ -3,6 +3,7 @@
 //! [`run`] is the daemon. The session runs on the async runtime, the work on a thread of its own. The hospital's word
 //! is last: [`policy`] and its people decide on every study, and what leaves passes one gate. It leaves through `consilium_privacy` (updates) and `consilium_metrics` (histograms).
 
+mod at_hand;
 mod auditing;
 mod check;
 pub mod cli;

@@ -142,7 +142,7 @@ mod tests {
 
     fn packed(change: [f32; 3], before: Option<&Residual>) -> (Vec<u8>, Residual) {
         let grid = Grid::new(FixedPoint { clip: 64, fraction_bits: 24 }).unwrap();
-        let update = LocalUpdate::between(&[0.0; 3], &change, 1).unwrap().clip(grid).quantise();
+        let update = LocalUpdate::between(&[0.0; 3], change.to_vec(), 1).unwrap().clip(grid).quantise();
         let packed = update.pack(Wire::Int8, before).unwrap();
         (packed.envelope.into_parts().0, packed.residual.unwrap())
     }

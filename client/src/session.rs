@@ -4,6 +4,7 @@
 //! the gate's; this file moves bytes.
 
 mod answers;
+mod models;
 mod pulse;
 mod reaching;
 
@@ -15,10 +16,11 @@ use std::time::{Duration, SystemTime};
 use consilium_domain::{BlobRef, OrderId, Study, StudyHash};
 use consilium_protocol::participant::{Action, Input, Participant};
 use consilium_protocol::{ModelDelta, ToCoordinator, ToSite};
-use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver, StoreError};
+use consilium_transport::{CloseCode, Connection, ControlError, ControlReceiver};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::at_hand::AtHand;
 use crate::connection::Pauses;
 use crate::control::Asked;
 use crate::daemon::{DaemonError, Ending, House, SOFTWARE};
@@ -28,7 +30,7 @@ use crate::outgoing::{Link, LinkError, Outgoing, Passage};
 use crate::steward::Word;
 use crate::transfer_limits::leaving_within;
 use crate::transfers::{Ended, Transfers};
-use crate::worker::{Done, Job, Worker, Workplace};
+use crate::worker::{Done, Job, Loaded, Worker, Workplace};
 use pulse::Pulse;
 
 /// The first version of the protocol whose coordinators read packed updates.
@@ -64,7 +66,8 @@ pub(crate) struct Client<'a> {
     /// What the participant is to hear next.
     inputs: VecDeque<Input>,
     /// The pretrained backbone, once fetched.
-    base: Option<(BlobRef, Arc<Vec<u8>>)>,
+    base: Option<(BlobRef, Loaded)>,
+    at_hand: AtHand,
     /// Whether the coordinator reads packed updates.
     packs: bool,
     /// Whether it reads sums beyond histograms.
@@ -133,6 +136,7 @@ impl<'a> Client<'a> {
             delta: None,
             inputs: VecDeque::new(),
             base: None,
+            at_hand: AtHand::default(),
             packs: false,
             reads_details: false,
             cut: false,
@@ -226,6 +230,9 @@ impl<'a> Client<'a> {
             News::Transferred(ended) => {
                 for blob in ended.arrived {
                     self.house.auditor.fetched(blob).await?;
+                }
+                if let Some((model, weights)) = ended.made {
+                    self.at_hand.keep(model, Arc::new(weights));
                 }
                 self.inputs.push_back(ended.input);
             }
@@ -474,21 +481,15 @@ impl<'a> Client<'a> {
             }
             Action::Fetch(blob) => {
                 let offer = self.delta.take_if(|offer| offer.to == blob);
-                let recipe =
-                    offer.zip(self.offered.as_ref()).and_then(|(offer, study)| Recipe::new(offer, study));
+                let recipe = offer
+                    .zip(self.offered.as_ref())
+                    .and_then(|(offer, study)| Recipe::new(offer, study, self.at_hand.take(offer.from)));
                 self.transfers.fetch(blob, recipe, link.connection());
             }
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
-                let base = self.load_base().await?;
-                let model = match order.task.model() {
-                    Some(model) => {
-                        self.models.used(model, &self.house.store).await;
-                        Some(self.read(model).await?)
-                    }
-                    None => None,
-                };
-                self.give(Job::Execute { order, model, base, packs: self.packs });
+                let models = self.models(&order).await?;
+                self.give(Job::Execute { order, models, packs: self.packs });
             }
             Action::Upload { order, blob } => self.upload(order, blob, link).await?,
             Action::Note(note) => tracing::warn!("{note}"),
@@ -541,23 +542,5 @@ impl<'a> Client<'a> {
             Passage::Never(reason) => self.inputs.push_back(Input::UploadFailed { order, reason }),
         }
         Ok(())
-    }
-
-    /// The backbone, read once.
-    async fn load_base(&mut self) -> Result<Option<Arc<Vec<u8>>>, StoreError> {
-        let Some(blob) = self.participant.base() else { return Ok(None) };
-        if self.base.as_ref().is_none_or(|(loaded, _)| *loaded != blob) {
-            self.base = Some((blob, Arc::new(self.read(blob).await?)));
-        }
-        Ok(self.base.as_ref().map(|(_, bytes)| bytes.clone()))
-    }
-
-    /// A blob that was fetched. A damaged one is deleted, so that it is fetched again after the error.
-    async fn read(&self, blob: BlobRef) -> Result<Vec<u8>, StoreError> {
-        let content = self.house.store.read(&blob).await;
-        if let Err(StoreError::Mismatch { .. } | StoreError::Length { .. }) = &content {
-            self.house.store.remove(&blob.digest).await?;
-        }
-        content
     }
 }

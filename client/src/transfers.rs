@@ -11,6 +11,7 @@ use consilium_protocol::participant::Input;
 use consilium_transport::{
     BlobStore, Carriage, Connection, OpeningHours, StoreError, TransferError, Transferred,
 };
+use consilium_weights::Weights;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -30,6 +31,8 @@ pub(crate) struct Ended {
     pub(crate) input: Input,
     /// What really came over the network: not what was there already.
     pub(crate) arrived: Vec<BlobRef>,
+    /// The model, where it was made here.
+    pub(crate) made: Option<(BlobRef, Weights)>,
 }
 
 /// Starts transfers between the site's stores and the coordinator.
@@ -72,14 +75,17 @@ impl Transfers {
         let fetch = async move {
             let fetching =
                 Fetching { connection: &connection, store: &store, site: &site, carriage: &carriage };
-            let mut arrived = Vec::new();
+            let (mut arrived, mut made) = (Vec::new(), None);
             let input = match fetching.bring(blob, recipe, &mut arrived).await {
-                Ok(()) => Input::Fetched(blob),
+                Ok(weights) => {
+                    made = weights.map(|weights| (blob, weights));
+                    Input::Fetched(blob)
+                }
                 // A lost connection is not the blob's fault: it is asked for again on the next one.
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => Input::FetchFailed { blob, reason: told(&error) },
             };
-            let _ = ended.send(Ended { input, arrived });
+            let _ = ended.send(Ended { input, arrived, made });
         };
         tokio::spawn(fetch.instrument(span));
     }
@@ -101,7 +107,7 @@ impl Transfers {
                 Err(_) if connection.close_reason().is_some() => return,
                 Err(error) => Input::UploadFailed { order, reason: told(&error) },
             };
-            let _ = ended.send(Ended { input, arrived: Vec::new() });
+            let _ = ended.send(Ended { input, arrived: Vec::new(), made: None });
         };
         tokio::spawn(upload.instrument(span));
     }
@@ -121,27 +127,29 @@ struct Fetching<'a> {
 }
 
 impl Fetching<'_> {
-    /// Brings `blob`, by the shorter way if there is one; what came over the network is told in `arrived`.
+    /// Brings `blob`, by the shorter way if there is one: then its weights are at hand. What came over the network is told
+    /// in `arrived`.
     async fn bring(
         &self,
         blob: BlobRef,
         recipe: Option<Recipe>,
         arrived: &mut Vec<BlobRef>,
-    ) -> Result<(), TransferError> {
+    ) -> Result<Option<Weights>, TransferError> {
         if let Some(recipe) = recipe
             && let Some(delta) = recipe.missing(self.store).await
         {
             let fetched = self.fetch(delta, "a delta is here", arrived).await;
             match fetched {
                 Ok(()) => match recipe.make(self.store).await {
-                    Ok(()) => return Ok(()),
+                    Ok(weights) => return Ok(Some(weights)),
                     Err(error) => tracing::warn!(%error, "the whole model is fetched"),
                 },
                 Err(error) if self.connection.close_reason().is_some() => return Err(error),
                 Err(error) => tracing::warn!(%error, "the whole model is fetched"),
             }
         }
-        self.fetch(blob, "a model is here", arrived).await
+        self.fetch(blob, "a model is here", arrived).await?;
+        Ok(None)
     }
 
     async fn fetch(

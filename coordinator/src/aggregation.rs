@@ -206,7 +206,7 @@ mod tests {
     /// What a site sends after it has changed the model by `change`.
     async fn contribution(name: &str, change: [f32; 3], cases: u32, store: &BlobStore) -> Contribution {
         let after: Vec<f32> = START.iter().zip(change).map(|(start, change)| start + change).collect();
-        let update = LocalUpdate::between(&START, &after, cases).unwrap();
+        let update = LocalUpdate::between(&START, after, cases).unwrap();
         let (payload, _) = update.clip(Grid::new(FIXED_POINT).unwrap()).quantise().seal().into_parts();
         let update = store.insert(payload).await.unwrap();
         Contribution { site: name.parse().unwrap(), update, cases }
@@ -302,7 +302,10 @@ mod tests {
             let (change, cases) =
                 (noise(values.len(), 0.01 * (site + 1) as f32, 9 + u64::from(site)), 7 * site + 1);
             let quantised = || {
-                LocalUpdate::between(&vec![0.0; change.len()], &change, cases).unwrap().clip(grid).quantise()
+                LocalUpdate::between(&vec![0.0; change.len()], change.clone(), cases)
+                    .unwrap()
+                    .clip(grid)
+                    .quantise()
             };
             let bytes = quantised().seal().into_parts().0;
             let packed = quantised().pack(Wire::F32, None).unwrap().envelope.into_parts().0;
@@ -324,7 +327,7 @@ mod tests {
             let aggregated = aggregation.run(&store).await.unwrap();
             assert_eq!(aggregated.model, expected);
             let (delta, mut made) = (store.read(&aggregated.delta).await.unwrap(), values.clone());
-            apply_delta(&delta, Wire::F32, grid, &mut made).unwrap();
+            apply_delta(&delta[..], Wire::F32, grid, &mut made).unwrap();
             assert_eq!(Weights::new(manifest.clone(), made).unwrap().to_safetensors(), whole);
         }
     }
@@ -335,7 +338,7 @@ mod tests {
         let store = BlobStore::open(dir.path()).unwrap();
         let grid = Grid::new(FIXED_POINT).unwrap();
         for wire in [Wire::Bf16, Wire::Int8] {
-            let update = LocalUpdate::between(&[0.0; 3], &[0.5, 0.0, -1.0], 4).unwrap();
+            let update = LocalUpdate::between(&[0.0; 3], vec![0.5, 0.0, -1.0], 4).unwrap();
             let packed = update.clip(grid).quantise().pack(wire, None).unwrap().envelope.into_parts().0;
             let update = store.insert(packed).await.unwrap();
             let sent = Contribution { site: "a".parse().unwrap(), update, cases: 4 };
@@ -344,7 +347,7 @@ mod tests {
             let model = store.read(&aggregated.model).await.unwrap();
             let model = Weights::from_safetensors(&model, manifest()).unwrap();
             let (delta, mut made) = (store.read(&aggregated.delta).await.unwrap(), START.to_vec());
-            apply_delta(&delta, wire, grid, &mut made).unwrap();
+            apply_delta(&delta[..], wire, grid, &mut made).unwrap();
             assert_eq!(made, model.values(), "who has the model before needs no other");
             for (value, expected) in model.values().iter().zip([1.5, -2.0, -0.5]) {
                 assert!((value - expected).abs() < 0.01, "{wire:?}: {value}");

@@ -14,6 +14,7 @@ use crate::conductor::{Conductor, ConductorError, Desk};
 use crate::config::Config;
 use crate::door::{Door, DoorError};
 use crate::event_log::{EventLog, EventLogError};
+use crate::farewells::Farewells;
 use crate::first_models::{FirstModelsError, first_models};
 use crate::greeting::greet_site;
 use crate::notice::{Notice, Teller};
@@ -195,7 +196,8 @@ pub async fn run_in(
     };
     let website = web::open(config.web, (&identity, &registry), &config.state_dir, &teller, shown).await?;
     let mut conducting = tokio::spawn(conductor.by_clock(clock.clone()).run());
-    let sessions = Sessions::new(desk.clone(), store, registry.clone());
+    let sessions =
+        Sessions::new(desk.clone(), store, registry.clone(), Farewells::open(state_dir.farewells()));
     let serving = serve(door, desk.clone(), sessions, registry, audit.clone(), shutdown);
     tokio::select! {
         biased;

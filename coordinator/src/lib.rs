@@ -17,6 +17,7 @@ mod daemon;
 mod database_advice;
 mod door;
 mod event_log;
+mod farewells;
 mod first_models;
 mod greeting;
 pub mod model_export;

@@ -18,12 +18,13 @@ use consilium_protocol::{
 use consilium_transport::{
     BlobStore, CloseCode, Closed, Connection, ControlError, ControlReceiver, ServeError, aside, serve_blobs,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use crate::access::StudyAccess;
 use crate::aggregation::check_update;
 use crate::audited_access::AuditedAccess;
 use crate::conductor::{Desk, Stopped};
+use crate::farewells::Farewells;
 use crate::greeting::{Agreed, FAREWELL_TIMEOUT, GreetedSite, Voice, VoiceError};
 use crate::registry::Registry;
 use crate::renewing::renewed;
@@ -46,7 +47,7 @@ pub(crate) struct Sessions {
     /// them in their order.
     latest: Arc<Mutex<BTreeMap<SiteId, u64>>>,
     /// Who has heard that the study is over.
-    told: Arc<watch::Sender<BTreeSet<SiteId>>>,
+    farewells: Arc<Farewells>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +73,10 @@ enum SessionError {
 }
 
 impl Sessions {
-    /// Sessions over one study.
-    pub(crate) fn new(desk: Desk, store: BlobStore, registry: Registry) -> Self {
+    /// Sessions over one study; who has heard its end is noted in `farewells`.
+    pub(crate) fn new(desk: Desk, store: BlobStore, registry: Registry, farewells: Farewells) -> Self {
         let access = Arc::new(StudyAccess::new(desk.clone()));
-        Self { desk, store, access, registry, latest: Arc::default(), told: Arc::default() }
+        Self { desk, store, access, registry, latest: Arc::default(), farewells: Arc::new(farewells) }
     }
 
     /// The study.
@@ -90,9 +91,7 @@ impl Sessions {
             let here = roster.enlisted().filter(|(site, _)| !roster.has_withdrawn(site));
             here.map(|(site, _)| site.clone()).collect::<BTreeSet<SiteId>>()
         };
-        let taking_part = self.desk.read(taking_part);
-        // The sender is ours.
-        let _ = self.told.subscribe().wait_for(|told| told.is_superset(&taking_part)).await;
+        self.farewells.of_all(&self.desk.read(taking_part)).await;
     }
 
     /// Serves one connection of a greeted site to its end.
@@ -203,7 +202,7 @@ impl Session<'_> {
                 self.heads_due += 1;
                 let last_heads = self.last_heads(connection, voice, receiver);
                 if tokio::time::timeout(FAREWELL_TIMEOUT, last_heads).await.unwrap_or(Ok(false))? {
-                    self.sessions.told.send_if_modified(|told| told.insert(self.site.clone()));
+                    self.sessions.farewells.heard(&self.site);
                 }
                 return Ok(());
             }

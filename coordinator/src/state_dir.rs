@@ -53,6 +53,11 @@ impl StateDir {
         self.path.join("registry.sqlite")
     }
 
+    /// Where it is noted who has heard that the study is over.
+    pub(crate) fn farewells(&self) -> PathBuf {
+        self.path.join("heard-the-end.json")
+    }
+
     pub(crate) fn blobs(&self) -> Result<BlobStore, StateDirError> {
         let store = BlobStore::open(&self.path.join("blobs"))?;
         store.discard_old_partials()?;

@@ -32,7 +32,7 @@ struct Update {
 impl Update {
     fn sealed(&self, grid: Grid) -> Vec<u8> {
         let after: Vec<f32> = self.change.iter().map(|&units| value(units) as f32).collect();
-        let update = LocalUpdate::between(&[0.0; COORDINATES], &after, self.cases).expect("a sound update");
+        let update = LocalUpdate::between(&[0.0; COORDINATES], after, self.cases).expect("a sound update");
         update.clip(grid).quantise().seal().into_parts().0
     }
 }

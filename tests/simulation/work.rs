@@ -150,7 +150,7 @@ fn trained(
     let before = store.model(model);
     let mut stream = study.seed().derive(&format!("{site}/{task}")).stream();
     let after: Vec<f32> = before.iter().map(|weight| weight + stream.between(-rate, rate) as f32).collect();
-    let update = LocalUpdate::between(&before, &after, cases).expect("a sound update");
+    let update = LocalUpdate::between(&before, after, cases).expect("a sound update");
     let (payload, summary) = update.clip(grid(study)).quantise().seal().into_parts();
     TrainingOutcome {
         update: store.put(payload),

@@ -153,7 +153,7 @@ impl ForeignSite {
                 let cases = 2 * EACH * u32::from(study.evaluation.folds - 1);
                 let same = vec![0.0; values];
                 let grid = Grid::new(study.federation.fixed_point).unwrap();
-                let update = LocalUpdate::between(&same, &same, cases).unwrap();
+                let update = LocalUpdate::between(&same, same.clone(), cases).unwrap();
                 let (payload, summary) = update.clip(grid).quantise().seal().into_parts();
                 let update = store.insert(payload).await.unwrap();
                 self.connection.upload(update, store).await.unwrap();

@@ -111,6 +111,7 @@ impl Client<'_> {
         if let Err(error) = HalfTrained::of(&self.house.half_trained(), study).study_over() {
             tracing::warn!(%error, "trainings of a study that is over stay on the disk");
         }
+        self.at_hand.clear();
         self.models.study_over(self.participant.base(), &self.house.store).await;
         Ok(())
     }

@@ -13,17 +13,19 @@ use consilium_metrics::ScoreHistogram;
 use consilium_privacy::{Grid, LocalUpdate};
 use consilium_protocol::{FusionOutcome, GroupScores, Outcome, ScoringOutcome, TrainingOutcome};
 use consilium_transport::aside;
-use consilium_weights::Weights;
 use tokio::sync::mpsc;
 
 use super::scoring::{histogram, record};
 use super::training::{TrainingWork, seal};
-use super::{Done, Job, Meter, WorkError};
+use super::{Done, Job, Loaded, Meter, WorkError};
 use crate::dry_training::{DRY_STUDY, DryTraining};
 
 /// By how much a drawn training changes a weight, at most: of the order of a real one's changes, which decides how well
 /// updates pack.
 const LARGEST_CHANGE: f64 = 1e-3;
+/// Changes that are drawn; then they come again. More than a codec sees at once, and no multiple of that, so that updates pack
+/// as if all had been drawn.
+const DRAWN_CHANGES: usize = 100_003;
 /// Steps that a long order is told in. Of a short one there is nothing to tell: it has one a second.
 const MOST_STEPS: u32 = 32;
 /// How much more probable a drawn score finds methylation in who is methylated.
@@ -98,8 +100,8 @@ impl DryBench {
                 self.study = Some(Arc::from(study));
                 Done::Prepared(Ok(cohort))
             }
-            Job::Execute { order, model, packs, .. } => {
-                Done::executed(&order, self.execute(&order, model.as_deref(), packs, spent))
+            Job::Execute { order, models, packs } => {
+                Done::executed(&order, self.execute(&order, models.model, packs, spent))
             }
         }
     }
@@ -107,7 +109,7 @@ impl DryBench {
     fn execute(
         &self,
         order: &WorkOrder,
-        model: Option<&[u8]>,
+        model: Option<Loaded>,
         packs: bool,
         spent: Duration,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
@@ -116,10 +118,9 @@ impl DryBench {
         let draw = Draw { study, site: &self.site, task: &order.task };
         match &order.task {
             Task::Train { lane, round, classes, .. } => {
-                let manifest = study.trainable_tensors(lane.arm).into();
-                let start = Weights::from_safetensors(model.ok_or(WorkError::NoModel)?, manifest)?;
+                let start = model.ok_or(WorkError::NoModel)??;
                 let cases = cohort.counts(lane.modality).training(lane.fold).total();
-                let update = LocalUpdate::between(start.values(), &draw.trained(start.values()), cases)?;
+                let update = LocalUpdate::between(start.values(), draw.trained(start.values()), cases)?;
                 let grid = Grid::new(study.federation.fixed_point)?;
                 let recipe = &study.training;
                 let work =
@@ -182,8 +183,14 @@ impl Draw<'_> {
 
     fn trained(&self, start: &[f32]) -> Vec<f32> {
         let mut stream = self.stream("training");
-        let mut moved = |value: &f32| value + stream.between(-LARGEST_CHANGE, LARGEST_CHANGE) as f32;
-        start.iter().map(&mut moved).collect()
+        let drawn = start.len().min(DRAWN_CHANGES);
+        let changes: Vec<f32> =
+            (0..drawn).map(|_| stream.between(-LARGEST_CHANGE, LARGEST_CHANGE) as f32).collect();
+        let mut trained = start.to_vec();
+        for values in trained.chunks_mut(DRAWN_CHANGES) {
+            values.iter_mut().zip(&changes).for_each(|(value, change)| *value += change);
+        }
+        trained
     }
 
     fn loss(&self) -> f64 {

@@ -14,8 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use consilium_data::{CacheSettings, InputCache, Layout};
-use consilium_domain::network::TensorSpec;
-use consilium_domain::{Arm, CohortSummary, Fingerprint, OrderId, SiteId, Study, StudyHash, Task, WorkOrder};
+use consilium_domain::{CohortSummary, Fingerprint, OrderId, SiteId, Study, StudyHash, Task, WorkOrder};
 use consilium_model::{ComputeDevice, ModelError};
 use consilium_privacy::{GridError, ResidualError, UpdateError};
 use consilium_protocol::Outcome;
@@ -40,7 +39,18 @@ pub(crate) enum Job {
     /// Deal the cohort without the cases numbered `exclude`.
     Prepare { study: Box<Study>, exclude: Vec<u32> },
     /// Carry out an order with the models it needs. `packs`: the coordinator reads packed updates.
-    Execute { order: WorkOrder, model: Option<Vec<u8>>, base: Option<Arc<Vec<u8>>>, packs: bool },
+    Execute { order: WorkOrder, models: Models, packs: bool },
+}
+
+/// Weights that were read, or what is wrong with their file: it was sent so.
+pub(crate) type Loaded = Result<Arc<Weights>, WeightsError>;
+
+/// What an order works with.
+pub(crate) struct Models {
+    /// The model that it begins with or scores.
+    pub(crate) model: Option<Loaded>,
+    /// The pretrained backbone.
+    pub(crate) base: Option<Loaded>,
 }
 
 /// What came of it.
@@ -222,7 +232,7 @@ struct Bench {
     cache: Option<InputCache>,
     intake: Option<(StudyHash, Intake)>,
     prepared: Option<Prepared>,
-    base: Option<Weights>,
+    base: Option<Arc<Weights>>,
     valve: Arc<Valve>,
     meter: Meter,
 }
@@ -237,8 +247,8 @@ impl Bench {
                 Err(PrepareError::Predictions(error)) => Done::OwnFilesFailed(error.into()),
                 result => Done::Prepared(result.map_err(|error| error.to_string())),
             },
-            Job::Execute { order, model, base, packs } => {
-                Done::executed(&order, self.execute(&order, model, base, packs))
+            Job::Execute { order, models, packs } => {
+                Done::executed(&order, self.execute(&order, models, packs))
             }
         }
     }
@@ -251,20 +261,13 @@ impl Bench {
     fn execute(
         &mut self,
         order: &WorkOrder,
-        model: Option<Vec<u8>>,
-        base: Option<Arc<Vec<u8>>>,
+        models: Models,
         packs: bool,
     ) -> Result<(Outcome, Option<Vec<u8>>), WorkError> {
         self.meter.begin(0);
         let prepared = self.prepared.as_ref().ok_or(WorkError::NotPrepared)?;
-        if let (None, Some(bytes)) = (&self.base, base) {
-            let manifest: Arc<[TensorSpec]> = prepared.study.network.backbone_tensors().into();
-            self.base = Some(Weights::from_safetensors(&bytes, manifest)?);
-        }
-        let start = |arm: Arm| -> Result<Weights, WorkError> {
-            let bytes = model.as_deref().ok_or(WorkError::NoModel)?;
-            Ok(Weights::from_safetensors(bytes, prepared.study.trainable_tensors(arm).into())?)
-        };
+        self.base = models.base.transpose()?;
+        let model = || -> Result<Arc<Weights>, WorkError> { Ok(models.model.ok_or(WorkError::NoModel)??) };
         match &order.task {
             Task::Train { lane, round, classes, reductions, .. } => {
                 let recipe = prepared.study.training.reduced(*reductions);
@@ -276,10 +279,10 @@ impl Bench {
                     classes: *classes,
                     packs,
                 };
-                self.train(prepared, &work, &start(lane.arm)?)
+                self.train(prepared, &work, &*model()?)
             }
             Task::Validate { lane, round, .. } | Task::PredictHoldout { lane, round, .. } => {
-                self.score(prepared, &order.task, lane, *round, &start(lane.arm)?)
+                self.score(prepared, &order.task, lane, *round, &*model()?)
             }
             Task::Fuse { arm, models } => fusing::fuse(&prepared.study, &prepared.predictions, *arm, models),
             Task::FitBaseline { coefficients, .. } => {

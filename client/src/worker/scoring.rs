@@ -28,7 +28,7 @@ impl Bench {
         let set = if matches!(task, Task::Validate { .. }) { CaseSet::Validation } else { CaseSet::Holdout };
         let inputs = data.set(lane, set);
         self.meter.begin(inputs.len());
-        let base = self.base.as_ref();
+        let base = self.base.as_deref();
         let architecture = Architecture::of_study(study, lane.arm);
         let classifier = Classifier::new(architecture, base, model, &self.workplace.device)?;
         let inputs = LaneInputs { inputs, shape: study.preprocessing.input_shape(), cache: self.cache()? };

@@ -52,7 +52,7 @@ impl Bench {
         let trained = classifier.trainable()?;
         drop(training);
         let grid = Grid::new(study.federation.fixed_point)?;
-        let update = LocalUpdate::between(start.values(), trained.values(), summary.cases)?;
+        let update = LocalUpdate::between(start.values(), trained.into_values(), summary.cases)?;
         let sealed = seal(&self.workplace.residuals, study, work, update.clip(grid).quantise())?;
         let (payload, sealed) = sealed.into_parts();
         let outcome = Outcome::Trained(TrainingOutcome {
@@ -93,7 +93,7 @@ impl Bench {
         let mut train = |state: Option<TrainingState>| {
             let weights = state.as_ref().map_or(start, TrainingState::weights);
             let mut classifier =
-                Classifier::new(architecture, self.base.as_ref(), weights, &self.workplace.device)?;
+                Classifier::new(architecture, self.base.as_deref(), weights, &self.workplace.device)?;
             let summary = classifier.train_from(state, cases, recipe, seed, &mut keep, &mut observe)?;
             Ok((classifier, summary))
         };

@@ -47,7 +47,7 @@ fn change(site: u64) -> Vec<f32> {
 /// A site's update; None: plain.
 async fn contribution(site: u64, wire: Option<Wire>, store: &BlobStore) -> Contribution {
     let grid = Grid::new(FIXED_POINT).unwrap();
-    let update = LocalUpdate::between(&vec![0.0; COORDINATES], &change(site), 50).unwrap();
+    let update = LocalUpdate::between(&vec![0.0; COORDINATES], change(site), 50).unwrap();
     let quantised = update.clip(grid).quantise();
     let began = Instant::now();
     let (envelope, error) = match wire {

@@ -20,6 +20,7 @@ use super::shelf::{Kept, ShelfError, StudyFolder, Submission};
 use crate::access::is_wanted;
 use crate::conductor::{Conductor, ConductorError, Desk, Stopped};
 use crate::event_log::{EventLog, EventLogError};
+use crate::farewells::Farewells;
 use crate::notice::Notice;
 use crate::session::Sessions;
 use crate::state_dir::{StateDir, StateDirError};
@@ -199,7 +200,7 @@ impl Service {
         let disk = (store.clone(), entry.folder.path().to_owned());
         let (conductor, desk) = Conductor::new(state, log, self.audit.clone(), disk, teller);
         let conducting = tokio::spawn(conductor.run());
-        let sessions = Sessions::new(desk.clone(), store, self.registry.clone());
+        let sessions = Sessions::new(desk.clone(), store, self.registry.clone(), Farewells::passing());
         tokio::spawn(self.clone().overseer(entry.name, desk, conducting, dir));
         Ok(Life::Running(sessions))
     }

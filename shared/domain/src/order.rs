@@ -104,6 +104,16 @@ impl Task {
         }
     }
 
+    /// The lane whose model it works with, if it works with one.
+    pub const fn lane(&self) -> Option<&Lane> {
+        match self {
+            Self::Train { lane, .. } | Self::Validate { lane, .. } | Self::PredictHoldout { lane, .. } => {
+                Some(lane)
+            }
+            Self::Fuse { .. } | Self::FitBaseline { .. } | Self::ScoreBaseline { .. } => None,
+        }
+    }
+
     /// What it asks the baseline to be computed under.
     pub const fn coefficients(&self) -> Option<&Vec<Coefficients>> {
         match self {

@@ -26,7 +26,7 @@ fn update(site: u32, wire: Option<Wire>) -> Vec<u8> {
         (state >> 8) as f32 / (1 << 24) as f32 - 0.5
     };
     let change: Vec<f32> = (0..COORDINATES).map(|_| (uniform() + uniform() + uniform()) * 1e-3).collect();
-    let update = LocalUpdate::between(&vec![0.0; COORDINATES], &change, CASES).expect("finite");
+    let update = LocalUpdate::between(&vec![0.0; COORDINATES], change, CASES).expect("finite");
     let protected = update.clip(grid()).quantise();
     match wire {
         None => protected.seal(),

@@ -18,8 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let after: Vec<f32> = before.iter().map(|value| value * 1.001).collect();
 
     println!("{parameters} parameters");
-    let update = timed("difference", parameters, || LocalUpdate::between(&before, &after, 100))?;
-    drop(after);
+    let update = timed("difference", parameters, || LocalUpdate::between(&before, after, 100))?;
     let clipped = timed("clip", parameters, || update.clip(grid));
     let protected = timed("quantise", parameters, || clipped.quantise());
     let envelope = timed("seal", parameters, || protected.seal());

@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn sealed(change: &[f32], cases: u32, grid: Grid) -> Vec<u8> {
-        let update = LocalUpdate::between(&vec![0.0; change.len()], change, cases).unwrap();
+        let update = LocalUpdate::between(&vec![0.0; change.len()], change.to_vec(), cases).unwrap();
         update.clip(grid).quantise().seal().into_parts().0
     }
 

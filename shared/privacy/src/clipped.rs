@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn what_exceeds_the_clip_is_saturated_and_counted() {
         let after = [2.0, -2.0, 2.000_001, -7.0, f32::MAX, 0.5];
-        let clipped = LocalUpdate::between(&[0.0; 6], &after, 3).unwrap().clip(grid());
+        let clipped = LocalUpdate::between(&[0.0; 6], after.to_vec(), 3).unwrap().clip(grid());
         assert_eq!(clipped.change, [2.0, -2.0, 2.0, -2.0, 2.0, 0.5]);
         assert_eq!(clipped.saturated(), 3);
         assert_eq!(clipped.norm(), 20.25f64.sqrt());
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn the_norm_counts_every_coordinate_whatever_the_length() {
         for length in 0..40 {
-            let update = LocalUpdate::between(&vec![0.0; length], &vec![-0.5; length], 1).unwrap();
+            let update = LocalUpdate::between(&vec![0.0; length], vec![-0.5; length], 1).unwrap();
             assert_eq!(update.clip(grid()).norm(), (0.25 * length as f64).sqrt());
         }
     }

@@ -4,12 +4,17 @@
 //! what is told is added to the model. So a site that adds it gets the coordinator's model bit for bit. They say no more
 //! than the two models do, which every site may have.
 
+use std::io::Read;
+
 use consilium_codec::{BLOCK_VALUES, Packer, UnitCodec, Unpacker};
 use consilium_domain::Wire;
 use rayon::prelude::*;
 
 use crate::pack::{LENGTH_BYTES, Loss, codec, header};
-use crate::{Grid, PayloadError, ReadError, UpdateReader, most_update_bytes};
+use crate::{Block, Grid, PayloadError, ReadError, UpdateReader, most_update_bytes};
+
+/// Blocks that are in memory at once: some for every processor, little beside a model.
+const BLOCKS_AT_ONCE: usize = 64;
 
 /// How deltas are told in a study whose updates are told by `wire`.
 ///
@@ -95,33 +100,54 @@ pub enum DeltaError {
     NotFinite(#[from] NotFinite),
 }
 
+impl DeltaError {
+    /// Where the model began at coordinate `first` of another.
+    fn from_coordinate(self, first: usize) -> Self {
+        match self {
+            Self::NotFinite(NotFinite { index }) => NotFinite { index: first + index }.into(),
+            other => other,
+        }
+    }
+}
+
 impl From<PayloadError> for DeltaError {
     fn from(error: PayloadError) -> Self {
         Self::Read(error.into())
     }
 }
 
-/// Makes the next model of `model` by the bytes of a delta, on all processors.
+/// Makes the next model of `model` by a delta that is read a part at a time, on all processors.
 ///
 /// # Errors
-/// When they are no delta of this study and model; the model is then of no use.
-pub fn apply_delta(mut bytes: &[u8], wire: Wire, grid: Grid, model: &mut [f32]) -> Result<(), DeltaError> {
-    let mut packed = Vec::with_capacity(bytes.len());
-    let mut reader = UpdateReader::open(&mut bytes, delta_wire(wire), model.len(), grid)?;
-    let mut blocks = Vec::with_capacity(model.len().div_ceil(BLOCK_VALUES));
-    while let Some(block) = reader.next_block(&mut packed)? {
-        blocks.push(block);
+/// When it is no delta of this study and model, or cannot be read; the model is then of no use.
+pub fn apply_delta(delta: impl Read, wire: Wire, grid: Grid, model: &mut [f32]) -> Result<(), DeltaError> {
+    let mut reader = UpdateReader::open(delta, delta_wire(wire), model.len(), grid)?;
+    let (mut packed, mut blocks) = (Vec::new(), Vec::with_capacity(BLOCKS_AT_ONCE));
+    for (part, values) in model.chunks_mut(BLOCKS_AT_ONCE * BLOCK_VALUES).enumerate() {
+        packed.clear();
+        blocks.clear();
+        while blocks.len() < BLOCKS_AT_ONCE
+            && let Some(block) = reader.next_block(&mut packed)?
+        {
+            blocks.push(block);
+        }
+        let first = part * BLOCKS_AT_ONCE * BLOCK_VALUES;
+        add_blocks(&blocks, &packed, grid, values).map_err(|error| error.from_coordinate(first))?;
     }
     reader.end()?;
+    Ok(())
+}
+
+/// Moves `values` by `blocks`, whose bytes are in `packed`.
+fn add_blocks(blocks: &[Block], packed: &[u8], grid: Grid, values: &mut [f32]) -> Result<(), DeltaError> {
     let tools = || (Unpacker::new(), vec![0; BLOCK_VALUES]);
-    model.par_chunks_mut(BLOCK_VALUES).zip(&blocks).enumerate().try_for_each_init(
+    values.par_chunks_mut(BLOCK_VALUES).zip(blocks).enumerate().try_for_each_init(
         tools,
         |(unpacker, units), (number, (values, block))| {
             let units = &mut units[..values.len()];
-            block.decode(&packed, unpacker, units)?;
+            block.decode(packed, unpacker, units)?;
             add_units(units, grid, values)
-                .map_err(|NotFinite { index }| NotFinite { index: number * BLOCK_VALUES + index })?;
-            Ok(())
+                .map_err(|error| DeltaError::from(error).from_coordinate(number * BLOCK_VALUES))
         },
     )
 }
@@ -159,7 +185,7 @@ mod tests {
                 prop_assert!(wire != Wire::F32 || told == units);
                 let (mut ours, mut theirs) = (before.clone(), before.clone());
                 add_units(&told, grid(), &mut ours).unwrap();
-                apply_delta(&bytes, wire, grid(), &mut theirs).unwrap();
+                apply_delta(&bytes[..], wire, grid(), &mut theirs).unwrap();
                 prop_assert_eq!(ours, theirs);
             }
         }
@@ -177,11 +203,17 @@ mod tests {
     #[test]
     fn what_is_no_delta_of_this_model_is_refused() {
         let (bytes, _) = written(Wire::F32, &[1, 2]);
-        assert!(matches!(apply_delta(&bytes, Wire::F32, grid(), &mut [0.0]), Err(DeltaError::Read(_))));
-        assert!(matches!(apply_delta(&bytes, Wire::Bf16, grid(), &mut [0.0; 2]), Err(DeltaError::Read(_))));
+        assert!(matches!(apply_delta(&bytes[..], Wire::F32, grid(), &mut [0.0]), Err(DeltaError::Read(_))));
+        assert!(matches!(
+            apply_delta(&bytes[..], Wire::Bf16, grid(), &mut [0.0; 2]),
+            Err(DeltaError::Read(_))
+        ));
         let longer = [&bytes[..], &[0]].concat();
-        assert!(matches!(apply_delta(&longer, Wire::F32, grid(), &mut [0.0; 2]), Err(DeltaError::Read(_))));
-        let broken = apply_delta(&bytes, Wire::F32, grid(), &mut [0.0, f32::NAN]);
+        assert!(matches!(
+            apply_delta(&longer[..], Wire::F32, grid(), &mut [0.0; 2]),
+            Err(DeltaError::Read(_))
+        ));
+        let broken = apply_delta(&bytes[..], Wire::F32, grid(), &mut [0.0, f32::NAN]);
         assert!(matches!(broken, Err(DeltaError::NotFinite(NotFinite { index: 1 }))));
     }
 }

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn the_bytes_are_these() {
         let grid = Grid::new(FixedPoint { clip: 1, fraction_bits: 8 }).unwrap();
-        let update = LocalUpdate::between(&[0.0; 3], &[1.0 / 256.0, -2.0, 0.5], 9).unwrap();
+        let update = LocalUpdate::between(&[0.0; 3], vec![1.0 / 256.0, -2.0, 0.5], 9).unwrap();
         let (payload, summary) = update.clip(grid).quantise().seal().into_parts();
         let expected = b"CONSUPD1\x03\0\0\0\0\0\0\0\x01\0\0\0\x00\xff\xff\xff\x80\0\0\0";
         assert_eq!(payload, expected);

@@ -153,7 +153,7 @@ mod tests {
 
     fn protected(change: &[f32]) -> ProtectedUpdate {
         let grid = Grid::new(FixedPoint { clip: 1, fraction_bits: 12 }).unwrap();
-        LocalUpdate::between(&vec![0.0; change.len()], change, 9).unwrap().clip(grid).quantise()
+        LocalUpdate::between(&vec![0.0; change.len()], change.to_vec(), 9).unwrap().clip(grid).quantise()
     }
 
     #[test]

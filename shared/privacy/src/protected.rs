@@ -66,7 +66,7 @@ mod tests {
     use crate::LocalUpdate;
 
     fn quantised(values: &[f32], fixed_point: FixedPoint) -> Vec<i32> {
-        let update = LocalUpdate::between(&vec![0.0; values.len()], values, 1).unwrap();
+        let update = LocalUpdate::between(&vec![0.0; values.len()], values.to_vec(), 1).unwrap();
         update.clip(Grid::new(fixed_point).unwrap()).quantise().units
     }
 

@@ -230,7 +230,7 @@ mod tests {
 
     fn packed(units: &[i32], wire: Wire) -> Vec<u8> {
         let change: Vec<f32> = units.iter().map(|&unit| unit as f32 / 256.0).collect();
-        let update = LocalUpdate::between(&vec![0.0; units.len()], &change, 1).unwrap();
+        let update = LocalUpdate::between(&vec![0.0; units.len()], change, 1).unwrap();
         update.clip(grid()).quantise().pack(wire, None).unwrap().envelope.into_parts().0
     }
 

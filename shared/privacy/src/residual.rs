@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn packed(change: &[f32], before: Option<&Residual>) -> Packed {
-        let update = LocalUpdate::between(&vec![0.0; change.len()], change, 1).unwrap();
+        let update = LocalUpdate::between(&vec![0.0; change.len()], change.to_vec(), 1).unwrap();
         update.clip(grid()).quantise().pack(Wire::Int8, before).unwrap()
     }
 
@@ -205,7 +205,7 @@ mod tests {
         drawer.0.push(0);
         assert!(matches!(Residual::read(&drawer.0[..], 1_000), Err(ResidualError::Damaged)));
         assert_eq!(format!("{residual:?}"), "Residual(1000 coordinates)");
-        let update = LocalUpdate::between(&[0.0], &[1.0], 1).unwrap().clip(grid()).quantise();
+        let update = LocalUpdate::between(&[0.0], vec![1.0], 1).unwrap().clip(grid()).quantise();
         let foreign = update.pack(Wire::Int8, Some(&residual));
         assert!(matches!(foreign, Err(ResidualError::Coordinates { kept: 1_000, update: 1 })));
     }

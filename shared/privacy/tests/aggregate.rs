@@ -28,7 +28,7 @@ fn fixed_points() -> impl Strategy<Value = FixedPoint> {
 }
 
 fn sealed(site: &Site, grid: Grid) -> Vec<u8> {
-    let update = LocalUpdate::between(&[0.0; COORDINATES], &site.change, site.cases).unwrap();
+    let update = LocalUpdate::between(&[0.0; COORDINATES], site.change.clone(), site.cases).unwrap();
     update.clip(grid).quantise().seal().into_parts().0
 }
 

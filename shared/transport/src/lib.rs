@@ -40,8 +40,9 @@ mod tuning;
 
 pub use aside::aside;
 pub use blobs::{
-    BlobAccess, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob, MAX_BLOB_BYTES,
-    OpeningHours, Pace, Refusal, ServeError, Source, StoreError, TransferError, Transferred, serve_blobs,
+    BlobAccess, BlobAppender, BlobReader, BlobStore, BlobWriter, CHUNK_BYTES, Carriage, IncomingBlob,
+    MAX_BLOB_BYTES, OpeningHours, Pace, Refusal, ServeError, Source, StoreError, TransferError, Transferred,
+    serve_blobs,
 };
 pub use browsers::{BrowserTls, browser_tls, role_shown};
 pub use closed::{CloseCode, Closed};

@@ -62,6 +62,22 @@ impl FileLayout {
         self.bytes
     }
 
+    /// Values in the file.
+    pub(crate) fn coordinates(&self) -> usize {
+        self.manifest.iter().map(TensorSpec::values).sum()
+    }
+
+    /// The coordinates of every tensor, in the order that they have in the file.
+    pub(crate) fn in_file(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut order: Vec<usize> = (0..self.tensors.len()).collect();
+        // Those without values share their place with the next.
+        order.sort_by_key(|&tensor| (self.tensors[tensor].1, self.manifest[tensor].values()));
+        order.into_iter().map(|tensor| {
+            let first = self.tensors[tensor].0;
+            first..first + self.manifest[tensor].values()
+        })
+    }
+
     /// Where `coordinates` lie, tensor by tensor. What is beyond the last coordinate is left out.
     pub fn runs(&self, coordinates: Range<usize>) -> impl Iterator<Item = Run<'_>> {
         let first = self.tensors.partition_point(|(start, _)| *start <= coordinates.start).saturating_sub(1);

@@ -8,6 +8,7 @@ pub mod checkpoint;
 mod file;
 mod initial;
 mod layout;
+mod stream;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use consilium_domain::network::TensorSpec;
 
 pub use initial::{InitialError, initial_trainable};
 pub use layout::{FileLayout, Run};
+pub use stream::ReadWeightsError;
 
 /// The 32-bit values of every tensor of a manifest, one after the other in its order.
 #[derive(Clone, PartialEq)]
@@ -76,12 +78,15 @@ impl Weights {
             return Err(WeightsError::Count { found: values.len(), expected });
         }
         let weights = Self { manifest, values };
-        for (tensor, values) in weights.iter() {
-            if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
-                return Err(WeightsError::NotFinite { name: tensor.name.clone(), value });
-            }
+        // All at once is what a processor does many at a time; which one it is, is asked only when there is one.
+        if weights.values.iter().fold(true, |finite, value| finite & value.is_finite()) {
+            return Ok(weights);
         }
-        Ok(weights)
+        let mut broken = weights.iter().filter_map(|(tensor, values)| {
+            let value = *values.iter().find(|value| !value.is_finite())?;
+            Some(WeightsError::NotFinite { name: tensor.name.clone(), value })
+        });
+        Err(broken.next().expect("one of them is not finite"))
     }
 
     /// The manifest.

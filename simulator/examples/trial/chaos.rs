@@ -286,6 +286,10 @@ impl<'a> Play<'a> {
 
     fn disturb(&mut self) -> Result<()> {
         let now = Instant::now();
+        // The coordinator may wait for sites that it has forgotten to have told: struck again and again it would for ever.
+        if self.sites.iter().all(|(_, _, daemon)| matches!(daemon, Daemon::Finished)) {
+            return Ok(());
+        }
         let Some(mut random) = self.random.take() else { return Ok(()) };
         if now >= self.next {
             self.next = now + Duration::from_secs_f64(random.between(BETWEEN.0, BETWEEN.1));

@@ -76,7 +76,7 @@ impl State {
                     let _ = send(&buffer[..bytes], from);
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 // A connected socket tells that the coordinator's port was closed.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
                 Err(error) => eprintln!("the relay: {error}"),

@@ -16,7 +16,7 @@ pub use pace::{OpeningHours, Pace};
 pub use partial::Source;
 pub use serve::{BlobAccess, ServeError, serve_blobs};
 pub use store::{BlobStore, StoreError};
-pub use streamed::{BlobReader, BlobWriter};
+pub use streamed::{BlobAppender, BlobReader, BlobWriter};
 pub use transfer::{Carriage, TransferError, Transferred};
 pub use wire::Refusal;
 pub(crate) use wire::{BLOB_TAG, Reply, Request, StreamError, header_in, read_header, write_header};

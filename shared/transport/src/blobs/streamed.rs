@@ -4,7 +4,7 @@
 //! was written is a blob once [`BlobWriter::finish`] has returned.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use consilium_domain::{BlobRef, Digest};
@@ -45,6 +45,16 @@ impl BlobStore {
         file.as_file().set_len(bytes).map_err(StoreError::io("enlarge", file.path()))?;
         Ok(BlobWriter { store: self.clone(), file, bytes })
     }
+
+    /// Makes room for `wanted`, which will be written from its beginning to its end.
+    ///
+    /// # Errors
+    /// Where it is too large or the disk fails.
+    pub fn appender(&self, wanted: BlobRef) -> Result<BlobAppender, StoreError> {
+        check_size(wanted.bytes)?;
+        let (store, file) = (self.clone(), self.temporary()?);
+        Ok(BlobAppender { store, file, wanted, hasher: blake3::Hasher::new() })
+    }
 }
 
 impl BlobReader {
@@ -69,6 +79,13 @@ impl BlobReader {
         } else {
             Err(StoreError::Mismatch { expected: self.blob.digest, actual })
         }
+    }
+}
+
+impl From<BlobReader> for File {
+    /// The rest of the blob, for who proves in another way that it was undamaged.
+    fn from(reader: BlobReader) -> Self {
+        reader.file
     }
 }
 
@@ -124,6 +141,44 @@ impl BlobWriter {
             self.store.keep(Room::Temporary(self.file), &digest)?;
         }
         Ok(BlobRef { digest, bytes: self.bytes })
+    }
+}
+
+/// A blob that is written from its beginning to its end, and is known before. Dropped before [`BlobAppender::finish`], it
+/// is deleted.
+#[derive(Debug)]
+pub struct BlobAppender {
+    store: BlobStore,
+    file: NamedTempFile,
+    wanted: BlobRef,
+    hasher: blake3::Hasher,
+}
+
+impl BlobAppender {
+    /// Keeps what was written durably, if it is what was wanted.
+    ///
+    /// # Errors
+    /// Where it is something else, or the disk fails; the store is then as before.
+    pub fn finish(self) -> Result<(), StoreError> {
+        let expected = self.wanted.digest;
+        let actual = Digest::from_bytes(*self.hasher.finalize().as_bytes());
+        if actual != expected {
+            return Err(StoreError::Mismatch { expected, actual });
+        }
+        check_length(self.file.as_file(), self.file.path(), &self.wanted)?;
+        self.store.keep(Room::Temporary(self.file), &expected)
+    }
+}
+
+impl Write for BlobAppender {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(part)?;
+        self.hasher.update(&part[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -189,6 +244,26 @@ mod tests {
         again.cut(content.len() as u64).unwrap();
         assert_eq!(again.finish().unwrap(), blob, "it is here already");
         drop(store.writer(5).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_appended_is_kept_if_it_is_what_was_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(dir.path()).unwrap();
+        let (content, wanted) = (content(), BlobRef::of(&content()));
+        let write = |content: &[u8], wanted| {
+            let mut file = store.appender(wanted).unwrap();
+            content.chunks(1_000).for_each(|part| file.write_all(part).unwrap());
+            file.finish()
+        };
+        let cut = write(&content[1..], wanted);
+        assert!(matches!(cut, Err(StoreError::Mismatch { expected, .. }) if expected == wanted.digest));
+        let longer = BlobRef { bytes: wanted.bytes + 1, ..wanted };
+        assert!(matches!(write(&content, longer), Err(StoreError::Length { .. })));
+        assert!(!store.contains(&wanted.digest).await);
+        write(&content, wanted).unwrap();
+        assert_eq!(store.read(&wanted).await.unwrap(), content);
         assert_eq!(std::fs::read_dir(dir.path().join("incoming")).unwrap().count(), 0);
     }
 
