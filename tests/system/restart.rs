@@ -54,4 +54,10 @@ fn killed_daemons_go_on_and_nothing_shows_in_the_result() {
     assert_eq!(report.study_hash, expected.study_hash);
     assert_eq!(report.warnings, [""; 0]);
     assert_eq!(timeless(&report), timeless(&expected));
+
+    // Once more for its report: all sites have left, and it knows that they have heard the end.
+    fs::remove_file(consortium.folder.join("report.json")).unwrap();
+    let ended = consortium.coordinator(address).end().successfully();
+    assert!(!ended.stderr.contains("not every site was there"), "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(consortium.folder.join("report.json")).unwrap(), text);
 }

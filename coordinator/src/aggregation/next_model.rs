@@ -138,8 +138,7 @@ impl<'a> NextModel<'a> {
     fn write(&self, first: usize, bytes: &mut Vec<u8>, model: &[f32]) -> Result<(), AggregationError> {
         for run in self.layout.runs(first..first + model.len()) {
             let values = &model[run.coordinates.start - first..run.coordinates.end - first];
-            bytes.clear();
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            FileLayout::encode(values, bytes);
             self.writer.write_at(run.offset, bytes)?;
         }
         Ok(())

@@ -1,13 +1,12 @@
 //! Weights as safetensors bytes. The file is a pure function of names, shapes and values: equal weights have
 //! equal digests.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use consilium_domain::network::TensorSpec;
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::{Weights, WeightsError};
+use crate::{FileLayout, Weights, WeightsError};
 
 /// Names listed in an error before the rest is left out: enough to see the pattern, short enough to read.
 const LISTED_NAMES: usize = 20;
@@ -39,32 +38,10 @@ impl Weights {
 
     /// The safetensors file of these weights.
     pub fn to_safetensors(&self) -> Vec<u8> {
-        let views = self.iter().map(|(tensor, values)| (tensor.name.as_str(), Floats { tensor, values }));
-        safetensors::serialize(views, None).expect("a manifest's tensors always serialise")
-    }
-}
-
-/// A tensor whose bytes are made when its turn has come: all of them at once would double the memory.
-struct Floats<'w> {
-    tensor: &'w TensorSpec,
-    values: &'w [f32],
-}
-
-impl View for Floats<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.tensor.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
-    }
-
-    fn data_len(&self) -> usize {
-        size_of_val(self.values)
+        let bytes = FileLayout::of(self.manifest().clone()).bytes();
+        let mut file = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        self.write(&mut file).expect("memory takes everything");
+        file
     }
 }
 
@@ -86,8 +63,11 @@ fn check_names(file: &SafeTensors<'_>, manifest: &[TensorSpec]) -> Result<(), We
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use consilium_domain::network::{Depth, NetworkSpec, TensorKind, Tuning};
     use consilium_domain::{Arm, Seed};
+    use safetensors::tensor::View;
 
     use super::*;
     use crate::initial_trainable;
@@ -95,6 +75,37 @@ mod tests {
     fn random_arm() -> Weights {
         let spec = NetworkSpec { depth: Depth::D10, width: 2 };
         initial_trainable(spec, Arm::Random, Tuning::default(), &Seed::from_number(1), None).unwrap()
+    }
+
+    /// A tensor as the library wants it.
+    struct Floats<'w> {
+        tensor: &'w TensorSpec,
+        values: &'w [f32],
+    }
+
+    impl View for Floats<'_> {
+        fn dtype(&self) -> Dtype {
+            Dtype::F32
+        }
+
+        fn shape(&self) -> &[usize] {
+            &self.tensor.shape
+        }
+
+        fn data(&self) -> Cow<'_, [u8]> {
+            Cow::Owned(self.values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        }
+
+        fn data_len(&self) -> usize {
+            size_of_val(self.values)
+        }
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_the_library_writes() {
+        let weights = random_arm();
+        let views = weights.iter().map(|(tensor, values)| (tensor.name.as_str(), Floats { tensor, values }));
+        assert!(weights.to_safetensors() == safetensors::serialize(views, None).unwrap());
     }
 
     #[test]

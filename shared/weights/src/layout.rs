@@ -62,6 +62,13 @@ impl FileLayout {
         self.bytes
     }
 
+    /// Puts the bytes of `values`, as they lie in the file, in the place of what `bytes` held.
+    pub fn encode(values: &[f32], bytes: &mut Vec<u8>) {
+        bytes.resize(size_of_val(values), 0);
+        let words = bytes.as_chunks_mut().0.iter_mut();
+        words.zip(values).for_each(|(word, value)| *word = value.to_le_bytes());
+    }
+
     /// Values in the file.
     pub(crate) fn coordinates(&self) -> usize {
         self.manifest.iter().map(TensorSpec::values).sum()
@@ -144,10 +151,8 @@ mod tests {
                 for run in layout.runs(next..end) {
                     assert_eq!(run.coordinates.start, next, "no coordinate is left out");
                     next = run.coordinates.end;
-                    let bytes: Vec<u8> = weights.values()[run.coordinates]
-                        .iter()
-                        .flat_map(|value| value.to_le_bytes())
-                        .collect();
+                    let mut bytes = Vec::new();
+                    FileLayout::encode(&weights.values()[run.coordinates], &mut bytes);
                     let offset = run.offset as usize;
                     written[offset..offset + bytes.len()].copy_from_slice(&bytes);
                 }
