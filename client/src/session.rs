@@ -488,7 +488,7 @@ impl<'a> Client<'a> {
             }
             Action::Execute(order) => {
                 tracing::info!(task = %order.task, "working");
-                let models = self.models(&order).await?;
+                let models = Box::new(self.models(&order).await?);
                 self.give(Job::Execute { order, models, packs: self.packs });
             }
             Action::Upload { order, blob } => self.upload(order, blob, link).await?,

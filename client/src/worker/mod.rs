@@ -39,7 +39,7 @@ pub(crate) enum Job {
     /// Deal the cohort without the cases numbered `exclude`.
     Prepare { study: Box<Study>, exclude: Vec<u32> },
     /// Carry out an order with the models it needs. `packs`: the coordinator reads packed updates.
-    Execute { order: WorkOrder, models: Models, packs: bool },
+    Execute { order: WorkOrder, models: Box<Models>, packs: bool },
 }
 
 /// Weights that were read, or what is wrong with their file: it was sent so.
@@ -248,7 +248,7 @@ impl Bench {
                 result => Done::Prepared(result.map_err(|error| error.to_string())),
             },
             Job::Execute { order, models, packs } => {
-                Done::executed(&order, self.execute(&order, models, packs))
+                Done::executed(&order, self.execute(&order, *models, packs))
             }
         }
     }

@@ -102,7 +102,7 @@ pub enum DeltaError {
 
 impl DeltaError {
     /// Where the model began at coordinate `first` of another.
-    fn from_coordinate(self, first: usize) -> Self {
+    fn counted_on_from(self, first: usize) -> Self {
         match self {
             Self::NotFinite(NotFinite { index }) => NotFinite { index: first + index }.into(),
             other => other,
@@ -132,7 +132,7 @@ pub fn apply_delta(delta: impl Read, wire: Wire, grid: Grid, model: &mut [f32]) 
             blocks.push(block);
         }
         let first = part * BLOCKS_AT_ONCE * BLOCK_VALUES;
-        add_blocks(&blocks, &packed, grid, values).map_err(|error| error.from_coordinate(first))?;
+        add_blocks(&blocks, &packed, grid, values).map_err(|error| error.counted_on_from(first))?;
     }
     reader.end()?;
     Ok(())
@@ -147,7 +147,7 @@ fn add_blocks(blocks: &[Block], packed: &[u8], grid: Grid, values: &mut [f32]) -
             let units = &mut units[..values.len()];
             block.decode(packed, unpacker, units)?;
             add_units(units, grid, values)
-                .map_err(|error| DeltaError::from(error).from_coordinate(number * BLOCK_VALUES))
+                .map_err(|error| DeltaError::from(error).counted_on_from(number * BLOCK_VALUES))
         },
     )
 }
